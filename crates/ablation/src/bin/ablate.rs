@@ -1,0 +1,289 @@
+//! The program: plans, runs and reports studies.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the edge where text meets a person")]
+
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use ablation::{
+    Error, config,
+    frame::{self, Results},
+    plan::{Overrides, Plan},
+    report, runner,
+    store::{State, Store},
+    study,
+    summary::Summary,
+};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A laboratory for one thesis: skip connections and diffusion noise do the same thing.
+#[derive(Parser)]
+#[command(name = "ablate", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a study (or a folder of studies) and report it; what is finished is not run again
+    Ablate(Ablate),
+    /// Render the report of a run again, from whatever is finished; needs no libtorch
+    Report {
+        /// The directory of the run, e.g. runs/default
+        dir: PathBuf,
+    },
+    /// Say what is done, running, failed and missing in a run
+    Status {
+        /// The directory of the run, e.g. runs/default
+        dir: PathBuf,
+        /// One line per cell
+        #[arg(long)]
+        cells: bool,
+    },
+    /// Work on the cells of a run until none is open (started by `ablate`)
+    #[command(hide = true)]
+    Worker {
+        /// The directory of the run
+        dir: PathBuf,
+        /// Folder that holds the files of an image set
+        #[arg(long)]
+        data: Option<PathBuf>,
+    },
+}
+
+#[derive(Args)]
+struct Ablate {
+    /// A built-in study (default, fashion-mnist), a TOML file, or a folder of TOML files
+    #[arg(default_value = "default")]
+    study: String,
+    /// Print what would be run, with its costs, and stop
+    #[arg(long)]
+    plan: bool,
+    /// Directory of the run [default: runs/NAME]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Cells at a time, each a process of one thread [default: the number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    /// Seeds of the 2×2; more than a finished run has extend it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    seeds: Option<u32>,
+    /// Training steps of every cell (these are other cells)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    steps: Option<u64>,
+    /// Run what stands beside the 2×2 on all seeds too
+    #[arg(long)]
+    all: bool,
+    /// Where tensors live
+    #[arg(long, value_enum, value_name = "D")]
+    device: Option<Device>,
+    /// Folder that holds the files of the image set
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Device {
+    /// The processor
+    Cpu,
+    /// A CUDA card
+    Cuda,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Ablate(arguments) => ablate(arguments),
+        Command::Report { dir } => render(&dir, true).map(|_| ()),
+        Command::Status { dir, cells } => status(&dir, cells),
+        Command::Worker { dir, data } => work(&dir, data),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ablate: {error}");
+            ExitCode::from(error.exit_status())
+        }
+    }
+}
+
+fn ablate(arguments: Ablate) -> Result<(), Error> {
+    let folder = study::load(&arguments.study)?;
+    let overrides = Overrides {
+        seeds: arguments.seeds,
+        steps: arguments.steps,
+        device: arguments.device.map(|device| match device {
+            Device::Cpu => config::Device::Cpu,
+            Device::Cuda => config::Device::Cuda,
+        }),
+        all: arguments.all,
+        ..overrides(arguments.data.clone())
+    };
+    let plan = Plan::resolve(folder, &overrides)?;
+    let jobs = usize::from(arguments.jobs.unwrap_or_else(cores));
+    print_plan(&plan, jobs);
+    if arguments.plan {
+        return Ok(());
+    }
+    if !cfg!(feature = "tch") {
+        return Err(Error::WithoutTorch);
+    }
+    let root = arguments.out.unwrap_or_else(|| Path::new("runs").join(&plan.name));
+    let store = Store::create(&root, &plan)?;
+    let program = own_program()?;
+    let worker: Vec<String> =
+        arguments.data.iter().flat_map(|data| ["--data".to_owned(), data.display().to_string()]).collect();
+    let finished = runner::run(&plan, &store, &program, &worker, jobs)?;
+    let summary = render(&root, true)?;
+    let failed = finished.total - finished.done;
+    if 0 < failed {
+        eprintln!("{failed} cells failed; `ablate status {} --cells` says why, running again tries them again", root.display());
+    }
+    print!("{}", last_line(&summary, finished));
+    Ok(())
+}
+
+/// This very program, even if its file has been replaced by another build since it was started.
+fn own_program() -> Result<PathBuf, Error> {
+    let running = Path::new("/proc/self/exe");
+    if running.exists() {
+        return Ok(running.to_owned());
+    }
+    std::env::current_exe().map_err(|source| Error::Process { what: "the program cannot find itself".to_owned(), source })
+}
+
+/// One line that a machine can read.
+fn last_line(summary: &Summary, finished: runner::Finished) -> String {
+    let diverged: u32 = summary.studies.iter().flat_map(|s| &s.blocks).flat_map(|b| &b.arms).map(|a| a.diverged).sum();
+    format!(
+        "cells={} done={} run_now={} diverged={diverged} failed={}\n",
+        finished.total,
+        finished.done,
+        finished.run_now,
+        finished.total - finished.done
+    )
+}
+
+fn print_plan(plan: &Plan, jobs: usize) {
+    println!("{}: {}\n", plan.name, plan.question);
+    let mut total = 0.0;
+    for study in &plan.studies {
+        println!("{} — {}", study.name, study.title);
+        for block in &study.blocks {
+            let cells = block.seeds as usize * block.arms.len();
+            let seconds: f64 = block.arms.iter().map(|arm| arm.seconds * f64::from(block.seeds)).sum();
+            let parameters = block.arms.iter().map(|arm| arm.parameters).max().unwrap_or(0);
+            total += seconds;
+            println!(
+                "  {:<26} {} arms × {:>2} seeds = {cells:>3} cells, {parameters:>6} parameters, about {:>4.1} min",
+                block.name,
+                block.arms.len(),
+                block.seeds,
+                seconds / 60.0 / jobs as f64
+            );
+        }
+    }
+    println!("\n{} cells, about {:.0} min with {jobs} at a time\n", plan.cells().len(), (total / 60.0 / jobs as f64).max(1.0));
+}
+
+/// Writes every rendering of the report; says where it is.
+fn render(root: &Path, aloud: bool) -> Result<Summary, Error> {
+    let (store, plan) = Store::open(root)?;
+    let results = collect(&store, &plan);
+    let command = format!("cargo xtask report {}", root.display());
+    let summary = frame::summarise(&plan, &results, &command);
+    let mut json = serde_json::to_string_pretty(&summary).expect("a summary is plain data");
+    json.push('\n');
+    store.write_report("summary.json", &json)?;
+    store.write_report("rows.csv", &report::csv(&summary))?;
+    store.write_report("report.md", &report::markdown(&summary))?;
+    let html = store.write_report("report.html", &report::html(&summary))?;
+    if aloud {
+        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let colour = if colour { report::Colour::Ansi } else { report::Colour::Never };
+        print!("{}", report::terminal(&summary, 80, colour));
+        println!("\nreport: {}", html.canonicalize().unwrap_or(html).display());
+    }
+    Ok(summary)
+}
+
+fn collect(store: &Store, plan: &Plan) -> Results {
+    let mut results = Results::default();
+    for (cell, _) in plan.cells() {
+        match store.state(&cell.id) {
+            State::Done(record, attempt) => {
+                results.records.insert(cell.id, (*record, attempt));
+            }
+            State::Failed(failure) => {
+                results.failures.insert(cell.id, failure);
+            }
+            State::Corrupt(reason) => {
+                results.corrupt.insert(cell.id, reason);
+            }
+            State::Missing => {}
+        }
+    }
+    results
+}
+
+fn status(root: &Path, cells: bool) -> Result<(), Error> {
+    let (store, plan) = Store::open(root)?;
+    let [mut done, mut running, mut failed, mut missing] = [0; 4];
+    for (cell, _) in plan.cells() {
+        let word = match store.state(&cell.id) {
+            State::Done(record, attempt) => {
+                done += 1;
+                format!("done in {:.1} s, {:?}", attempt.seconds, record.outcome)
+            }
+            State::Failed(failure) => {
+                failed += 1;
+                format!("failed {} times: {}", failure.attempts, failure.message)
+            }
+            State::Corrupt(reason) => {
+                failed += 1;
+                format!("unreadable, will be run again: {reason}")
+            }
+            State::Missing => match store.claimant(&cell.id) {
+                Some(pid) => {
+                    running += 1;
+                    format!("claimed by process {pid}")
+                }
+                None => {
+                    missing += 1;
+                    "missing".to_owned()
+                }
+            },
+        };
+        if cells {
+            println!("{}  seed {:>2}  {word}", &cell.id[..10], cell.seed);
+        }
+    }
+    println!(
+        "{}: {done} of {} cells done, {running} running, {failed} failed, {missing} missing",
+        plan.name,
+        done + running + failed + missing
+    );
+    Ok(())
+}
+
+#[cfg(feature = "tch")]
+fn work(root: &Path, data: Option<PathBuf>) -> Result<(), Error> {
+    ablation::worker::work(root, &overrides(data))
+}
+
+#[cfg(not(feature = "tch"))]
+fn work(_root: &Path, _data: Option<PathBuf>) -> Result<(), Error> {
+    Err(Error::WithoutTorch)
+}
+
+/// Where image sets are looked for beside `--data`: what `cargo xtask data` brought.
+fn overrides(data: Option<PathBuf>) -> Overrides {
+    let brought = std::env::var_os("ABLATE_DATA_DIR").map(PathBuf::from);
+    Overrides { data, data_folders: brought.into_iter().collect(), ..Overrides::default() }
+}
+
+fn cores() -> u16 {
+    std::thread::available_parallelism().map_or(1, |n| n.get().try_into().unwrap_or(u16::MAX))
+}

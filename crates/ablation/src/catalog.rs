@@ -1,0 +1,143 @@
+//! The tables: the built-in studies and every probe with what its number means.
+
+use crate::summary::{Better, ProbeInfo};
+
+/// A study, or a folder of studies, that is part of the program.
+#[derive(Clone, Copy, Debug)]
+pub struct BuiltIn {
+    /// The name that `ablate NAME` takes.
+    pub name: &'static str,
+    /// Its files: name and text.
+    pub files: &'static [(&'static str, &'static str)],
+}
+
+/// The built-in studies.
+pub const STUDIES: &[BuiltIn] = &[
+    BuiltIn {
+        name: "default",
+        files: &[
+            ("folder.toml", include_str!("../studies/default/folder.toml")),
+            ("circle.toml", include_str!("../studies/default/circle.toml")),
+            ("fields.toml", include_str!("../studies/default/fields.toml")),
+            ("mixture.toml", include_str!("../studies/default/mixture.toml")),
+        ],
+    },
+    BuiltIn { name: "fashion-mnist", files: &[("fashion-mnist.toml", include_str!("../studies/fashion-mnist.toml"))] },
+    BuiltIn { name: "smoke", files: &[("smoke.toml", include_str!("../studies/smoke.toml"))] },
+];
+
+/// A row of the table of probes: identifier, heading, which way is better, meaning.
+type Row = (&'static str, &'static str, Better, &'static str);
+
+/// Every probe.
+pub const PROBES: &[Row] = &[
+    (
+        "log_energy_distance",
+        "energy distance, log10",
+        Better::Lower,
+        "log10 of the energy distance between the samples and fresh data, at equal score evaluations; plain Langevin where noise is off, annealed Langevin where it is on; never above the energy distance of the do-nothing sample (the start of plain Langevin, the same for all arms), which a diverged cell takes",
+    ),
+    (
+        "log_energy_distance_ode",
+        "energy distance (ODE), log10",
+        Better::Lower,
+        "the same for samples of the probability-flow ODE, which only the noise-on arms have",
+    ),
+    (
+        "log_energy_distance_cap",
+        "energy distance of doing nothing, log10",
+        Better::Descriptive,
+        "log10 of the energy distance between the do-nothing sample and fresh data: the cap",
+    ),
+    (
+        "log_energy_distance_floor",
+        "energy distance of fresh data, log10",
+        Better::Descriptive,
+        "log10 of the energy distance between as many fresh data points and the fresh data: what a perfect sampler reaches",
+    ),
+    (
+        "log_band_power_error",
+        "band power error, log10",
+        Better::Lower,
+        "log10 of the root-mean-square over radial frequency bands of log10(power of the samples / power of the data); never above that of the do-nothing sample; sees the spectrum that the energy distance is blind to",
+    ),
+    ("log_band_power_error_ode", "band power error (ODE), log10", Better::Lower, "the same for samples of the probability-flow ODE"),
+    (
+        "weight_error",
+        "error of mode weights",
+        Better::Lower,
+        "total variation between the mean responsibilities of the samples and of the data's components; 0 is perfect, its sampling floor is about 0.01 to 0.05",
+    ),
+    ("weight_error_ode", "error of mode weights (ODE)", Better::Lower, "the same for samples of the probability-flow ODE"),
+    (
+        "log_distance",
+        "distance to the manifold, log10",
+        Better::Lower,
+        "log10 of the root-mean-square distance of the samples to the manifold; never above that of the do-nothing sample",
+    ),
+    ("log_distance_ode", "distance to the manifold (ODE), log10", Better::Lower, "the same for samples of the probability-flow ODE"),
+    (
+        "log_score_error_on_data",
+        "score error on data, log10",
+        Better::Lower,
+        "log10 of E|s − s*|²/E|s*|² at the smallest noise level, at points of the noised data that all arms share; a noise-off arm aims at the clean score, so on full-support data it is compared at a small bias and on a manifold for reference only; 0 is a network that answers nothing",
+    ),
+    (
+        "log_score_error_off_data",
+        "score error off data, log10",
+        Better::Lower,
+        "the same at points away from the data, which all arms share",
+    ),
+    (
+        "score_cosine",
+        "cosine with the exact score",
+        Better::Higher,
+        "mean cosine between the network's score and the exact one at the smallest noise level, at points of the noised data; blind to length",
+    ),
+    (
+        "gradient_ratio_init",
+        "gradient first/last layer at initialisation, log10",
+        Better::Higher,
+        "log10 of the gradient norm of the first square layer over that of the last, of the arm's own loss, before training",
+    ),
+    (
+        "gradient_ratio_end",
+        "gradient first/last layer after training, log10",
+        Better::Descriptive,
+        "the same after the last step; Adam equalises it, so it does not separate arms",
+    ),
+    (
+        "silent_fraction_init",
+        "silent layers at initialisation",
+        Better::Lower,
+        "share of layers of which Adam's first step changes less than one weight in a hundred (absorbed by rounding)",
+    ),
+    (
+        "silent_fraction_training",
+        "silent layers along training",
+        Better::Lower,
+        "the same, mean over the steps at which it was measured after the first",
+    ),
+    (
+        "training_loss",
+        "training loss, last quarter",
+        Better::Descriptive,
+        "mean of the arm's own objective over the last quarter of training; comparable within a noise level only; on a manifold the noise-off objective has no minimum",
+    ),
+    (
+        "log_denoising_error",
+        "denoising error, log10",
+        Better::Lower,
+        "log10 of E|D(x) − x0|²/E|x0 − mean|² on fresh data, geometric mean over the study's noise levels; a noise-off arm has one level only and is asked for it at the smallest",
+    ),
+];
+
+/// The description of a probe.
+pub fn probe(id: &str) -> Option<ProbeInfo> {
+    PROBES.iter().find(|row| row.0 == id).map(|&(id, title, better, meaning)| ProbeInfo {
+        id: id.to_owned(),
+        title: title.to_owned(),
+        meaning: meaning.to_owned(),
+        better,
+    })
+}

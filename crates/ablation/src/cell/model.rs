@@ -1,0 +1,137 @@
+//! What answers for the score: a network that is trained, or the exact score in its place.
+
+use ndarray::{Array2, ArrayView2};
+use noise_schedule::Kernel;
+use rand::RngCore;
+use resnet_blocks::{Mode, Network, Params, ResidualMlp};
+use score_objective::{Epsilon, exact::ExactScore};
+use tch::{Tensor, nn::VarStore};
+use unet::UNet;
+
+use crate::{
+    architecture::{Architecture, calibrates},
+    config::CellConfig,
+    dataset::Dataset,
+    error::Error,
+    stream::{Role, Stream},
+};
+
+/// A network with what is needed to ask it for scores.
+pub(super) struct Model {
+    /// `None`: the exact score stands in its place.
+    pub(super) learned: Option<Learned>,
+    pub(super) config: CellConfig,
+}
+
+/// A trainable network.
+pub(super) struct Learned {
+    pub(super) network: Box<dyn Network>,
+    /// Layers in forward order, by name.
+    pub(super) units: Vec<(String, Vec<Tensor>)>,
+    pub(super) device: tch::Device,
+    shape: Vec<i64>,
+    /// Keeps the parameters alive.
+    _variables: VarStore,
+}
+
+impl Model {
+    /// Builds the network of a configuration; its initial weights are drawn, and calibrated if it says so.
+    pub(super) fn build(config: &CellConfig, dataset: &Dataset<'_>, own: &Stream, device: tch::Device) -> Result<Model, Error> {
+        let architecture = Architecture::of(&config.network, &config.shape(), "cell")?;
+        let learned = match architecture {
+            Architecture::Exact => None,
+            _ => Some(Learned::build(&architecture, config, dataset, own, device)?),
+        };
+        Ok(Model { learned, config: config.clone() })
+    }
+
+    /// The score at points \[n, d\]: of the noised data at `sigma` for a noise-on arm, of the clean data, whatever
+    /// `sigma`, for a noise-off arm.
+    pub(super) fn score(&self, x: ArrayView2<'_, f64>, sigma: f64, exact: Option<&dyn ExactScore>) -> Array2<f64> {
+        match &self.learned {
+            Some(learned) => {
+                let _guard = tch::no_grad_guard();
+                let level = super::own_level(&self.config).unwrap_or(sigma);
+                let tensor = learned.tensor(x);
+                let levels = vec![kernel(level); x.nrows()];
+                let score = score_objective::torch::score(&|x, label| learned.forward(x, label), &self.epsilon(), &tensor, &levels);
+                learned.array(&score, x.ncols())
+            }
+            None => {
+                let exact = exact.expect("the plan refuses an exact network without an exact score");
+                // A manifold has no clean score: the smallest level stands in for it.
+                let clean = if exact.has_density() { 0.0 } else { self.config.noise.sigma_min };
+                exact.score(x, if self.config.objective.uses_noise() { sigma } else { clean })
+            }
+        }
+    }
+
+    pub(super) fn epsilon(&self) -> Epsilon {
+        Epsilon::new(self.config.noise.data_std).expect("checked by the plan")
+    }
+}
+
+impl Learned {
+    pub(super) fn build(
+        architecture: &Architecture,
+        config: &CellConfig,
+        dataset: &Dataset<'_>,
+        own: &Stream,
+        device: tch::Device,
+    ) -> Result<Learned, Error> {
+        let variables = VarStore::new(device);
+        let params = Params::seeded(variables.root(), own.at(Role::Init, 0).next_u64());
+        let impossible = |rule: String| Error::Impossible {
+            place: "cell".to_owned(),
+            name: "network".to_owned(),
+            value: serde_json::to_string(&config.network).expect("plain data"),
+            rule,
+        };
+        let network: Box<dyn Network> = match architecture {
+            Architecture::Exact => unreachable!("nothing to build"),
+            Architecture::Mlp(mlp) => Box::new(ResidualMlp::new(&params, mlp).map_err(|e| impossible(e.to_string()))?),
+            Architecture::UNet(unet) => Box::new(UNet::new(&params, unet).map_err(|e| impossible(e.to_string()))?),
+        };
+        let units = params.units().into_iter().map(|unit| (unit.name, unit.parameters)).collect();
+        let shape = config.shape().iter().map(|&n| n as i64).collect();
+        let learned = Learned { network, units, device, shape, _variables: variables };
+        if calibrates(&config.network) {
+            learned.calibrate(config, dataset, own);
+        }
+        Ok(learned)
+    }
+
+    /// Layer-sequential unit variance on a batch as training sees it.
+    fn calibrate(&self, config: &CellConfig, dataset: &Dataset<'_>, own: &Stream) {
+        let _guard = tch::no_grad_guard();
+        let batch = 256;
+        let example = super::train::Example::draw(config, dataset, own, Role::Nuisance, 0, batch);
+        let epsilon = Epsilon::new(config.noise.data_std).expect("checked by the plan");
+        let x = self.tensor(example.noised(config).view());
+        let net = |x: &Tensor, label: &Tensor| self.network.forward(x, label, &mut Mode::Calibrate);
+        let _ = score_objective::torch::denoise(&net, &epsilon, &x, &example.levels);
+    }
+
+    pub(super) fn forward(&self, x: &Tensor, label: &Tensor) -> Tensor {
+        self.network.forward(x, label, &mut Mode::Eval)
+    }
+
+    /// Rows as single-precision examples on the device.
+    pub(super) fn tensor(&self, x: ArrayView2<'_, f64>) -> Tensor {
+        let values: Vec<f32> = x.iter().map(|&v| v as f32).collect();
+        let mut size = vec![x.nrows() as i64];
+        size.extend(&self.shape);
+        Tensor::from_slice(&values).view(&size[..]).to_device(self.device)
+    }
+
+    fn array(&self, tensor: &Tensor, columns: usize) -> Array2<f64> {
+        let flat = tensor.to_device(tch::Device::Cpu).to_kind(tch::Kind::Double).contiguous().view([-1]);
+        let values = Vec::<f64>::try_from(&flat).expect("a flat double tensor");
+        Array2::from_shape_vec((values.len() / columns, columns), values).expect("rows of one length")
+    }
+}
+
+/// The kernel x₀ + sigma·ε.
+pub(super) fn kernel(sigma: f64) -> Kernel {
+    Kernel::variance_exploding(sigma).expect("checked by the plan")
+}

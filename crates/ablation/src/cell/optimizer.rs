@@ -1,0 +1,82 @@
+//! Adam on one flat buffer.
+
+use tch::Tensor;
+
+/// Adam (Kingma & Ba 2015, Algorithm 1) with β = (0.9, 0.999) and ε = 10⁻⁸.
+///
+/// All parameters become views of one buffer, so that a step is a dozen operations whatever the number of
+/// layers, and so that the whole state is three tensors and a counter.
+#[derive(Debug)]
+pub(super) struct Adam {
+    parameters: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    step: i32,
+}
+
+const BETA: (f64, f64) = (0.9, 0.999);
+const EPSILON: f64 = 1e-8;
+
+impl Adam {
+    /// Takes over the parameters; their values stay.
+    pub(super) fn new(parameters: &mut [Tensor]) -> Adam {
+        let _guard = tch::no_grad_guard();
+        let flat = flatten(parameters);
+        let mut offset = 0;
+        for parameter in parameters {
+            let (size, length) = (parameter.size(), parameter.numel() as i64);
+            parameter.set_data(&flat.narrow(0, offset, length).view(&size[..]));
+            offset += length;
+        }
+        Adam { mean: flat.zeros_like(), square: flat.zeros_like(), parameters: flat, step: 0 }
+    }
+
+    /// One step along the gradients of the parameters, in their order.
+    pub(super) fn step(&mut self, gradients: &[Tensor], rate: f64) {
+        let _guard = tch::no_grad_guard();
+        let gradient = flatten(gradients);
+        self.step += 1;
+        let corrected = (1.0 - BETA.0.powi(self.step), 1.0 - BETA.1.powi(self.step));
+        let _ = self.mean.lerp_(&gradient, 1.0 - BETA.0);
+        self.square *= BETA.1;
+        let _ = self.square.addcmul_(&gradient, &(&gradient * (1.0 - BETA.1)));
+        let scale = self.square.sqrt() / corrected.1.sqrt() + EPSILON;
+        let _ = self.parameters.addcdiv_(&(&self.mean * (-rate / corrected.0)), &scale);
+    }
+}
+
+fn flatten(tensors: &[Tensor]) -> Tensor {
+    let flat: Vec<Tensor> = tensors.iter().map(|t| t.reshape([-1])).collect();
+    Tensor::cat(&flat, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind, nn};
+
+    use super::*;
+
+    #[test]
+    fn agrees_with_the_algorithm_written_out() {
+        let store = nn::VarStore::new(Device::Cpu);
+        let mut parameters = vec![store.root().zeros("a", &[2]), store.root().zeros("b", &[1, 3])];
+        let mut adam = Adam::new(&mut parameters);
+        let (mut w, mut m, mut v) = ([0.0f64; 5], [0.0f64; 5], [0.0f64; 5]);
+        for step in 1..=4 {
+            let g: Vec<f64> = (0..5).map(|i| f64::from(i - 2) * 0.3 + f64::from(step)).collect();
+            let all = Tensor::from_slice(&g).to_kind(Kind::Float);
+            adam.step(&[all.narrow(0, 0, 2), all.narrow(0, 2, 3).view([1, 3])], 0.1);
+            for i in 0..5 {
+                m[i] = 0.9 * m[i] + 0.1 * g[i];
+                v[i] = 0.999 * v[i] + 0.001 * g[i] * g[i];
+                let (mh, vh) = (m[i] / (1.0 - 0.9f64.powi(step)), v[i] / (1.0 - 0.999f64.powi(step)));
+                w[i] -= 0.1 * mh / (vh.sqrt() + 1e-8);
+            }
+        }
+        let found = Vec::<f32>::try_from(&flatten(&parameters)).expect("floats");
+        for (found, wanted) in found.iter().zip(w) {
+            assert!((f64::from(*found) - wanted).abs() < 1e-5, "{found} against {wanted}");
+        }
+        assert_eq!(store.trainable_variables().len(), 2);
+    }
+}

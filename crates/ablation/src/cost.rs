@@ -1,0 +1,33 @@
+//! A rough price of a cell, so that a plan can say its minutes before anything runs.
+//!
+//! The rates were read off one core of the machine of 2026; what a run measures replaces them at once.
+
+use crate::{
+    architecture::Architecture,
+    config::{CellConfig, Objective},
+};
+
+/// Floating-point operations per second that small layers reach on one core.
+const RATE: f64 = 2.0e10;
+/// Seconds that a call of one layer costs whatever its size, forward and backward.
+const OVERHEAD: f64 = 6.0e-5;
+
+/// Predicted seconds of one cell.
+pub(crate) fn seconds(config: &CellConfig, architecture: &Architecture) -> f64 {
+    // Passes over the network in one training step, in forward passes: backward counts two.
+    let passes = match config.objective {
+        Objective::Denoising {} => 3.0,
+        Objective::SlicedDifferences { .. } => 6.0,
+        Objective::Sliced {} => 8.0,
+    };
+    let sampling = &config.sampling;
+    let evaluations = sampling.evaluations
+        + if config.objective.uses_noise() { 2 * sampling.ode.steps } else { 0 };
+    let layers = architecture.layers() as f64;
+    let training = config.training.steps as f64
+        * (passes * architecture.forward_flops(config.training.batch) / RATE + passes / 3.0 * layers * OVERHEAD);
+    let drawing = evaluations as f64
+        * (architecture.forward_flops(sampling.samples) / RATE + layers * OVERHEAD / 3.0);
+    let trained = if matches!(architecture, Architecture::Exact) { 0.0 } else { training };
+    1.0 + trained + drawing
+}

@@ -1,0 +1,151 @@
+//! What can be wrong with a study, its files or its run.
+
+use std::path::PathBuf;
+
+use thiserror::Error as ThisError;
+
+/// Everything that can go wrong in the laboratory.
+///
+/// A message names the thing, the rule that it broke, the value and the remedy. Divergence of a cell is
+/// not here: it is an [`crate::record::Outcome`].
+#[derive(Debug, ThisError)]
+#[non_exhaustive]
+pub enum Error {
+    /// No study of that name, and no such file or folder.
+    #[error(
+        "there is no study `{given}`: neither a name ({known}) nor a TOML file nor a folder of TOML files{}",
+        hint(.nearest)
+    )]
+    UnknownStudy {
+        /// What was asked for.
+        given: String,
+        /// Names that exist.
+        known: String,
+        /// The nearest name, if one is near.
+        nearest: Option<String>,
+    },
+    /// A folder without studies.
+    #[error("the folder {} holds no study: put at least one .toml file into it", .path.display())]
+    EmptyFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// TOML that does not parse, or has a key that nothing reads.
+    #[error("{place}: {message}{}", hint(.nearest))]
+    StudySyntax {
+        /// File, line and column.
+        place: String,
+        /// The parser's message.
+        message: String,
+        /// The nearest valid key, if one is near.
+        nearest: Option<String>,
+    },
+    /// A `set` path that is not part of the configuration.
+    #[error("{place}: `{path}` is not a setting of [config]{}", hint(.nearest))]
+    UnknownSetting {
+        /// Study and section.
+        place: String,
+        /// The dotted path.
+        path: String,
+        /// The nearest valid path, if one is near.
+        nearest: Option<String>,
+    },
+    /// A value that is impossible.
+    #[error("{place}: {name} = {value}, but {rule}")]
+    Impossible {
+        /// Study (and arm).
+        place: String,
+        /// The setting.
+        name: String,
+        /// Its value.
+        value: String,
+        /// The rule it breaks, with the remedy.
+        rule: String,
+    },
+    /// Two studies of one folder have one name.
+    #[error("two studies of {folder} are named `{name}`: give one of them another name")]
+    DuplicateName {
+        /// The folder.
+        folder: String,
+        /// The name.
+        name: String,
+    },
+    /// A directory that holds no run.
+    #[error("{} holds no run (no plan.json there): give the folder that `ablate` wrote, e.g. runs/default", .path.display())]
+    NoRun {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A JSON file of ours that does not read.
+    #[error("{} is damaged ({message}): remove it and run the study again, finished cells are kept", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says.
+        message: String,
+    },
+    /// Files.
+    #[error(transparent)]
+    Files(#[from] crate::files::Error),
+    /// Data sets.
+    #[error(transparent)]
+    Data(#[from] crate::data::Error),
+    /// A child process could not be started or a worker failed for a reason of its own.
+    #[error("{what}: {source}")]
+    Process {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// A worker reported an error that stops the run.
+    #[error("{message}")]
+    Worker {
+        /// Its one line.
+        message: String,
+    },
+    /// The program was built without torch.
+    #[error("this build of `ablate` has no libtorch and cannot train: use `cargo xtask ablate`, or build with --features tch")]
+    WithoutTorch,
+    /// The device is not there.
+    #[error("device `{device}` is not available: libtorch sees {found}; use --device cpu, or point LIBTORCH_USE_PYTORCH=1 at a full PyTorch 2.11")]
+    Device {
+        /// What was asked for.
+        device: String,
+        /// What there is.
+        found: String,
+    },
+    /// The run was interrupted.
+    #[error("interrupted: {done} of {total} cells are done and kept; run the same command again to go on")]
+    Interrupted {
+        /// Cells with a result.
+        done: usize,
+        /// Cells planned.
+        total: usize,
+    },
+}
+
+impl Error {
+    /// Exit status of the program: 130 after an interruption, 74 for a full disk, 2 otherwise.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Error::Interrupted { .. } => 130,
+            Error::Files(error) if error.is_disk_full() => 74,
+            _ => 2,
+        }
+    }
+}
+
+fn hint(name: &Option<String>) -> String {
+    name.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+}
+
+/// The candidate most like `given`, if any is like it at all.
+pub(crate) fn nearest_name<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    candidates
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(given, name), name))
+        .filter(|(likeness, _)| 0.8 < *likeness)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name.to_owned())
+}

@@ -1,0 +1,39 @@
+//! The laboratory: a study becomes a plan, cells, records, paired statistics and a report.
+//!
+//! In the order in which data passes through:
+//! [`study`] (what a person writes) → [`plan`] (resolved, checked, named by content) → [`runner`] (worker
+//! processes) → `cell` (train, sample, measure; feature `tch`) → [`record`] → [`store`] → [`frame`]
+//! (one number per seed, effects, verdicts) → [`summary`] → [`report`].
+#![doc = include_str!("../README.md")]
+
+pub mod config;
+pub mod study;
+
+pub mod architecture;
+pub mod catalog;
+mod check;
+mod cost;
+pub mod plan;
+
+pub mod data;
+pub mod dataset;
+pub mod stream;
+
+pub mod probe;
+pub mod record;
+#[cfg(feature = "tch")]
+pub mod cell;
+
+pub mod files;
+pub mod runner;
+pub mod store;
+#[cfg(feature = "tch")]
+pub mod worker;
+
+pub mod frame;
+pub mod report;
+pub mod summary;
+
+pub mod error;
+
+pub use error::Error;

@@ -1,0 +1,46 @@
+//! Pure measurements: samples and fresh data in, numbers out.
+
+pub mod bands;
+pub mod energy;
+
+use ndarray::{Array1, ArrayView2, Axis};
+
+/// E|s − s*|²/E|s*|²: 0 is exact, 1 is a network that answers nothing.
+pub fn relative_error(estimate: ArrayView2<'_, f64>, exact: ArrayView2<'_, f64>) -> f64 {
+    let error: f64 = estimate.iter().zip(exact.iter()).map(|(s, t)| (s - t).powi(2)).sum();
+    let scale: f64 = exact.iter().map(|t| t * t).sum();
+    error / scale
+}
+
+/// Mean over rows of the cosine between two vectors; a zero vector has cosine 0 with everything.
+pub fn mean_cosine(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> f64 {
+    let cosines = a.outer_iter().zip(b.outer_iter()).map(|(a, b)| {
+        let scale = (a.dot(&a) * b.dot(&b)).sqrt();
+        if 0.0 < scale { a.dot(&b) / scale } else { 0.0 }
+    });
+    cosines.sum::<f64>() / a.nrows() as f64
+}
+
+/// Total variation between the components' weights and the mean responsibilities: half the sum of differences.
+pub fn weight_error(weights: &Array1<f64>, responsibilities: ArrayView2<'_, f64>) -> f64 {
+    let found = responsibilities.mean_axis(Axis(0)).expect("at least one sample");
+    0.5 * weights.iter().zip(found.iter()).map(|(w, f)| (w - f).abs()).sum::<f64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn known_answers() {
+        let exact = array![[3.0, 4.0], [0.0, 2.0]];
+        assert_eq!(relative_error((&exact * 0.0).view(), exact.view()), 1.0);
+        assert_eq!(relative_error((&exact * 1.5).view(), exact.view()), 0.25);
+        assert!((mean_cosine((&exact * 7.0).view(), exact.view()) - 1.0).abs() < 1e-15);
+        assert_eq!(mean_cosine(array![[1.0, 0.0], [0.0, 0.0]].view(), array![[0.0, 1.0], [1.0, 1.0]].view()), 0.0);
+        let weights = array![0.8, 0.2];
+        assert!((weight_error(&weights, array![[1.0, 0.0], [0.0, 1.0]].view()) - 0.3).abs() < 1e-15);
+    }
+}

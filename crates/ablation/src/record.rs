@@ -1,0 +1,149 @@
+//! What a cell leaves behind: a record of deterministic bytes, and beside it how it came about.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{plan::Cell, summary::Exhibit};
+
+/// The result of a cell. Same study, same binary, same device class: the same bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Version of the format.
+    pub schema: u32,
+    /// The cell, whole: a report never reads the study.
+    pub cell: Cell,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Network evaluations on single examples, in training and in sampling.
+    pub evaluations: Evaluations,
+    /// One number per probe; a probe that is undefined here is absent. Never NaN.
+    pub values: BTreeMap<String, f64>,
+    /// Curves.
+    pub curves: BTreeMap<String, Series>,
+    /// Samples to look at.
+    pub exhibit: Option<Exhibit>,
+}
+
+/// How a cell ended. Divergence is a result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Outcome {
+    /// Everything stayed finite.
+    Measured {},
+    /// Something left the finite numbers (or a particle went beyond 10⁶).
+    Diverged {
+        /// Where.
+        stage: Stage,
+        /// Step of that stage.
+        step: u64,
+    },
+}
+
+/// Part of a cell's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Optimisation.
+    Training,
+    /// Plain or annealed Langevin.
+    Langevin,
+    /// The probability-flow ODE.
+    Ode,
+}
+
+impl Stage {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Stage::Training => "training",
+            Stage::Langevin => "Langevin sampling",
+            Stage::Ode => "ODE sampling",
+        }
+    }
+}
+
+/// Evaluation counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluations {
+    /// Batches in training.
+    pub training: u64,
+    /// Batches in the main sampler.
+    pub sampling: u64,
+    /// Batches in the ODE sampler.
+    pub ode: u64,
+}
+
+/// A curve of one cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Series {
+    /// What x is.
+    pub x_title: String,
+    /// What y is.
+    pub y_title: String,
+    /// Whether x is drawn on a logarithmic axis.
+    pub log_x: bool,
+    /// Points; those whose y is not finite are left out.
+    pub points: Vec<Point>,
+}
+
+/// One point of a [`Series`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Point {
+    /// Abscissa.
+    pub x: f64,
+    /// Label of the abscissa; empty where x speaks for itself.
+    pub label: String,
+    /// Ordinate.
+    pub y: f64,
+}
+
+impl Record {
+    /// Sets a number if it is one; this is the only door through which numbers enter a record.
+    pub(crate) fn set(&mut self, probe: &str, value: f64) {
+        debug_assert!(crate::catalog::probe(probe).is_some(), "`{probe}` is not in the catalogue");
+        if value.is_finite() {
+            self.values.insert(probe.to_owned(), value);
+        }
+    }
+
+    /// Adds a curve, leaving out what is not finite.
+    pub(crate) fn curve(&mut self, name: &str, titles: [&str; 2], log_x: bool, points: Vec<(f64, String, f64)>) {
+        let points: Vec<Point> =
+            points.into_iter().filter(|(_, _, y)| y.is_finite()).map(|(x, label, y)| Point { x, label, y }).collect();
+        if !points.is_empty() {
+            let [x_title, y_title] = titles.map(str::to_owned);
+            self.curves.insert(name.to_owned(), Series { x_title, y_title, log_x, points });
+        }
+    }
+}
+
+/// How a result came about: differs between runs, is never part of a result.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attempt {
+    /// Wall seconds.
+    pub seconds: f64,
+    /// Digest of the program.
+    pub binary: String,
+    /// Host and processor in words.
+    pub host: String,
+    /// libtorch's version.
+    pub libtorch: String,
+    /// Unix time of the commit.
+    pub finished_at: u64,
+}
+
+/// Why a cell has no result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// How often it was tried.
+    pub attempts: u32,
+    /// The worker's last words.
+    pub message: String,
+}

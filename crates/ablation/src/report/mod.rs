@@ -1,0 +1,40 @@
+//! Renderings of a [`Summary`](crate::summary::Summary): strings in, strings out.
+//!
+//! Nothing here computes a statistic or touches a file or a clock: every number shown is in the summary,
+//! rounded by one rule (two significant digits of the interval's half-width), so that terminal,
+//! Markdown, HTML and CSV cannot disagree. A number that is undefined is shown as `–`, never as NaN.
+//!
+//! The figures are SVG written here and not by a plotting crate: `plotters` writes colours as fixed RGB
+//! and no classes, so that dark mode (CSS variables) and the attributes `data-probe`, `data-arm` and
+//! `data-contrast` on every mark would be out of reach.
+//!
+//! ```
+//! use ablation::report;
+//! use ablation::summary::{Provenance, Summary};
+//!
+//! let summary = Summary {
+//!     schema: 1,
+//!     name: "default".into(),
+//!     question: "Do skip connections and diffusion noise do the same thing?".into(),
+//!     stamps: vec![],
+//!     studies: vec![],
+//!     provenance: Provenance::default(),
+//! };
+//! assert!(report::terminal(&summary, 80, report::Colour::Never).contains("Do skip connections"));
+//! assert!(report::html(&summary).starts_with("<!doctype html>"));
+//! ```
+
+mod csv;
+mod figure;
+mod html;
+mod markdown;
+mod markup;
+mod number;
+mod tables;
+mod terminal;
+mod view;
+
+pub use self::csv::csv;
+pub use self::html::html;
+pub use self::markdown::markdown;
+pub use self::terminal::{Colour, terminal};

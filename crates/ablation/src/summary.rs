@@ -1,0 +1,323 @@
+//! The summary: every number that a report shows, and nothing else.
+//!
+//! `summary.json` is this type. Terminal, Markdown, HTML and CSV are renderings of it, so that no two of
+//! them can disagree. It is made by [`crate::frame`] from records and never reads a study.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// One report: a study, or a folder of studies that are reported together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Summary {
+    /// Version of this format.
+    pub schema: u32,
+    /// Name of the run (`default`, `fashion-mnist`, …).
+    pub name: String,
+    /// The question that the run answers, one sentence.
+    pub question: String,
+    /// What the reader must know before any number: `EXPLORATORY`, `INTERIM`, `MIXED BINARIES`, with the reason.
+    pub stamps: Vec<Stamp>,
+    /// The studies in the order of the folder.
+    pub studies: Vec<StudySummary>,
+    /// How the numbers came about; the only part that two runs of one study may differ in.
+    pub provenance: Provenance,
+}
+
+/// A warning on the whole report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stamp {
+    /// One or two capital words.
+    pub word: String,
+    /// Why, in one sentence.
+    pub reason: String,
+}
+
+/// Where and how the run was made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// Digests of the programs whose results are in the report.
+    pub binaries: Vec<String>,
+    /// Device classes (`cpu`, `cuda`).
+    pub devices: Vec<String>,
+    /// Hosts, in words (processor, cores).
+    pub hosts: Vec<String>,
+    /// libtorch versions.
+    pub libtorch: Vec<String>,
+    /// Sum of the wall seconds of all finished cells.
+    pub cell_seconds: f64,
+    /// The command that makes the report again.
+    pub command: String,
+}
+
+/// One study: a 2×2 and what stands beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StudySummary {
+    /// Short name (`mixture`).
+    pub name: String,
+    /// Heading (`The Song–Ermon mixture in the plane`).
+    pub title: String,
+    /// What this study asks.
+    pub question: String,
+    /// The set-up in words, one line each: data, network (parameters), objective off and on, samplers, training.
+    pub setup: Vec<String>,
+    /// Caveats that belong to this study's numbers, one sentence each.
+    pub notes: Vec<String>,
+    /// Seeds planned for the 2×2.
+    pub seeds: u32,
+    /// Id of the primary probe.
+    pub primary: String,
+    /// Every probe that occurs, primary first.
+    pub probes: Vec<ProbeInfo>,
+    /// The 2×2 first, then what stands beside it.
+    pub blocks: Vec<Block>,
+    /// The registered contrasts with their verdicts, in the order of registration.
+    pub verdicts: Vec<VerdictRow>,
+    /// Effects of every probe in every full 2×2 block; looked at afterwards, no verdict.
+    pub effects: Vec<EffectRow>,
+}
+
+/// What a probe's numbers mean.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeInfo {
+    /// Identifier (`log_energy_distance`).
+    pub id: String,
+    /// Heading of a column or an axis, with the unit (`energy distance, log10`).
+    pub title: String,
+    /// One sentence: definition, cap, what it is blind to.
+    pub meaning: String,
+    /// `lower`, `higher` or `descriptive`.
+    pub better: Better,
+}
+
+/// Which way a probe's numbers are better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Better {
+    /// Smaller is better.
+    Lower,
+    /// Larger is better.
+    Higher,
+    /// Neither.
+    Descriptive,
+}
+
+/// A set of arms that differ from the 2×2 in one declared way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Block {
+    /// `the 2×2`, `half the depth`, `well-initialised plain`, …
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// What was changed against the 2×2, in words; empty for the 2×2.
+    pub change: String,
+    /// Seeds planned here.
+    pub seeds: u32,
+    /// The arms: off/off, on/off, off/on, on/on where they exist.
+    pub arms: Vec<Arm>,
+}
+
+/// What a block is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The 2×2 that the question is about.
+    Main,
+    /// The same 2×2 at another depth.
+    Depth,
+    /// The strongest rival explanation, e.g. a well-initialised plain network.
+    CounterArm,
+    /// A copy of one arm with other random draws: the noise floor of the study.
+    AA,
+    /// The same samplers with the exact score: what the samplers alone lose.
+    Reference,
+}
+
+/// One arm: its seeds' numbers and what is drawn of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Arm {
+    /// Level of each factor (`skip` → `on`, `noise` → `off`).
+    pub levels: BTreeMap<String, String>,
+    /// `plain, noise off`, `skip, noise on`, `well-initialised plain, noise on`, …
+    pub label: String,
+    /// Trainable parameters.
+    pub parameters: u64,
+    /// Cells planned, finished, diverged (a result), failed (no result).
+    pub planned: u32,
+    /// Cells with a result, the diverged included.
+    pub finished: u32,
+    /// Cells whose training or sampling diverged.
+    pub diverged: u32,
+    /// Of each diverged cell: the seed, the stage and the step.
+    pub divergences: Vec<String>,
+    /// Cells without a result because the program failed.
+    pub failed: u32,
+    /// Median wall seconds of a cell.
+    pub seconds: Option<f64>,
+    /// Numbers by probe.
+    pub values: BTreeMap<String, Spread>,
+    /// Curves by name, seeds summarised point by point.
+    pub curves: BTreeMap<String, Curve>,
+    /// Samples of the first finished seed, to look at.
+    pub exhibit: Option<Exhibit>,
+}
+
+/// One probe's numbers over the seeds of one arm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spread {
+    /// One number per seed; `null` where the probe is undefined.
+    pub seeds: BTreeMap<u32, Option<f64>>,
+    /// Seeds with a number.
+    pub n: u32,
+    /// Median.
+    pub median: Option<f64>,
+    /// Mean.
+    pub mean: Option<f64>,
+    /// Sample standard deviation (n ≥ 2).
+    pub sd: Option<f64>,
+    /// Smallest.
+    pub min: Option<f64>,
+    /// Largest.
+    pub max: Option<f64>,
+}
+
+/// A curve summarised over seeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Curve {
+    /// What x is (`training step`, `noise level sigma`, `layer`, `band`).
+    pub x_title: String,
+    /// What y is, with the unit.
+    pub y_title: String,
+    /// Whether x is drawn on a logarithmic axis.
+    pub log_x: bool,
+    /// Points in the order of x.
+    pub points: Vec<CurvePoint>,
+}
+
+/// One abscissa of a [`Curve`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CurvePoint {
+    /// Abscissa.
+    pub x: f64,
+    /// Label of the abscissa (a layer's name), empty if x speaks for itself.
+    pub label: String,
+    /// Seeds with a finite number here.
+    pub n: u32,
+    /// Median over seeds.
+    pub median: f64,
+    /// Smallest over seeds.
+    pub min: f64,
+    /// Largest over seeds.
+    pub max: f64,
+}
+
+/// Samples to look at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Exhibit {
+    /// Points of the plane (data beyond two dimensions are projected; `axes` says onto what).
+    Points {
+        /// Names of the two axes.
+        axes: [String; 2],
+        /// Samples.
+        samples: Vec<[f64; 2]>,
+        /// Fresh data beside them.
+        data: Vec<[f64; 2]>,
+        /// The same window for every arm: x from, x to, y from, y to.
+        window: [f64; 4],
+        /// Samples that lie outside the window.
+        outside: u32,
+    },
+    /// Grey images.
+    Images {
+        /// Height in pixels.
+        height: u32,
+        /// Width in pixels.
+        width: u32,
+        /// Each image row by row, 0 (black) to 255 (white), base64-free: small integers.
+        samples: Vec<Vec<u8>>,
+        /// Fresh data beside them.
+        data: Vec<Vec<u8>>,
+    },
+}
+
+/// A registered contrast with its verdict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerdictRow {
+    /// Identifier within the study.
+    pub id: String,
+    /// The claim as a sentence.
+    pub claim: String,
+    /// Probe.
+    pub probe: String,
+    /// The effect in words (`skip on − off, mean over noise`).
+    pub effect: String,
+    /// `lower`, `higher` or `equal`, and by how much at least.
+    pub expect: String,
+    /// Smallest effect of interest.
+    pub delta: f64,
+    /// `SUPPORTED`, `REFUTED (reversed)`, `INCONCLUSIVE (about 14 seeds needed)`, …
+    pub verdict: String,
+    /// The bare class for colouring: `supported`, `supported_under`, `refuted`, `inconclusive`, `invalid`, `not_tested`.
+    pub class: String,
+    /// The numbers.
+    pub numbers: EffectNumbers,
+    /// P value adjusted by Holm over the registered contrasts of the study.
+    pub adjusted_p: Option<f64>,
+    /// What weakens or qualifies the verdict, one sentence each.
+    pub remarks: Vec<String>,
+}
+
+/// An effect that was not registered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EffectRow {
+    /// Name of the block.
+    pub block: String,
+    /// Probe.
+    pub probe: String,
+    /// `skip`, `noise`, `interaction`, `skip_without_noise`, `skip_with_noise`, `noise_without_skip`,
+    /// `noise_with_skip`, `skip_over_counter_without_noise`, `skip_over_counter_with_noise`, `a_a`.
+    pub effect: String,
+    /// The numbers.
+    pub numbers: EffectNumbers,
+    /// Whether it is one of the registered contrasts.
+    pub registered: bool,
+}
+
+/// An estimated effect: one number per seed, and what follows from them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EffectNumbers {
+    /// One effect per complete seed.
+    pub seeds: BTreeMap<u32, f64>,
+    /// Complete seeds.
+    pub n: u32,
+    /// Seeds left out because a cell is missing or the probe undefined.
+    pub incomplete: u32,
+    /// Mean effect.
+    pub estimate: Option<f64>,
+    /// Paired t interval, 95 %.
+    pub low: Option<f64>,
+    /// Paired t interval, 95 %.
+    pub high: Option<f64>,
+    /// Bootstrap-t interval, 95 %, shown beside it.
+    pub bootstrap_low: Option<f64>,
+    /// Bootstrap-t interval, 95 %.
+    pub bootstrap_high: Option<f64>,
+    /// Exact sign-flip p.
+    pub p: Option<f64>,
+    /// Smallest p that n seeds can give.
+    pub p_floor: Option<f64>,
+}

@@ -1,0 +1,248 @@
+//! Measurements of gradients on a live network (feature `tch`).
+//!
+//! A *unit* is a name with the parameters that belong to it; cut them from any `VarStore` as the study declares.
+//! Nothing here touches the `.grad` of a parameter, so a measurement between two training steps changes neither.
+//!
+//! ```
+//! use learnability::gradient::{Snapshot, unit_gradients};
+//! use tch::{Device, Kind, Tensor, nn, nn::OptimizerConfig};
+//!
+//! let vs = nn::VarStore::new(Device::Cpu);
+//! let a = vs.root().var("a", &[2, 2], nn::Init::Const(0.5));
+//! let b = vs.root().var("b", &[2, 2], nn::Init::Const(2e9));
+//! let units = [("a".to_owned(), vec![a.shallow_clone()]), ("b".to_owned(), vec![b.shallow_clone()])];
+//! let loss = || Tensor::ones([1, 2], (Kind::Float, Device::Cpu)).matmul(&a).matmul(&b).mean(Kind::Float);
+//!
+//! let gradients = unit_gradients(&loss(), &units);
+//! assert_eq!((gradients[0].norm, gradients[1].norm), (4e9, 1.0));
+//!
+//! let before = Snapshot::of(&units);
+//! nn::Sgd::default().build(&vs, 1e-3).unwrap().backward_step(&loss());
+//! assert_eq!(before.absorbed(&units), [0.0, 1.0]); // too small a step for weights of this size
+//! ```
+
+use tch::{Device, Kind, Tensor};
+
+use crate::moments::{GradientMoments, GradientSums};
+
+/// The gradient of the loss with respect to one unit, in single numbers accumulated in `f64`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UnitGradient {
+    /// Name of the unit.
+    pub name: String,
+    /// `|g|`, Euclidean norm over all parameters of the unit. Depends on the scale of the unit and on its size.
+    pub norm: f64,
+    /// `|w|`, Euclidean norm of the parameters.
+    pub weight_norm: f64,
+    /// `|g|² / number of scalars`: comparable between units of different size.
+    pub mean_square: f64,
+    /// `⟨w, g⟩`, the derivative of the loss with respect to the log-scale of the unit.
+    ///
+    /// In a network that is homogeneous of degree one in each unit it is the same for all units (Euler), whatever the
+    /// initialisation: an index of its shares is blind to vanishing gradients.
+    pub weight_dot: f64,
+}
+
+/// The gradient of `loss` with respect to every unit, by one backward pass that leaves `.grad` and the graph as they are.
+///
+/// A parameter that the loss does not depend on has gradient 0.
+///
+/// # Shapes
+/// `loss`: one element. Parameters: any.
+///
+/// # Panics
+/// If `loss` has more than one element or depends on no parameter that requires a gradient; if a unit has no parameters
+/// or one that does not require a gradient.
+pub fn unit_gradients(loss: &Tensor, units: &[(String, Vec<Tensor>)]) -> Vec<UnitGradient> {
+    let gradients = backward(loss, units);
+    units
+        .iter()
+        .zip(&gradients)
+        .map(|((name, parameters), gradients)| {
+            let mut scalars = 0;
+            let (mut gradient_square, mut weight_square, mut weight_dot) = (0.0, 0.0, 0.0);
+            for (parameter, gradient) in parameters.iter().zip(gradients) {
+                let weight = parameter.detach().to_kind(Kind::Double);
+                scalars += parameter.numel();
+                weight_square += dot(&weight, &weight);
+                if let Some(gradient) = gradient {
+                    gradient_square += dot(gradient, gradient);
+                    weight_dot += dot(&weight, gradient);
+                }
+            }
+            UnitGradient {
+                name: name.clone(),
+                norm: gradient_square.sqrt(),
+                weight_norm: weight_square.sqrt(),
+                mean_square: gradient_square / scalars as f64,
+                weight_dot,
+            }
+        })
+        .collect()
+}
+
+/// `log₁₀ (|g_first| / |g_last|)` of the units at these two positions, in decades.
+///
+/// Negative where the gradient vanishes on its way back to the first unit, positive where it explodes.
+/// `None` if one of the norms is 0 or not finite.
+///
+/// # Panics
+/// If a position is not in `gradients`.
+pub fn first_to_last(gradients: &[UnitGradient], first: usize, last: usize) -> Option<f64> {
+    // A difference of logarithms: the quotient itself could leave the range of f64.
+    let decades = gradients[first].norm.log10() - gradients[last].norm.log10();
+    decades.is_finite().then_some(decades)
+}
+
+/// Unbiased signal and noise of the gradient of every unit, from the losses of micro-batches `0 … micro_batches − 1`.
+///
+/// `losses(i)` gives the *mean* loss of micro-batch `i`. The micro-batches are to be independent and of equal size. The
+/// losses may share one graph, as the single-sample losses of one forward pass do.
+/// Beside the gradients of one backward pass, a sum of all gradients in `f64` is held.
+///
+/// # Shapes
+/// Each loss: one element.
+///
+/// # Panics
+/// If `micro_batches < 2`, and as [`unit_gradients`].
+///
+/// ```
+/// use learnability::gradient::unit_moments;
+/// use tch::{Kind, Tensor};
+///
+/// let w = Tensor::from(2.0_f64).set_requires_grad(true);
+/// let data = [1.0, 3.0]; // the loss of a micro-batch is x · w, its gradient is x
+/// let units = [("w".to_owned(), vec![w.shallow_clone()])];
+/// let moments = unit_moments(&mut |i| &w * data[i], 2, &units);
+/// assert_eq!((moments[0].signal, moments[0].noise), (3.0, 2.0));
+/// ```
+pub fn unit_moments(
+    losses: &mut dyn FnMut(usize) -> Tensor,
+    micro_batches: usize,
+    units: &[(String, Vec<Tensor>)],
+) -> Vec<GradientMoments> {
+    let mut squared_norms = vec![0.0; units.len()];
+    let mut sums: Vec<Vec<Tensor>> = units
+        .iter()
+        .map(|(_, parameters)| {
+            let zeros = |p: &Tensor| p.detach().zeros_like().to_kind(Kind::Double);
+            parameters.iter().map(zeros).collect()
+        })
+        .collect();
+    for i in 0..micro_batches {
+        let gradients = backward(&losses(i), units);
+        for (unit, gradients) in gradients.iter().enumerate() {
+            for (sum, gradient) in sums[unit].iter_mut().zip(gradients) {
+                if let Some(gradient) = gradient {
+                    squared_norms[unit] += dot(gradient, gradient);
+                    let _ = sum.g_add_(gradient);
+                }
+            }
+        }
+    }
+    squared_norms
+        .into_iter()
+        .zip(&sums)
+        .map(|(squared_norms, sums)| {
+            GradientMoments::from_sums(GradientSums {
+                squared_norms,
+                squared_norm_of_sum: sums.iter().map(|sum| dot(sum, sum)).sum(),
+                n: micro_batches,
+            })
+            .expect("unit_moments: noise needs at least two micro-batches")
+        })
+        .collect()
+}
+
+/// The parameters of all units at one moment, to be compared with those after an optimiser step.
+///
+/// Holds copies on the CPU in the parameters' own type, so that the comparison is exact in every type.
+#[derive(Debug)]
+pub struct Snapshot {
+    units: Vec<Vec<Tensor>>,
+}
+
+impl Snapshot {
+    /// Copies the parameters as they are now.
+    pub fn of(units: &[(String, Vec<Tensor>)]) -> Self {
+        let copy = |p: &Tensor| p.detach().to_device(Device::Cpu).copy();
+        Self {
+            units: units
+                .iter()
+                .map(|(_, parameters)| parameters.iter().map(copy).collect())
+                .collect(),
+        }
+    }
+
+    /// Share of the scalars of each unit that are still what they were: the absorbed fraction of the step in between.
+    ///
+    /// See [`crate::silence`] for what it means and where it fails, and [`crate::silence::is_silent`] for the threshold.
+    /// *Range*: `[0, 1]`.
+    ///
+    /// # Panics
+    /// If `units` differ from those of the snapshot in number or shapes, or if a unit has no scalars.
+    pub fn absorbed(&self, units: &[(String, Vec<Tensor>)]) -> Vec<f64> {
+        assert_eq!(
+            self.units.len(),
+            units.len(),
+            "Snapshot::absorbed: not the units of the snapshot"
+        );
+        self.units
+            .iter()
+            .zip(units)
+            .map(|(before, (name, after))| {
+                assert_eq!(
+                    before.len(),
+                    after.len(),
+                    "Snapshot::absorbed: parameters of unit {name}"
+                );
+                let (mut absorbed, mut scalars) = (0, 0);
+                for (before, after) in before.iter().zip(after) {
+                    assert_eq!(
+                        before.size(),
+                        after.size(),
+                        "Snapshot::absorbed: shape in unit {name}"
+                    );
+                    let after = after.detach().to_device(Device::Cpu);
+                    absorbed += before.eq_tensor(&after).sum(Kind::Int64).int64_value(&[]);
+                    scalars += before.numel();
+                }
+                assert!(
+                    scalars != 0,
+                    "Snapshot::absorbed: unit {name} has no scalars"
+                );
+                absorbed as f64 / scalars as f64
+            })
+            .collect()
+    }
+}
+
+/// The gradients of `loss` in `f64`, in the shape of `units`; `None` for a parameter that the loss does not depend on.
+fn backward(loss: &Tensor, units: &[(String, Vec<Tensor>)]) -> Vec<Vec<Option<Tensor>>> {
+    assert_eq!(loss.numel(), 1, "the loss has more than one element");
+    for (name, parameters) in units {
+        assert!(!parameters.is_empty(), "unit {name} has no parameters");
+    }
+    // Without inputs the engine would add to the `.grad` of every leaf.
+    if units.is_empty() {
+        return Vec::new();
+    }
+    let inputs: Vec<&Tensor> = units.iter().flat_map(|(_, p)| p).collect();
+    let mut gradients = Tensor::run_backward(&[loss], &inputs, true, false).into_iter();
+    units
+        .iter()
+        .map(|(_, parameters)| {
+            gradients
+                .by_ref()
+                .take(parameters.len())
+                .map(|g| g.defined().then(|| g.to_kind(Kind::Double)))
+                .collect()
+        })
+        .collect()
+}
+
+/// `Σ a_i b_i` of two tensors of equal shape in `f64`.
+fn dot(a: &Tensor, b: &Tensor) -> f64 {
+    // `flatten` and not `view`: gradients need not be contiguous.
+    a.flatten(0, -1).dot(&b.flatten(0, -1)).double_value(&[])
+}

@@ -1,0 +1,243 @@
+//! How many seeds a question needs.
+
+use statrs::function::gamma::ln_gamma;
+
+use crate::distribution::{normal_cdf, t_critical};
+use crate::error::Error;
+use crate::moments::{check_finite, check_not_negative, check_open_unit};
+
+/// The most seeds that a plan is told; reaching it means "this many or more".
+pub const MAX_SEEDS: usize = 1000;
+
+/// Intervals of Simpson's rule; the integrand is smooth, and 2000 leave an error below 1e-8.
+const SIMPSON_INTERVALS: usize = 2000;
+
+/// Power of the two-sided paired t test, P(|T'| > t_(n−1, 1 − alpha/2)), where T' is noncentral t
+/// with n − 1 degrees of freedom and noncentrality effect · √n.
+///
+/// `effect` is the mean contrast over its standard deviation **across seeds**, after pairing;
+/// pairing raises it by 1/√(1 − correlation). The integral over the sample standard deviation is
+/// done numerically.
+///
+/// # Errors
+///
+/// An effect that is not finite, fewer than 2 seeds, or an alpha outside (0, 1).
+///
+/// ```
+/// assert!((paired_stats::power_t(1.0, 10, 0.05)? - 0.80).abs() < 0.005);
+/// # Ok::<(), paired_stats::Error>(())
+/// ```
+pub fn power_t(effect: f64, n: usize, alpha: f64) -> Result<f64, Error> {
+    check_finite("effect", effect)?;
+    check_open_unit("alpha", alpha)?;
+    if n < 2 {
+        return Err(Error::TooFewSeeds {
+            method: "the power of the t test",
+            needed: 2,
+            found: n,
+        });
+    }
+    Ok(upper_tail(effect, n, alpha) + upper_tail(-effect, n, alpha))
+}
+
+/// Seeds for the lower bound of the 1 − `alpha` interval to exceed `delta` with probability
+/// `power`, if the true mean contrast is `mean` and its standard deviation across seeds is `sd`.
+///
+/// `mean` is oriented, so that positive is the direction registered. The least n >= 2 whose power
+/// for the effect (mean − delta)/sd suffices; `Some(MAX_SEEDS)` means that many or more; `None`
+/// when the mean does not exceed delta, where no number of seeds helps.
+///
+/// # Errors
+///
+/// A mean, sd or delta that is not finite, a negative sd or delta, or a power or alpha outside
+/// (0, 1).
+///
+/// ```
+/// use paired_stats::seeds_needed;
+///
+/// assert_eq!(seeds_needed(1.0, 1.0, 0.0, 0.8, 0.05)?, Some(10));
+/// assert_eq!(seeds_needed(0.1, 1.0, 0.2, 0.8, 0.05)?, None);
+/// # Ok::<(), paired_stats::Error>(())
+/// ```
+pub fn seeds_needed(
+    mean: f64,
+    sd: f64,
+    delta: f64,
+    power: f64,
+    alpha: f64,
+) -> Result<Option<usize>, Error> {
+    check_plan(mean, sd, delta, power, alpha)?;
+    let margin = mean - delta;
+    Ok((0.0 < margin).then(|| fewest(|n| power <= upper_tail(margin / sd, n, alpha))))
+}
+
+/// Seeds for the 1 − `alpha` interval to lie inside (−`delta`, `delta`) with probability `power`,
+/// if the true mean contrast is `mean` and its standard deviation across seeds is `sd`.
+///
+/// Counts the two ways to fail as if they excluded each other, which errs on the side of more
+/// seeds. `Some(MAX_SEEDS)` means that many or more; `None` when the mean lies outside.
+///
+/// # Errors
+///
+/// As [`seeds_needed`].
+pub fn seeds_needed_equal(
+    mean: f64,
+    sd: f64,
+    delta: f64,
+    power: f64,
+    alpha: f64,
+) -> Result<Option<usize>, Error> {
+    check_plan(mean, sd, delta, power, alpha)?;
+    let miss = |n, margin: f64| 1.0 - upper_tail(margin / sd, n, alpha);
+    let suffices = |n| miss(n, delta - mean) + miss(n, delta + mean) <= 1.0 - power;
+    Ok((mean.abs() < delta).then(|| fewest(suffices)))
+}
+
+fn check_plan(mean: f64, sd: f64, delta: f64, power: f64, alpha: f64) -> Result<(), Error> {
+    check_finite("mean", mean)?;
+    check_not_negative("sd", sd)?;
+    check_not_negative("delta", delta)?;
+    check_open_unit("power", power)?;
+    check_open_unit("alpha", alpha)
+}
+
+/// The least n in 2..=[`MAX_SEEDS`] that `suffices`, which must hold from some n on; the cap if
+/// none does.
+fn fewest(suffices: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (2, MAX_SEEDS);
+    while low < high {
+        let middle = (low + high) / 2;
+        if suffices(middle) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    low
+}
+
+/// P(T' > c), T' noncentral t with n − 1 degrees of freedom and noncentrality effect · √n, and c
+/// the two-sided critical value at `alpha`.
+///
+/// Given the sample standard deviation s (in units of the true one), T' > c is a normal event:
+/// P = ∫ Φ(effect·√n − c·s) f(s) ds, with f the density of s = √(χ²_ν/ν).
+fn upper_tail(effect: f64, n: usize, alpha: f64) -> f64 {
+    if effect.is_infinite() {
+        return if 0.0 < effect { 1.0 } else { 0.0 };
+    }
+    let df = (n - 1) as f64;
+    let critical = t_critical(alpha, n - 1);
+    let noncentrality = effect * (n as f64).sqrt();
+    let ln_constant = 2.0_f64.ln() + 0.5 * df * (0.5 * df).ln() - ln_gamma(0.5 * df);
+    let integrand = |s: f64| {
+        let ln_density = ln_constant + (df - 1.0) * s.ln() - 0.5 * df * s * s;
+        normal_cdf(noncentrality - critical * s) * ln_density.exp()
+    };
+    // s has standard deviation about 1/√(2ν) around 1, and normal tails.
+    let reach = 12.0 / (2.0 * df).sqrt();
+    let (low, high) = ((1.0 - reach).max(0.0), 1.0 + reach);
+    // s = low + (high − low)·x² crowds the points near 0, where Φ falls within 1/c, and makes the
+    // summand vanish at x = 0, so that the sum starts at 1.
+    let step = 1.0 / SIMPSON_INTERVALS as f64;
+    let sum: f64 = (1..=SIMPSON_INTERVALS)
+        .map(|i| {
+            let weight = match i {
+                SIMPSON_INTERVALS => 1.0,
+                _ if i % 2 == 1 => 4.0,
+                _ => 2.0,
+            };
+            let x = step * i as f64;
+            weight * 2.0 * x * integrand(low + (high - low) * x * x)
+        })
+        .sum();
+    ((high - low) * sum * step / 3.0).clamp(0.0, 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn power_table_at_five_percent() {
+        let effects = [0.5, 1.0, 1.5, 2.0];
+        for (n, row) in [
+            (5, [0.14, 0.40, 0.70, 0.91]),
+            (6, [0.17, 0.50, 0.84, 0.97]),
+            (8, [0.24, 0.67, 0.94, 1.0]),
+            (10, [0.28, 0.81, 0.99, 1.0]),
+            (15, [0.45, 0.94, 1.0, 1.0]),
+            (20, [0.57, 0.99, 1.0, 1.0]),
+            (30, [0.77, 1.0, 1.0, 1.0]),
+        ] {
+            for (effect, expected) in effects.into_iter().zip(row) {
+                let found = power_t(effect, n, 0.05).unwrap();
+                assert!(
+                    (found - expected).abs() < 0.02,
+                    "n {n}, d {effect}: {found}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn thirty_four_pairs_for_a_medium_effect() {
+        // The usual textbook plan, 80 % power for d = 0.5: 33 pairs do not suffice.
+        assert!(power_t(0.5, 33, 0.05).unwrap() < 0.8);
+        assert!((power_t(0.5, 34, 0.05).unwrap() - 0.807_777).abs() < 1e-5);
+    }
+
+    #[test]
+    fn without_effect_power_is_the_level() {
+        for n in [2, 3, 4, 8, 30, 1000] {
+            for alpha in [0.2, 0.05, 0.001] {
+                let found = power_t(0.0, n, alpha).unwrap();
+                assert!(
+                    (found / alpha - 1.0).abs() < 1e-6,
+                    "n {n}, alpha {alpha}: {found}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn seeds_needed_is_the_first_that_suffices() {
+        for (mean, sd, delta) in [(1.0, 1.0, 0.0), (0.5, 1.0, 0.1), (0.02, 0.01, 0.005)] {
+            let n = seeds_needed(mean, sd, delta, 0.8, 0.05).unwrap().unwrap();
+            let effect = (mean - delta) / sd;
+            assert!(0.8 <= power_t(effect, n, 0.05).unwrap());
+            assert!(power_t(effect, n - 1, 0.05).unwrap() < 0.8);
+        }
+    }
+
+    #[test]
+    fn seeds_needed_at_the_edges() {
+        assert_eq!(seeds_needed(0.2, 1.0, 0.2, 0.8, 0.05).unwrap(), None);
+        assert_eq!(seeds_needed(-1.0, 1.0, 0.0, 0.8, 0.05).unwrap(), None);
+        assert_eq!(
+            seeds_needed(0.001, 1.0, 0.0, 0.8, 0.05).unwrap(),
+            Some(MAX_SEEDS)
+        );
+        assert_eq!(seeds_needed(1.0, 0.0, 0.5, 0.8, 0.05).unwrap(), Some(2));
+        assert!(seeds_needed(f64::NAN, 1.0, 0.5, 0.8, 0.05).is_err());
+        assert!(seeds_needed(1.0, -1.0, 0.5, 0.8, 0.05).is_err());
+    }
+
+    #[test]
+    fn equality_needs_more_seeds_than_one_bound() {
+        let one_bound = seeds_needed(1.0, 1.0, 0.0, 0.8, 0.05).unwrap().unwrap();
+        let both = seeds_needed_equal(0.0, 1.0, 1.0, 0.8, 0.05)
+            .unwrap()
+            .unwrap();
+        // Two bounds at 90 % power each instead of one at 80 %.
+        assert_eq!(
+            both,
+            seeds_needed(1.0, 1.0, 0.0, 0.9, 0.05).unwrap().unwrap()
+        );
+        assert!(one_bound < both);
+        assert_eq!(seeds_needed_equal(1.0, 1.0, 1.0, 0.8, 0.05).unwrap(), None);
+        assert_eq!(
+            seeds_needed_equal(-0.5, 0.0, 1.0, 0.8, 0.05).unwrap(),
+            Some(2)
+        );
+    }
+}

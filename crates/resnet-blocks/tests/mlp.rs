@@ -1,0 +1,255 @@
+//! Laws of the residual multilayer perceptron: one choice at a time, at equal parameters.
+#![cfg(feature = "tch")]
+
+mod common;
+
+use common::{distance, gradient_norms, noise, store, values};
+use proptest::prelude::*;
+use resnet_blocks::{
+    Activation, Error, Init, Mode, Network, Params, ResidualMlp, ResidualMlpConfig, ShortSkip,
+};
+use tch::{Kind, Tensor};
+
+const CONFIG: ResidualMlpConfig = ResidualMlpConfig {
+    inputs: 2,
+    width: 64,
+    blocks: 6,
+    activation: Activation::Silu,
+    short: ShortSkip::None,
+    init: Init::PyTorch,
+};
+
+const INITS: [Init; 4] = [
+    Init::PyTorch,
+    Init::He,
+    Init::Orthogonal,
+    Init::DeltaOrthogonal,
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn shapes_and_counts(
+        inputs in 1usize..6, width in 1usize..9, blocks in 1usize..4, batch in 1i64..4,
+        init in prop::sample::select(INITS.to_vec()),
+        short in prop::sample::select(vec![ShortSkip::None, ShortSkip::Identity, ShortSkip::Scaled(0.5)]),
+    ) {
+        let config = ResidualMlpConfig { inputs, width, blocks, init, short, ..CONFIG };
+        let store = store(Kind::Float);
+        let params = Params::seeded(store.root(), 0);
+        let net = ResidualMlp::new(&params, &config).expect("a valid configuration");
+        let x = noise(&[batch, inputs as i64], Kind::Float, 1);
+        let y = net.forward(&x, &noise(&[batch], Kind::Float, 2), &mut Mode::Eval);
+        prop_assert_eq!(y.size(), x.size());
+        let count: usize = store.trainable_variables().iter().map(Tensor::numel).sum();
+        prop_assert_eq!(count, config.parameters());
+        prop_assert_eq!(params.units().len(), 2 * blocks + 2);
+    }
+}
+
+#[test]
+fn every_short_skip_has_the_same_parameters_and_initial_values() -> Result<(), Error> {
+    for init in INITS {
+        let draw = |short| {
+            let store = store(Kind::Float);
+            let config = ResidualMlpConfig {
+                short,
+                init,
+                ..CONFIG
+            };
+            ResidualMlp::new(&Params::seeded(store.root(), 5), &config)?;
+            Ok::<_, Error>(values(&store))
+        };
+        let plain = draw(ShortSkip::None)?;
+        assert_eq!(plain, draw(ShortSkip::Identity)?);
+        assert_eq!(plain, draw(ShortSkip::inverse_sqrt(6))?);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_zeroed_branch_is_the_identity_with_a_skip_and_a_wall_without() -> Result<(), Error> {
+    let x = noise(&[4, 2], Kind::Double, 1);
+    let label = noise(&[4], Kind::Double, 2);
+    let input = Tensor::cat(&[&x, &label.view([-1, 1])], 1);
+    for short in [ShortSkip::Identity, ShortSkip::Scaled(0.4), ShortSkip::None] {
+        let store = store(Kind::Double);
+        let params = Params::seeded(store.root(), 0);
+        let net = ResidualMlp::new(&params, &ResidualMlpConfig { short, ..CONFIG })?;
+        let units = params.units();
+        for unit in units.iter().filter(|unit| unit.name.ends_with("linear2")) {
+            let _guard = tch::no_grad_guard();
+            for parameter in &unit.parameters {
+                let _zeroed = parameter.shallow_clone().zero_();
+            }
+        }
+        let layer = |at: usize, x: &Tensor| {
+            let [weight, bias] = units[at].parameters.as_slice() else {
+                panic!("two variables")
+            };
+            x.linear(weight, Some(bias))
+        };
+        let read_in = layer(0, &input);
+        let stream = if short == ShortSkip::None {
+            read_in.zeros_like()
+        } else {
+            read_in
+        };
+        let expected = layer(13, &stream);
+        assert!(distance(&net.forward(&x, &label, &mut Mode::Eval), &expected) < 1e-14);
+    }
+    Ok(())
+}
+
+#[test]
+fn an_example_does_not_see_its_batch() -> Result<(), Error> {
+    let store = store(Kind::Float);
+    let config = ResidualMlpConfig {
+        short: ShortSkip::inverse_sqrt(6),
+        ..CONFIG
+    };
+    let net = ResidualMlp::new(&Params::seeded(store.root(), 0), &config)?;
+    let (x, label) = (noise(&[9, 2], Kind::Float, 1), noise(&[9], Kind::Float, 2));
+    let together = net.forward(&x, &label, &mut Mode::Eval);
+    for at in 0..9 {
+        let alone = net.forward(
+            &x.narrow(0, at, 1),
+            &label.narrow(0, at, 1),
+            &mut Mode::Eval,
+        );
+        assert!(distance(&alone, &together.narrow(0, at, 1)) < 1e-6);
+    }
+    Ok(())
+}
+
+/// Pre-activations of every layer of a plain network, computed from the variables alone.
+fn pre_activations(params: &Params<'_>, x: &Tensor, label: &Tensor) -> Vec<Tensor> {
+    let units = params.units();
+    let mut outputs: Vec<Tensor> = Vec::new();
+    for (at, unit) in units.iter().enumerate() {
+        let input = match outputs.last() {
+            None => Tensor::cat(&[x, &label.view([-1, 1])], 1),
+            Some(last) if at + 1 == units.len() => last.shallow_clone(),
+            Some(last) => last.silu(),
+        };
+        outputs.push(input.linear(&unit.parameters[0], Some(&unit.parameters[1])));
+    }
+    outputs
+}
+
+#[test]
+fn calibration_gives_every_layer_of_a_deep_plain_network_zero_mean_and_unit_deviation()
+-> Result<(), Error> {
+    for init in [Init::PyTorch, Init::Orthogonal] {
+        let store = store(Kind::Float);
+        let params = Params::seeded(store.root(), 0);
+        let config = ResidualMlpConfig {
+            blocks: 32,
+            init,
+            ..CONFIG
+        };
+        let net = ResidualMlp::new(&params, &config)?;
+        let (x, label) = (
+            noise(&[256, 2], Kind::Float, 1),
+            noise(&[256], Kind::Float, 2),
+        );
+        let before = net.forward(&x, &label, &mut Mode::Eval);
+        let calibrated = net.forward(&x, &label, &mut Mode::Calibrate);
+        let outputs = pre_activations(&params, &x, &label);
+        assert_eq!(outputs.len(), 66);
+        for (layer, output) in outputs.iter().enumerate() {
+            let means = output
+                .mean_dim(0, false, None::<Kind>)
+                .abs()
+                .max()
+                .double_value(&[]);
+            let deviation = output.std(false).double_value(&[]);
+            assert!(means < 1e-4, "{init:?} layer {layer}: mean {means}");
+            assert!(
+                (deviation - 1.0).abs() < 1e-4,
+                "{init:?} layer {layer}: {deviation}"
+            );
+        }
+        let after = net.forward(&x, &label, &mut Mode::Eval);
+        assert_eq!(distance(&calibrated, &after), 0.0);
+        assert!(1e-2 < distance(&before, &after));
+        assert!(
+            store
+                .trainable_variables()
+                .iter()
+                .all(|v| v.requires_grad())
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn calibration_leaves_a_constant_batch_alone() -> Result<(), Error> {
+    let store = store(Kind::Float);
+    let net = ResidualMlp::new(&Params::seeded(store.root(), 0), &CONFIG)?;
+    let before = values(&store);
+    let (x, label) = (noise(&[1, 2], Kind::Float, 1), noise(&[1], Kind::Float, 2));
+    let _output = net.forward(
+        &x.expand([8, 2], false),
+        &label.expand([8], false),
+        &mut Mode::Calibrate,
+    );
+    assert_eq!(before, values(&store));
+    Ok(())
+}
+
+/// Norm of the gradient of the first square layer's weight over that of the last's.
+fn gradient_ratio(short: ShortSkip, seed: u64) -> Result<f64, Error> {
+    let store = store(Kind::Float);
+    let params = Params::seeded(store.root(), seed);
+    let net = ResidualMlp::new(&params, &ResidualMlpConfig { short, ..CONFIG })?;
+    let (x, label) = (
+        noise(&[128, 2], Kind::Float, 1),
+        noise(&[128], Kind::Float, 2),
+    );
+    let target = noise(&[128, 2], Kind::Float, 3);
+    let loss = (net.forward(&x, &label, &mut Mode::Eval) - target)
+        .square()
+        .mean(None::<Kind>);
+    let units = params.units();
+    let square = [&units[1].parameters[0], &units[12].parameters[0]].map(Tensor::shallow_clone);
+    let norms = gradient_norms(&loss, &square);
+    Ok(norms[0] / norms[1])
+}
+
+/// The pathology and its repair, as the default study found them in Python: about 1e-5 and about 1.
+#[test]
+fn gradients_vanish_in_the_plain_network_and_not_with_scaled_skips() -> Result<(), Error> {
+    for seed in 0..4 {
+        let plain = gradient_ratio(ShortSkip::None, seed)?;
+        let scaled = gradient_ratio(ShortSkip::inverse_sqrt(6), seed)?;
+        assert!(1e-6 < plain && plain < 1e-3, "plain {plain:e}");
+        assert!(0.4 < scaled && scaled < 2.5, "scaled {scaled}");
+    }
+    Ok(())
+}
+
+#[test]
+fn impossible_configurations_are_refused() {
+    let check = |config: ResidualMlpConfig| {
+        let store = store(Kind::Float);
+        let error = ResidualMlp::new(&Params::seeded(store.root(), 0), &config).err();
+        assert_eq!(error, config.check().err());
+        error.is_some() && store.is_empty()
+    };
+    assert!(check(ResidualMlpConfig {
+        inputs: 0,
+        ..CONFIG
+    }));
+    assert!(check(ResidualMlpConfig { width: 0, ..CONFIG }));
+    assert!(check(ResidualMlpConfig {
+        blocks: 0,
+        ..CONFIG
+    }));
+    assert!(check(ResidualMlpConfig {
+        short: ShortSkip::inverse_sqrt(0),
+        ..CONFIG
+    }));
+    assert!(!check(CONFIG));
+}

@@ -1,0 +1,82 @@
+//! `ablate`, `report`, `status`: handed to the program of crate `ablation`, built with torch only where it trains.
+
+use std::env;
+use std::ffi::OsString;
+
+use crate::error::Error;
+use crate::libtorch;
+use crate::process::{Invocation, Workspace};
+
+/// Becomes `ablate <command> <arguments>`; returns only if that cannot be.
+pub(crate) fn forward(
+    workspace: &Workspace,
+    command: &str,
+    arguments: &[OsString],
+) -> Result<(), Error> {
+    Err(line(workspace, command, arguments)?.replace())
+}
+
+/// The command line for it, with libtorch brought if it trains.
+pub(crate) fn line(
+    workspace: &Workspace,
+    command: &str,
+    arguments: &[OsString],
+) -> Result<Invocation, Error> {
+    let torch = if needs_torch(command, arguments) {
+        Some(libtorch::ensure(workspace)?)
+    } else {
+        None
+    };
+    let mut line = Invocation::cargo(workspace)
+        .here()
+        .args([
+            "run",
+            "--release",
+            "-p",
+            "ablation",
+            "--bin",
+            "ablate",
+            "--manifest-path",
+        ])
+        .args([workspace.root.join("Cargo.toml")]);
+    if let Some(torch) = torch {
+        line = line.args(["--features", "tch"]).envs(torch.environment());
+    }
+    // Where `cargo xtask data` puts things; a person's own choice wins.
+    if env::var_os("ABLATE_DATA_DIR").is_none() {
+        line = line.env("ABLATE_DATA_DIR", workspace.target.join("data"));
+    }
+    Ok(line.args(["--", command]).args(arguments))
+}
+
+/// Only training needs torch: a plan, a help page, a report and a status are ready without it.
+fn needs_torch(command: &str, arguments: &[OsString]) -> bool {
+    let own = arguments.iter().take_while(|argument| *argument != "--");
+    command == "ablate"
+        && !own
+            .into_iter()
+            .any(|word| ["--plan", "--help", "-h"].iter().any(|pure| word == pure))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split_whitespace().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn only_training_needs_torch() {
+        assert!(needs_torch("ablate", &words("")));
+        assert!(needs_torch(
+            "ablate",
+            &words("skip-vs-noise --seeds 2 -- --plan")
+        ));
+        for pure in ["--plan", "smoke --plan --seeds 2", "--help", "-h"] {
+            assert!(!needs_torch("ablate", &words(pure)), "{pure}");
+        }
+        assert!(!needs_torch("report", &words("runs/smoke")));
+        assert!(!needs_torch("status", &words("runs/smoke")));
+    }
+}

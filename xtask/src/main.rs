@@ -1,0 +1,124 @@
+//! The launcher: brings libtorch and data, runs the checks, and hands everything else to `ablate`.
+//!
+//! It knows cargo and not the science, depends on nothing heavy and compiles in seconds.
+
+// The launcher is an edge of the workspace: talking to the terminal is its work.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod bans;
+mod data;
+mod error;
+mod forward;
+mod libtorch;
+mod process;
+mod source;
+mod test;
+mod tidy;
+mod wheels;
+
+/// The laboratory's launcher: from a fresh clone to a report.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    disable_help_subcommand = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run a study's cells and write its report (`ablate --help` lists the options)
+    #[command(disable_help_flag = true)]
+    Ablate {
+        /// Handed to the program as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Write the report of a study's folder again; needs no libtorch
+    #[command(disable_help_flag = true)]
+    Report {
+        /// Handed to the program as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Say how far a study's folder has come; needs no libtorch
+    #[command(disable_help_flag = true)]
+    Status {
+        /// Handed to the program as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Bring libtorch into cargo's target directory and say where it is
+    Libtorch,
+    /// Fetch a data set into cargo's target directory
+    Data(data::Arguments),
+    /// Run every check, cheapest first; the first failure stops it
+    Test(test::Arguments),
+    /// Check the rules of the tree that no compiler checks
+    #[command(hide = true)]
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let workspace = process::Workspace::find();
+    let outcome = match Arguments::parse().command {
+        Task::Ablate { arguments } => forward::forward(&workspace, "ablate", &arguments),
+        Task::Report { arguments } => forward::forward(&workspace, "report", &arguments),
+        Task::Status { arguments } => forward::forward(&workspace, "status", &arguments),
+        Task::Libtorch => libtorch::show(&workspace),
+        Task::Data(arguments) => data::bring(&workspace, &arguments),
+        Task::Test(arguments) => test::run(&workspace, &arguments),
+        Task::Tidy => tidy::check(&workspace.root).map(|()| println!("tidy: no findings")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.status())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn forwarded_arguments_are_left_alone() {
+        let words = [
+            "xtask",
+            "ablate",
+            "skip-vs-noise",
+            "--seeds",
+            "2",
+            "--help",
+            "--",
+            "-x",
+        ];
+        let Task::Ablate { arguments } = Arguments::parse_from(words).command else {
+            panic!("`ablate` was parsed as another command");
+        };
+        assert_eq!(arguments, words[2..]);
+        let Task::Status { arguments } =
+            Arguments::parse_from(["xtask", "status", "--help"]).command
+        else {
+            panic!("`status` was parsed as another command");
+        };
+        assert_eq!(arguments, ["--help"]);
+    }
+}
