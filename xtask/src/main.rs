@@ -16,6 +16,7 @@ mod error;
 mod forward;
 mod libtorch;
 mod process;
+mod readme;
 mod source;
 mod test;
 mod tidy;

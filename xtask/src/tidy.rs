@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::bans::file_findings;
 use crate::error::{Error, at};
+use crate::readme;
 
 /// A member of the workspace and the members that it may know.
 pub(crate) struct Member {
@@ -123,6 +124,9 @@ pub(crate) fn check(root: &Path) -> Result<(), Error> {
         findings.extend(edge_findings(member, &text));
     }
     findings.extend(tree_findings(&folders(&root.join("crates"))?));
+    let crates = MEMBERS.iter().map(|member| member.folder);
+    let crates = crates.filter(|folder| folder.starts_with("crates/"));
+    findings.extend(readme::findings(root, crates)?);
     let architecture = root.join("docs/ARCHITECTURE.md");
     if architecture.is_file() {
         let text = fs::read_to_string(&architecture).map_err(at("read", &architecture))?;

@@ -108,19 +108,17 @@ impl Architecture {
         match self {
             Architecture::Exact => "the exact score, nothing trained".to_owned(),
             Architecture::Mlp(mlp) => format!(
-                "MLP of {} square layers of width {} ({} blocks), {} parameters in every arm",
+                "MLP of {} square layers of width {} ({} blocks)",
                 2 * mlp.blocks,
                 mlp.width,
                 mlp.blocks,
-                mlp.parameters()
             ),
             Architecture::UNet(unet) => format!(
-                "U-Net on {side}×{side}, channels {channels}, {blocks} block per level, {parameters} parameters in every arm",
+                "U-Net on {side}×{side}, channels {channels}, blocks per level: {blocks}",
                 side = unet.side,
                 channels =
                     unet.multipliers.iter().map(|m| (m * unet.base).to_string()).collect::<Vec<_>>().join("/"),
                 blocks = unet.blocks,
-                parameters = self.parameters(),
             ),
         }
     }

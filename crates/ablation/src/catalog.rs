@@ -66,7 +66,7 @@ pub const PROBES: &[Row] = &[
         "weight_error",
         "error of mode weights",
         Better::Lower,
-        "total variation between the mean responsibilities of the samples and of the data's components; 0 is perfect, its sampling floor is about 0.01 to 0.05",
+        "total variation between the shares of the components (of the templates, for fields) among the samples and among fresh data; 0 is perfect, its sampling floor is about 0.01 to 0.05",
     ),
     ("weight_error_ode", "error of mode weights (ODE)", Better::Lower, "the same for samples of the probability-flow ODE"),
     (

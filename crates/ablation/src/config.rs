@@ -193,7 +193,39 @@ pub enum Objective {
     Denoising {},
 }
 
+impl ShortSkip {
+    /// In words, for the set-up lines of a report.
+    pub fn words(self) -> String {
+        match self {
+            ShortSkip::None => "no skip".to_owned(),
+            ShortSkip::Identity => "h + F(h)".to_owned(),
+            ShortSkip::InverseSqrtDepth => "h + F(h)/√blocks".to_owned(),
+            ShortSkip::Scaled(b) => format!("h + {b}·F(h)"),
+        }
+    }
+}
+
+impl LongSkip {
+    /// In words, for the set-up lines of a report.
+    pub fn words(self) -> &'static str {
+        match self {
+            LongSkip::None => "nothing",
+            LongSkip::Add => "(a + b)/√2",
+            LongSkip::Concat => "the concatenation of a and b",
+        }
+    }
+}
+
 impl Objective {
+    /// In words, for the set-up lines of a report.
+    pub fn words(self) -> String {
+        match self {
+            Objective::Sliced {} => "sliced score matching (double backward)".to_owned(),
+            Objective::SlicedDifferences { step } => format!("sliced score matching (differences of {step})"),
+            Objective::Denoising {} => "denoising score matching".to_owned(),
+        }
+    }
+
     /// Whether the network is trained on noised data.
     pub fn uses_noise(self) -> bool {
         matches!(self, Objective::Denoising {})
@@ -220,7 +252,7 @@ pub struct Training {
 pub struct Sampling {
     /// Samples drawn.
     pub samples: usize,
-    /// Score evaluations of plain and of annealed Langevin.
+    /// Score evaluations of plain and of annealed Langevin; both spend one more, on a step and on the last denoising.
     pub evaluations: usize,
     /// Plain Langevin: the noise-off arms.
     pub langevin: Langevin,

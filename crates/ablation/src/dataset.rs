@@ -1,6 +1,6 @@
 //! The distributions of studies behind one door: draws for training, fresh draws, and the exact score where there is one.
 
-use ndarray::{Array1, Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2};
 use rand::{Rng, RngCore};
 use score_objective::exact::{ExactScore, GaussianField, GaussianMixture, Sphere};
 
@@ -83,11 +83,22 @@ impl<'a> Dataset<'a> {
         }
     }
 
-    /// Weights of the components and responsibilities of points for them, where there are components.
-    pub fn components(&self, x: ArrayView2<'_, f64>) -> Option<(Array1<f64>, Array2<f64>)> {
+    /// Of each point, the share of each component: responsibilities where the components are far apart, the
+    /// nearest template for fields, whose full likelihood is decided by the finest frequencies alone.
+    pub fn components(&self, x: ArrayView2<'_, f64>) -> Option<Array2<f64>> {
         match self {
-            Dataset::Mixture(mixture) => Some((mixture.weights().to_owned(), mixture.responsibilities(x, 0.0))),
-            Dataset::Field(field) => Some((field.weights().to_owned(), field.responsibilities(x, 0.0))),
+            Dataset::Mixture(mixture) => Some(mixture.responsibilities(x, 0.0)),
+            Dataset::Field(field) => {
+                let templates = field.means();
+                let mut shares = x.dot(&templates.t());
+                for mut row in shares.outer_iter_mut() {
+                    let scores = row.iter().enumerate();
+                    let nearest = scores.max_by(|a, b| a.1.total_cmp(b.1)).expect("a field has components").0;
+                    row.fill(0.0);
+                    row[nearest] = 1.0;
+                }
+                Some(shares)
+            }
             Dataset::Sphere(_) | Dataset::Images { .. } => None,
         }
     }

@@ -50,6 +50,18 @@ pub enum Error {
         /// The nearest valid path, if one is near.
         nearest: Option<String>,
     },
+    /// A probe that is not in the catalogue.
+    #[error("{place}: {name} = {given:?}, but no probe has that name{}", hint(.nearest))]
+    UnknownProbe {
+        /// Study (and contrast).
+        place: String,
+        /// The key.
+        name: String,
+        /// What was asked for.
+        given: String,
+        /// The nearest probe, if one is near.
+        nearest: Option<String>,
+    },
     /// A value that is impossible.
     #[error("{place}: {name} = {value}, but {rule}")]
     Impossible {
@@ -103,6 +115,34 @@ pub enum Error {
     Worker {
         /// Its one line.
         message: String,
+        /// Its exit status.
+        status: u8,
+    },
+    /// Workers die before they take a cell, so that no cell can be blamed.
+    #[error("workers end ({status}) before they take a cell: {words}")]
+    Stillborn {
+        /// How the last one ended.
+        status: String,
+        /// Its last words.
+        words: String,
+    },
+    /// Another coordinator works on the directory.
+    #[error("{} is being worked on by process {process}: wait for it, or choose another place with --out", .path.display())]
+    Busy {
+        /// The directory.
+        path: PathBuf,
+        /// The other process.
+        process: u32,
+    },
+    /// Cells on which workers died, each time they were tried.
+    #[error("{failed} of {total} cells have no result: `ablate status {} --cells` says why, running again tries them again", .path.display())]
+    Unfinished {
+        /// Cells without a result.
+        failed: usize,
+        /// Cells planned.
+        total: usize,
+        /// The directory.
+        path: PathBuf,
     },
     /// The program was built without torch.
     #[error("this build of `ablate` has no libtorch and cannot train: use `cargo xtask ablate`, or build with --features tch")]
@@ -126,10 +166,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// Exit status of the program: 130 after an interruption, 74 for a full disk, 2 otherwise.
+    /// Exit status of the program: 130 after an interruption, 74 for a full disk, 1 where cells failed and the
+    /// rest is reported, 2 otherwise.
     pub fn exit_status(&self) -> u8 {
         match self {
             Error::Interrupted { .. } => 130,
+            Error::Worker { status, .. } => *status,
+            Error::Unfinished { .. } => 1,
             Error::Files(error) if error.is_disk_full() => 74,
             _ => 2,
         }

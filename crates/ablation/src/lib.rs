@@ -37,3 +37,6 @@ pub mod summary;
 pub mod error;
 
 pub use error::Error;
+
+#[cfg(test)]
+mod fixture;

@@ -102,6 +102,7 @@ pub struct Point {
     pub y: f64,
 }
 
+#[cfg(feature = "tch")]
 impl Record {
     /// Sets a number if it is one; this is the only door through which numbers enter a record.
     pub(crate) fn set(&mut self, probe: &str, value: f64) {

@@ -6,13 +6,13 @@
 //!             cells/<id>/attempt.json      seconds, host, program
 //!             cells/<id>/failure.json      the last words of a worker that died on the cell
 //!             claims/<id>                  who is at work on the cell; saves work, decides nothing
-//!             workers/<pid>.log            what a worker wrote to its terminal
+//!             claims/coordinator           who starts workers here
+//!             workers/<pid>-<n>.log        what a worker wrote to its terminal
 //!             report.html report.md summary.json rows.csv
 //! ```
 
 use std::{
     fs,
-    io::Write,
     path::{Path, PathBuf},
 };
 
@@ -20,10 +20,17 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     error::Error,
-    files,
+    files::{self, Published},
     plan::Plan,
     record::{Attempt, Failure, Record},
 };
+
+/// How often a cell on which workers die is tried.
+pub const ATTEMPTS: u32 = 2;
+/// The claim on the whole directory.
+const COORDINATOR: &str = "coordinator";
+/// Most characters of a worker's last words that are kept.
+const LONGEST_WORDS: usize = 600;
 
 /// The directory of a run.
 #[derive(Clone, Debug)]
@@ -47,13 +54,20 @@ pub enum State {
 impl Store {
     /// Opens the directory for a plan, creating it; the plan replaces an earlier one, finished cells stay.
     ///
+    /// The directory is this process's until it ends or [`Store::close`] is called.
+    ///
     /// # Errors
     ///
-    /// The directory cannot be written.
+    /// The directory cannot be written, or another living process of this machine starts workers there.
     pub fn create(root: &Path, plan: &Plan) -> Result<Store, Error> {
         let store = Store { root: root.to_owned() };
         for folder in ["cells", "claims", "workers"] {
             files::create_dir(&root.join(folder))?;
+        }
+        // Workers read the plan from here: two coordinators with two plans would wait for each other forever.
+        if !store.claim(COORDINATOR)? {
+            let process = store.claimant(COORDINATOR).unwrap_or(0);
+            return Err(Error::Busy { path: root.to_owned(), process });
         }
         files::replace(&root.join("plan.json"), &json(plan))?;
         Ok(store)
@@ -71,6 +85,11 @@ impl Store {
         }
         let plan = parse(&path, &files::read(&path)?)?;
         Ok((Store { root: root.to_owned() }, plan))
+    }
+
+    /// Lets other processes start workers here.
+    pub fn close(&self) {
+        self.release(COORDINATOR);
     }
 
     /// The directory.
@@ -112,7 +131,7 @@ impl Store {
         let folder = self.cell(&record.cell.id);
         files::create_dir(&folder)?;
         let published = files::publish_new(&folder.join("result.json"), &json(record))?;
-        if published == files::Published::Written {
+        if published == Published::Written {
             files::replace(&folder.join("attempt.json"), &json(attempt))?;
         }
         Ok(())
@@ -157,27 +176,21 @@ impl Store {
     /// Files.
     pub fn claim(&self, id: &str) -> Result<bool, Error> {
         let path = self.root.join("claims").join(id);
+        let own = Process::this().to_string();
         for _ in 0..2 {
-            match fs::OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(mut file) => {
-                    write!(file, "{}", std::process::id()).map_err(|error| files::Error::write(&path, error))?;
-                    return Ok(true);
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                    if self.claimant(id).is_none_or(is_alive) {
-                        return Ok(false);
-                    }
-                    self.release(id);
-                }
-                Err(error) => return Err(files::Error::write(&path, error).into()),
+            match files::publish_new(&path, own.as_bytes())? {
+                Published::Written | Published::AlreadySame => return Ok(true),
+                // A worker that was not buried yet keeps its claim: its coordinator must see what it died on.
+                Published::Conflict if self.claim_of(id).is_some_and(|process| process.exists()) => return Ok(false),
+                Published::Conflict => self.release(id),
             }
         }
         Ok(false)
     }
 
-    /// The process that has claimed a cell.
+    /// The living process that has claimed a cell.
     pub fn claimant(&self, id: &str) -> Option<u32> {
-        fs::read_to_string(self.root.join("claims").join(id)).ok()?.trim().parse().ok()
+        self.claim_of(id).filter(Process::is_alive).map(|process| process.id)
     }
 
     /// Gives a claim back.
@@ -186,23 +199,29 @@ impl Store {
         let _ = fs::remove_file(self.root.join("claims").join(id));
     }
 
-    /// Cells that a process has claimed.
+    /// Cells that a process has claimed, whether it lives or not.
     pub fn claims_of(&self, pid: u32) -> Vec<String> {
-        let Ok(entries) = fs::read_dir(self.root.join("claims")) else { return Vec::new() };
-        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-        names.filter(|id| self.claimant(id) == Some(pid)).collect()
+        let mut claimed = self.names("claims");
+        claimed.retain(|id| is_claim(id) && self.claim_of(id).is_some_and(|process| process.id == pid));
+        claimed
     }
 
-    /// Drops claims whose process is gone and logs that say nothing.
-    pub fn sweep(&self) {
-        for (folder, stale) in [("claims", true), ("workers", false)] {
-            for entry in fs::read_dir(self.root.join(folder)).into_iter().flatten().flatten() {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                let gone = stale && self.claimant(&name).is_none_or(|pid| !is_alive(pid));
-                let silent = !stale && entry.metadata().is_ok_and(|meta| meta.len() == 0);
-                if gone || silent {
-                    let _ = fs::remove_file(entry.path());
-                }
+    /// Drops claims whose process is dead, but for those of the processes `except`.
+    pub fn sweep(&self, except: &[u32]) {
+        for id in self.names("claims").into_iter().filter(|id| is_claim(id)) {
+            let claim = self.claim_of(&id);
+            if claim.is_none_or(|process| !except.contains(&process.id) && !process.is_alive()) {
+                self.release(&id);
+            }
+        }
+    }
+
+    /// Drops logs of workers that said nothing.
+    pub fn sweep_logs(&self) {
+        for name in self.names("workers") {
+            let path = self.root.join("workers").join(name);
+            if fs::metadata(&path).is_ok_and(|meta| meta.len() == 0) {
+                let _ = fs::remove_file(path);
             }
         }
     }
@@ -217,12 +236,23 @@ impl Store {
         Ok(fs::File::create(&path).map_err(|error| files::Error::write(&path, error))?)
     }
 
-    /// The last lines of a worker's log.
+    /// What a worker said last: its panic, if there was one, else the last lines of its log.
     pub fn last_words(&self, name: &str) -> String {
         let path = self.root.join("workers").join(format!("{name}.log"));
-        let text = fs::read_to_string(path).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        lines[lines.len().saturating_sub(4)..].join(" | ")
+        let bytes = fs::read(path).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let last = match lines.iter().rposition(|line| line.contains("panicked at")) {
+            Some(panic) => &lines[panic..lines.len().min(panic + 2)],
+            None => &lines[lines.len().saturating_sub(3)..],
+        };
+        let words = last.join(" | ");
+        let words = words.strip_prefix("ablate: ").unwrap_or(&words);
+        // An error of libtorch comes with a stack of C++ names.
+        if words.chars().count() <= LONGEST_WORDS {
+            return words.to_owned();
+        }
+        words.chars().take(LONGEST_WORDS).chain(['…']).collect()
     }
 
     /// Writes a rendering of the report.
@@ -244,16 +274,76 @@ impl Store {
         self.cell(id).join("result.json")
     }
 
+    fn claim_of(&self, id: &str) -> Option<Process> {
+        Process::parse(&fs::read_to_string(self.root.join("claims").join(id)).ok()?)
+    }
+
+    fn names(&self, folder: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.root.join(folder)).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+
     fn read_beside<T: DeserializeOwned>(&self, id: &str, name: &str) -> Option<T> {
         serde_json::from_slice(&fs::read(self.cell(id).join(name)).ok()?).ok()
     }
 }
 
-fn is_alive(pid: u32) -> bool {
-    i32::try_from(pid)
-        .ok()
-        .and_then(rustix::process::Pid::from_raw)
-        .is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+/// Names with a dot are claims that are being written, or were when their process died.
+fn is_claim(name: &str) -> bool {
+    !name.contains('.')
+}
+
+/// A process, told apart from later ones of the same number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Process {
+    id: u32,
+    /// When it was started, in the system's own unit; `None` where the system does not say.
+    start: Option<u64>,
+}
+
+impl Process {
+    fn this() -> Process {
+        let id = std::process::id();
+        Process { id, start: started(id).map(|(_, start)| start) }
+    }
+
+    fn parse(text: &str) -> Option<Process> {
+        let mut words = text.split_whitespace();
+        let id = words.next()?.parse().ok()?;
+        Some(Process { id, start: words.next().and_then(|start| start.parse().ok()) })
+    }
+
+    /// Whether the system still knows it, be it only as a zombie; a number alone does not say, since after a
+    /// restart of a container another process bears it.
+    fn exists(&self) -> bool {
+        let pid = i32::try_from(self.id).ok().and_then(rustix::process::Pid::from_raw);
+        let known = pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH));
+        match (self.start, started(self.id)) {
+            (Some(start), Some((_, now))) => known && start == now,
+            _ => known,
+        }
+    }
+
+    fn is_alive(&self) -> bool {
+        self.exists() && started(self.id).is_none_or(|(state, _)| !['Z', 'X'].contains(&state))
+    }
+}
+
+impl std::fmt::Display for Process {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.start {
+            Some(start) => write!(f, "{} {start}", self.id),
+            None => write!(f, "{}", self.id),
+        }
+    }
+}
+
+/// State and start of a process, where there is `/proc`.
+fn started(pid: u32) -> Option<(char, u64)> {
+    let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field, the program's name, may hold spaces and brackets.
+    let fields: Vec<&str> = line.rsplit_once(')')?.1.split_whitespace().collect();
+    Some((fields.first()?.chars().next()?, fields.get(19)?.parse().ok()?))
 }
 
 fn json<T: Serialize>(value: &T) -> Vec<u8> {
@@ -266,3 +356,6 @@ fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(bytes)
         .map_err(|error| Error::Damaged { path: path.to_owned(), message: error.to_string() })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! A worker process: takes one open cell after another, runs it, commits it.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::atomic::Ordering,
     time::{Instant, SystemTime, UNIX_EPOCH},
@@ -11,10 +12,10 @@ use crate::{
     config::Data,
     data::Images,
     error::Error,
-    plan::{Overrides, Plan, open_images},
+    plan::{Cell, Overrides, Plan, open_images},
     record::Attempt,
     runner::interrupt_flag,
-    store::Store,
+    store::{ATTEMPTS, Store},
 };
 
 /// Works on the run in `root` until no cell is open, or until it is told to stop.
@@ -29,52 +30,68 @@ pub fn work(root: &Path, data: &Overrides) -> Result<(), Error> {
     // A worker whose coordinator is gone would go on unseen.
     let stop = || interrupted.load(Ordering::Relaxed) || rustix::process::getppid() != parent;
     let images = images(&plan, data)?;
-    let attempt = Attempt { binary: own_digest(), host: host(), libtorch: cell::libtorch_version(), ..Attempt::default() };
-    for (cell, _) in plan.cells() {
+    let attempt =
+        Attempt { binary: own_digest(), host: host(), libtorch: cell::libtorch_version(), ..Attempt::default() };
+    let mut cells = plan.cells();
+    // A cell that a worker died on goes to the end, so that it does not keep the others waiting.
+    cells.sort_by_key(|(cell, _)| store.failures(&cell.id));
+    for (cell, _) in cells {
         if stop() {
             break;
         }
-        if store.is_done(&cell.id) || 0 < store.failures(&cell.id) && store.claimant(&cell.id).is_some() {
+        if store.is_done(&cell.id) || ATTEMPTS <= store.failures(&cell.id) || !store.claim(&cell.id)? {
             continue;
         }
-        if !store.claim(&cell.id)? {
-            continue;
-        }
-        // Between the look and the claim another worker may have finished it.
-        if store.is_done(&cell.id) {
-            store.release(&cell.id);
-            continue;
-        }
-        let begun = Instant::now();
-        let record = cell::run(&cell, images.as_ref(), &stop)?;
-        if let Some(record) = record {
-            let finished_at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-            let attempt = Attempt { seconds: begun.elapsed().as_secs_f64(), finished_at, ..attempt.clone() };
-            store.commit(&record, &attempt)?;
-        }
+        // Between the look and the claim another worker may have finished it, or died on it.
+        let outcome = if store.is_done(&cell.id) || ATTEMPTS <= store.failures(&cell.id) {
+            Ok(())
+        } else {
+            one(&store, &cell, &images, &attempt, &stop)
+        };
         store.release(&cell.id);
+        outcome?;
     }
     Ok(())
 }
 
-/// The images of the plan, if it has any, checked against the digest that the plan was made with.
-fn images(plan: &Plan, overrides: &Overrides) -> Result<Option<Images>, Error> {
-    let configs = plan.studies.iter().flat_map(|study| &study.blocks).flat_map(|block| &block.arms).map(|arm| &arm.config);
-    for config in configs {
-        if let Data::Images { name, digest, .. } = &config.data {
-            let images = open_images(name, overrides)?;
-            if images.digest() != *digest {
-                return Err(Error::Impossible {
-                    place: plan.name.clone(),
-                    name: format!("data `{name}`"),
-                    value: images.digest(),
-                    rule: format!("the plan was made with the files of digest {digest}: give those back with --data DIR"),
-                });
-            }
-            return Ok(Some(images));
+fn one(
+    store: &Store,
+    cell: &Cell,
+    images: &BTreeMap<String, Images>,
+    attempt: &Attempt,
+    stop: cell::Stop<'_>,
+) -> Result<(), Error> {
+    let begun = Instant::now();
+    let images = match &cell.config.data {
+        Data::Images { digest, .. } => images.get(digest),
+        _ => None,
+    };
+    let Some(record) = cell::run(cell, images, stop)? else { return Ok(()) };
+    let finished_at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let attempt = Attempt { seconds: begun.elapsed().as_secs_f64(), finished_at, ..attempt.clone() };
+    store.commit(&record, &attempt)
+}
+
+/// The image sets of the plan by digest, checked against the digests that the plan was made with.
+fn images(plan: &Plan, overrides: &Overrides) -> Result<BTreeMap<String, Images>, Error> {
+    let mut found = BTreeMap::new();
+    for arm in plan.studies.iter().flat_map(|study| &study.blocks).flat_map(|block| &block.arms) {
+        let Data::Images { name, digest, .. } = &arm.config.data else { continue };
+        if found.contains_key(digest) {
+            continue;
         }
+        let images = open_images(name, overrides)?;
+        if images.digest() != *digest {
+            return Err(Error::Impossible {
+                place: plan.name.clone(),
+                name: format!("data `{name}`"),
+                value: images.digest(),
+                rule: format!("the plan was made with the files of digest {digest}: give those back with --data DIR"),
+            });
+        }
+        found.insert(digest.clone(), images);
     }
-    Ok(None)
+    Ok(found)
 }
 
 /// Digest of the running program: results of one study belong together only if it is one.

@@ -2,7 +2,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the edge where text meets a person")]
 
 use std::{
-    io::IsTerminal,
+    ffi::OsString,
+    io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -93,10 +94,21 @@ enum Device {
     Cuda,
 }
 
+/// Writes to standard output. That nobody reads any more (`ablate report … | head`) stops no work.
+fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        eprintln!("ablate: standard output cannot be written: {error}");
+        std::process::exit(74);
+    }
+}
+
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Ablate(arguments) => ablate(arguments),
-        Command::Report { dir } => render(&dir, true).map(|_| ()),
+        Command::Report { dir } => render(&dir).map(|_| ()),
         Command::Status { dir, cells } => status(&dir, cells),
         Command::Worker { dir, data } => work(&dir, data),
     };
@@ -133,16 +145,14 @@ fn ablate(arguments: Ablate) -> Result<(), Error> {
     let root = arguments.out.unwrap_or_else(|| Path::new("runs").join(&plan.name));
     let store = Store::create(&root, &plan)?;
     let program = own_program()?;
-    let worker: Vec<String> =
-        arguments.data.iter().flat_map(|data| ["--data".to_owned(), data.display().to_string()]).collect();
+    let worker: Vec<OsString> = arguments.data.into_iter().flat_map(|data| ["--data".into(), data.into()]).collect();
     let finished = runner::run(&plan, &store, &program, &worker, jobs)?;
-    let summary = render(&root, true)?;
-    let failed = finished.total - finished.done;
-    if 0 < failed {
-        eprintln!("{failed} cells failed; `ablate status {} --cells` says why, running again tries them again", root.display());
+    let summary = render(&root)?;
+    say(&last_line(&summary, finished));
+    match finished.total - finished.done {
+        0 => Ok(()),
+        failed => Err(Error::Unfinished { failed, total: finished.total, path: root }),
     }
-    print!("{}", last_line(&summary, finished));
-    Ok(())
 }
 
 /// This very program, even if its file has been replaced by another build since it was started.
@@ -167,32 +177,33 @@ fn last_line(summary: &Summary, finished: runner::Finished) -> String {
 }
 
 fn print_plan(plan: &Plan, jobs: usize) {
-    println!("{}: {}\n", plan.name, plan.question);
-    let mut total = 0.0;
+    say(&format!("{}: {}\n\n", plan.name, plan.question));
     for study in &plan.studies {
-        println!("{} — {}", study.name, study.title);
+        say(&format!("{} — {}\n", study.name, study.title));
         for block in &study.blocks {
             let cells = block.seeds as usize * block.arms.len();
             let seconds: f64 = block.arms.iter().map(|arm| arm.seconds * f64::from(block.seeds)).sum();
             let parameters = block.arms.iter().map(|arm| arm.parameters).max().unwrap_or(0);
-            total += seconds;
-            println!(
-                "  {:<26} {} arms × {:>2} seeds = {cells:>3} cells, {parameters:>6} parameters, about {:>4.1} min",
+            say(&format!(
+                "  {:<26} {} arms × {:>2} seeds = {cells:>3} cells, {parameters:>6} parameters, about {:>4.1} min\n",
                 block.name,
                 block.arms.len(),
                 block.seeds,
                 seconds / 60.0 / jobs as f64
-            );
+            ));
         }
     }
-    println!("\n{} cells, about {:.0} min with {jobs} at a time\n", plan.cells().len(), (total / 60.0 / jobs as f64).max(1.0));
+    // A cell that two blocks share is run once.
+    let cells = plan.cells();
+    let minutes = (cells.iter().map(|(_, seconds)| seconds).sum::<f64>() / 60.0 / jobs as f64).max(1.0);
+    say(&format!("\n{} cells, about {minutes:.0} min with {jobs} at a time\n\n", cells.len()));
 }
 
 /// Writes every rendering of the report; says where it is.
-fn render(root: &Path, aloud: bool) -> Result<Summary, Error> {
+fn render(root: &Path) -> Result<Summary, Error> {
     let (store, plan) = Store::open(root)?;
     let results = collect(&store, &plan);
-    let command = format!("cargo xtask report {}", root.display());
+    let command = format!("cargo xtask report {}", quoted(root));
     let summary = frame::summarise(&plan, &results, &command);
     let mut json = serde_json::to_string_pretty(&summary).expect("a summary is plain data");
     json.push('\n');
@@ -200,12 +211,10 @@ fn render(root: &Path, aloud: bool) -> Result<Summary, Error> {
     store.write_report("rows.csv", &report::csv(&summary))?;
     store.write_report("report.md", &report::markdown(&summary))?;
     let html = store.write_report("report.html", &report::html(&summary))?;
-    if aloud {
-        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        let colour = if colour { report::Colour::Ansi } else { report::Colour::Never };
-        print!("{}", report::terminal(&summary, 80, colour));
-        println!("\nreport: {}", html.canonicalize().unwrap_or(html).display());
-    }
+    let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colour = if colour { report::Colour::Ansi } else { report::Colour::Never };
+    say(&report::terminal(&summary, 80, colour));
+    say(&format!("\nreport: {}\n", html.canonicalize().unwrap_or(html).display()));
     Ok(summary)
 }
 
@@ -257,14 +266,14 @@ fn status(root: &Path, cells: bool) -> Result<(), Error> {
             },
         };
         if cells {
-            println!("{}  seed {:>2}  {word}", &cell.id[..10], cell.seed);
+            say(&format!("{}  seed {:>2}  {word}\n", &cell.id[..10], cell.seed));
         }
     }
-    println!(
-        "{}: {done} of {} cells done, {running} running, {failed} failed, {missing} missing",
+    say(&format!(
+        "{}: {done} of {} cells done, {running} running, {failed} failed, {missing} missing\n",
         plan.name,
         done + running + failed + missing
-    );
+    ));
     Ok(())
 }
 
@@ -276,6 +285,13 @@ fn work(root: &Path, data: Option<PathBuf>) -> Result<(), Error> {
 #[cfg(not(feature = "tch"))]
 fn work(_root: &Path, _data: Option<PathBuf>) -> Result<(), Error> {
     Err(Error::WithoutTorch)
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// Where image sets are looked for beside `--data`: what `cargo xtask data` brought.

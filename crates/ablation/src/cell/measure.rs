@@ -257,7 +257,9 @@ fn plain(model: &mut Guarded<'_>, config: &CellConfig, start: Array2<f64>, strea
     let mut noise = PerSample::new(streams);
     let level = config.noise.sigma_min;
     let step = config.sampling.langevin.step;
-    langevin(&mut |x: &Array2<f64>| model.score(x, level), &mut noise, start, step, config.sampling.evaluations)
+    // One step more than annealed Langevin takes, which spends one evaluation on its last denoising.
+    let steps = config.sampling.evaluations + 1;
+    langevin(&mut |x: &Array2<f64>| model.score(x, level), &mut noise, start, step, steps)
 }
 
 fn annealed(model: &mut Guarded<'_>, config: &CellConfig, start: Array2<f64>, streams: Vec<ChaCha8Rng>) -> Array2<f64> {
@@ -266,7 +268,7 @@ fn annealed(model: &mut Guarded<'_>, config: &CellConfig, start: Array2<f64>, st
     let sampler = AnnealedLangevin {
         epsilon: annealed.epsilon,
         steps_per_level: config.sampling.evaluations / annealed.levels,
-        final_denoise: false,
+        final_denoise: true,
     };
     let mut noise = PerSample::new(streams);
     sampler.run(&grid, &mut |x: &Array2<f64>, at: Kernel| model.denoise(x, at), &mut noise, start)
@@ -320,6 +322,7 @@ struct Judge<'a> {
     reference: Reference,
     bands: Option<Bands>,
     power: Option<Vec<f64>>,
+    components: Option<Array2<f64>>,
 }
 
 /// One batch of samples, judged; logarithms are to base 10.
@@ -334,7 +337,8 @@ impl<'a> Judge<'a> {
     fn new(config: &CellConfig, dataset: &'a Dataset<'a>, fresh: Array2<f64>) -> Judge<'a> {
         let bands = bands(config);
         let power = bands.as_ref().map(|bands| bands.power(fresh.view()));
-        Judge { dataset, reference: Reference::new(fresh.clone()), fresh, bands, power }
+        let components = dataset.components(fresh.view());
+        Judge { dataset, reference: Reference::new(fresh.clone()), fresh, bands, power, components }
     }
 
     fn of(&self, x: ArrayView2<'_, f64>) -> Judged {
@@ -351,7 +355,11 @@ impl<'a> Judge<'a> {
                 Bands::log_error(&bands.power(x), power).max(f64::MIN_POSITIVE).log10()
             }),
             distance,
-            weights: self.dataset.components(x).map(|(weights, found)| probe::weight_error(&weights, found.view())),
+            weights: self
+                .dataset
+                .components(x)
+                .zip(self.components.as_ref())
+                .map(|(found, wanted)| probe::weight_error(found.view(), wanted.view())),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What answers for the score: a network that is trained, or the exact score in its place.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 use noise_schedule::Kernel;
 use rand::RngCore;
 use resnet_blocks::{Mode, Network, Params, ResidualMlp};
@@ -30,6 +30,8 @@ pub(super) struct Learned {
     pub(super) units: Vec<(String, Vec<Tensor>)>,
     pub(super) device: tch::Device,
     shape: Vec<i64>,
+    /// Examples evaluated at a time in sampling: as many as the caches of one core hold.
+    chunk: usize,
     /// Keeps the parameters alive.
     _variables: VarStore,
 }
@@ -52,10 +54,15 @@ impl Model {
             Some(learned) => {
                 let _guard = tch::no_grad_guard();
                 let level = super::own_level(&self.config).unwrap_or(sigma);
-                let tensor = learned.tensor(x);
-                let levels = vec![kernel(level); x.nrows()];
-                let score = score_objective::torch::score(&|x, label| learned.forward(x, label), &self.epsilon(), &tensor, &levels);
-                learned.array(&score, x.ncols())
+                let mut scores = Array2::zeros(x.raw_dim());
+                let parts = scores.axis_chunks_iter_mut(Axis(0), learned.chunk);
+                for (mut part, x) in parts.zip(x.axis_chunks_iter(Axis(0), learned.chunk)) {
+                    let levels = vec![kernel(level); x.nrows()];
+                    let net = |x: &Tensor, label: &Tensor| learned.forward(x, label);
+                    let score = score_objective::torch::score(&net, &self.epsilon(), &learned.tensor(x), &levels);
+                    part.assign(&learned.array(&score, x.ncols()));
+                }
+                scores
             }
             None => {
                 let exact = exact.expect("the plan refuses an exact network without an exact score");
@@ -93,8 +100,9 @@ impl Learned {
             Architecture::UNet(unet) => Box::new(UNet::new(&params, unet).map_err(|e| impossible(e.to_string()))?),
         };
         let units = params.units().into_iter().map(|unit| (unit.name, unit.parameters)).collect();
-        let shape = config.shape().iter().map(|&n| n as i64).collect();
-        let learned = Learned { network, units, device, shape, _variables: variables };
+        let shape: Vec<i64> = config.shape().iter().map(|&n| n as i64).collect();
+        let chunk = 64;
+        let learned = Learned { network, units, device, shape, chunk, _variables: variables };
         if calibrates(&config.network) {
             learned.calibrate(config, dataset, own);
         }

@@ -80,7 +80,8 @@ pub(super) fn train(
                 record.curve("gradient_by_layer", ["layer", "gradient norm, log10"], false, points.collect());
             }
         }
-        let before = look.then(|| Snapshot::of(&learned.units));
+        // The rate of the last step is zero: it absorbs everything and says nothing.
+        let before = (look && step + 1 < steps).then(|| Snapshot::of(&learned.units));
         let gradients = Tensor::run_backward(&[&loss], &parameters, false, false);
         adam.step(&gradients, rate(&config.training, step));
         if let Some(before) = before {

@@ -3,7 +3,7 @@
 pub mod bands;
 pub mod energy;
 
-use ndarray::{Array1, ArrayView2, Axis};
+use ndarray::{ArrayView2, Axis};
 
 /// E|s − s*|²/E|s*|²: 0 is exact, 1 is a network that answers nothing.
 pub fn relative_error(estimate: ArrayView2<'_, f64>, exact: ArrayView2<'_, f64>) -> f64 {
@@ -21,10 +21,14 @@ pub fn mean_cosine(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> f64 {
     cosines.sum::<f64>() / a.nrows() as f64
 }
 
-/// Total variation between the components' weights and the mean responsibilities: half the sum of differences.
-pub fn weight_error(weights: &Array1<f64>, responsibilities: ArrayView2<'_, f64>) -> f64 {
-    let found = responsibilities.mean_axis(Axis(0)).expect("at least one sample");
-    0.5 * weights.iter().zip(found.iter()).map(|(w, f)| (w - f).abs()).sum::<f64>()
+/// Total variation between the mean shares of components of two samples: half the sum of differences.
+///
+/// # Shapes
+///
+/// \[n, K\] and \[m, K\], each row summing to 1.
+pub fn weight_error(shares: ArrayView2<'_, f64>, reference: ArrayView2<'_, f64>) -> f64 {
+    let mean = |shares: ArrayView2<'_, f64>| shares.mean_axis(Axis(0)).expect("at least one sample");
+    0.5 * (mean(shares) - mean(reference)).mapv(f64::abs).sum()
 }
 
 #[cfg(test)]
@@ -40,7 +44,7 @@ mod tests {
         assert_eq!(relative_error((&exact * 1.5).view(), exact.view()), 0.25);
         assert!((mean_cosine((&exact * 7.0).view(), exact.view()) - 1.0).abs() < 1e-15);
         assert_eq!(mean_cosine(array![[1.0, 0.0], [0.0, 0.0]].view(), array![[0.0, 1.0], [1.0, 1.0]].view()), 0.0);
-        let weights = array![0.8, 0.2];
-        assert!((weight_error(&weights, array![[1.0, 0.0], [0.0, 1.0]].view()) - 0.3).abs() < 1e-15);
+        let (even, all) = (array![[1.0, 0.0], [0.0, 1.0]], array![[0.8, 0.2]]);
+        assert!((weight_error(even.view(), all.view()) - 0.3).abs() < 1e-15);
     }
 }

@@ -54,6 +54,11 @@ pub fn load(given: &str) -> Result<Folder, Error> {
         let absolute = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         return assemble(&stem(&absolute), files);
     }
+    if path.is_file() && is_folder_file(given) {
+        // It is no study, it belongs to those beside it.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        return load(&folder.to_string_lossy());
+    }
     if path.is_file() {
         return assemble(&stem(path), vec![(given.to_owned(), read(path)?)]);
     }
@@ -81,8 +86,9 @@ fn assemble(name: &str, files: Vec<(String, String)>) -> Result<Folder, Error> {
         study.place = place;
         studies.push(study);
     }
-    let name = if studies.len() == 1 { studies[0].name.clone() } else { name.to_owned() };
-    let question = question.unwrap_or_else(|| studies[0].question.clone());
+    let Some(first) = studies.first() else { return Err(Error::EmptyFolder { path: name.into() }) };
+    let name = if studies.len() == 1 { first.name.clone() } else { name.to_owned() };
+    let question = question.unwrap_or_else(|| first.question.clone());
     Ok(Folder { name, question, studies })
 }
 
@@ -95,15 +101,20 @@ fn stem(path: &Path) -> String {
 }
 
 fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let entries = fs::read_dir(folder).map_err(|error| files::Error::read(folder, error))?;
-    let mut found: Vec<PathBuf> =
-        entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "toml")).collect();
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let entries = entries.map_err(|error| files::Error::read(folder, error))?;
+    let is_study = |path: &PathBuf| path.extension().is_some_and(|e| e == "toml") && path.is_file();
+    let mut found: Vec<PathBuf> = entries.iter().map(fs::DirEntry::path).filter(is_study).collect();
     found.sort();
     Ok(found)
 }
 
 fn read(path: &Path) -> Result<String, Error> {
-    Ok(fs::read_to_string(path).map_err(|error| files::Error::read(path, error))?)
+    String::from_utf8(files::read(path)?).map_err(|_| Error::StudySyntax {
+        place: path.display().to_string(),
+        message: "not UTF-8 text, which TOML is".to_owned(),
+        nearest: None,
+    })
 }
 
 fn located(place: &str, text: &str, error: &toml::de::Error) -> Error {

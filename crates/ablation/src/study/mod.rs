@@ -5,6 +5,8 @@
 
 mod load;
 mod patch;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -184,12 +186,5 @@ impl EffectName {
             EffectName::SkipOverCounterWithNoise => "skip − well-initialised plain, noise on",
             EffectName::AA => "A/A: the same arm with other random draws",
         }
-    }
-}
-
-impl Study {
-    /// Whether `path` of the baseline is named by a factor or a block; `--steps` and the like change it everywhere.
-    pub(crate) fn set_everywhere(&mut self, change: impl Fn(&mut CellConfig)) {
-        change(&mut self.config);
     }
 }

@@ -15,9 +15,10 @@ pub(crate) type Patch = BTreeMap<String, toml::Value>;
 /// The baseline with patches applied in order; each comes with its place for messages.
 pub(crate) fn resolve(base: &CellConfig, patches: &[(String, &Patch)], place: &str) -> Result<CellConfig, Error> {
     let mut value = serde_json::to_value(base).expect("a configuration is plain data");
-    let mut last = place.to_owned();
+    finite(&value, &format!("{place}, config"))?;
+    let mut config = base.clone();
     for (section, patch) in patches {
-        last = format!("{place}, {section}");
+        let place = format!("{place}, {section}");
         for (path, new) in *patch {
             let new = serde_json::to_value(new).expect("TOML is plain data");
             match slot(&mut value, path) {
@@ -25,15 +26,42 @@ pub(crate) fn resolve(base: &CellConfig, patches: &[(String, &Patch)], place: &s
                 None => {
                     let paths = paths(&value, "");
                     return Err(Error::UnknownSetting {
-                        place: last,
+                        place,
                         path: path.clone(),
                         nearest: nearest_name(path, paths.iter().map(String::as_str)),
                     });
                 }
             }
         }
+        finite(&value, &place)?;
+        // Section by section, so that a bad value is blamed on the section that holds it.
+        config = serde_json::from_value(value.clone()).map_err(|error| syntax(place, &error.to_string()))?;
     }
-    serde_json::from_value(value).map_err(|error| syntax(last, &error.to_string()))
+    Ok(config)
+}
+
+/// JSON has no `nan` and no `inf`: they became null, which nothing else in a configuration is.
+fn finite(value: &Value, place: &str) -> Result<(), Error> {
+    match null(value, "") {
+        None => Ok(()),
+        Some(path) => Err(Error::Impossible {
+            place: place.to_owned(),
+            name: path,
+            value: "nan or inf".to_owned(),
+            rule: "every number of a configuration is finite".to_owned(),
+        }),
+    }
+}
+
+/// The path of the first null.
+fn null(value: &Value, path: &str) -> Option<String> {
+    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    match value {
+        Value::Null => Some(path.to_owned()),
+        Value::Object(fields) => fields.iter().find_map(|(key, inner)| null(inner, &below(key))),
+        Value::Array(items) => items.iter().enumerate().find_map(|(i, inner)| null(inner, &below(&i.to_string()))),
+        _ => None,
+    }
 }
 
 /// A parser's message with the nearest of the keys that it lists.

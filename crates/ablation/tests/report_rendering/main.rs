@@ -241,3 +241,37 @@ fn a_summary_without_studies_renders() {
     assert!(report::markdown(&summary).contains("no contrast is registered"));
     assert_eq!(balance(&report::html(&summary)), Ok(vec![]));
 }
+
+#[test]
+fn extreme_numbers_stay_inside_their_figures() {
+    let mut summary = fixture::summary();
+    let arms = summary.studies[0]
+        .blocks
+        .iter_mut()
+        .flat_map(|block| &mut block.arms);
+    for (place, arm) in arms.enumerate() {
+        let scale = [-1e5, 1e300, 0.0, f64::MIN_POSITIVE][place % 4];
+        if let Some(loss) = arm.curves.get_mut("loss") {
+            for point in &mut loss.points {
+                (point.median, point.min, point.max) = (scale, scale - 1.0, scale + 1.0);
+            }
+        }
+        let spread = arm
+            .values
+            .get_mut("log_energy_distance")
+            .expect("the fixture has it");
+        for value in spread.seeds.values_mut() {
+            *value = Some(scale);
+        }
+        (spread.median, spread.min, spread.max) = (Some(scale), Some(scale), Some(scale));
+    }
+    for row in &mut summary.studies[0].effects {
+        row.numbers.seeds.values_mut().for_each(|x| *x *= 1e200);
+        row.numbers.estimate = row.numbers.estimate.map(|x| x * 1e200);
+    }
+    let html = without_pictures(&report::html(&summary));
+    assert!(!html.contains("NaN") && !html.contains("inf\"") && html.len() < 2_000_000);
+    for line in report::terminal(&summary, 80, Colour::Never).lines() {
+        assert!(line.chars().count() <= 120, "{line}");
+    }
+}

@@ -18,7 +18,7 @@ const BAND_DATA: &str = "band_power_data";
 const BANDS: &str = "band_power";
 
 /// Headings of the curves we know, in the order of the page; others follow under their own names.
-const KNOWN: [(&str, &str); 6] = [
+const KNOWN: [(&str, &str); 9] = [
     ("loss", "Loss along training"),
     (
         "gradient_ratio",
@@ -28,7 +28,10 @@ const KNOWN: [(&str, &str); 6] = [
         "gradient_ratio_by_depth",
         "Gradient of the first against the last layer by depth, untrained",
     ),
+    ("silent_by_depth", "Silent layers by depth, untrained"),
+    ("silent_layers", "Silent layers along training"),
     ("score_error_by_sigma", "Score error by noise level"),
+    ("denoising_error_by_sigma", "Denoising error by noise level"),
     ("score_error_by_band", "Score error by frequency band"),
     (BANDS, "Power by frequency band"),
 ];

@@ -78,7 +78,7 @@ fn panel(study: &StudySummary, block: &Block, arm: &Arm) -> String {
             ..
         }) => {
             if 0 < *outside {
-                let _ = write!(notes, "{outside} of {} outside", samples.len());
+                let _ = write!(notes, "{outside} of {} outside", samples.len() + *outside as usize);
             }
             points(samples, data, *window, &view::look(block, arm), &arm.label)
         }
@@ -195,7 +195,8 @@ fn caption(study: &StudySummary, first: &Exhibit, drawn: &[(&Block, &Arm)]) -> S
                     Some(Exhibit::Points {
                         samples, outside, ..
                     }) if 0 < *outside => {
-                        Some(format!("{} {outside} of {}", arm.label, samples.len()))
+                        let all = samples.len() + *outside as usize;
+                        Some(format!("{} {outside} of {all}", arm.label))
                     }
                     _ => None,
                 })

@@ -1,0 +1,144 @@
+//! Effects: one number per seed, and what follows from them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use paired_stats::{SignFlip, TwoByTwo, bootstrap_t, paired_t, sign_flip, sign_flip_sampled};
+
+use crate::{
+    plan::PlannedStudy,
+    stream::{self, Stream},
+    study::EffectName,
+    summary::{Arm, Block, EffectNumbers, EffectRow, Role},
+};
+
+pub(super) const CONFIDENCE: f64 = 0.95;
+const RESAMPLES: usize = 2000;
+/// Sign patterns drawn where there are too many to list.
+const FLIPS: usize = 20_000;
+/// Keeps the draws of sign patterns apart from those of the bootstrap.
+const FLIPS_DRAWS: u64 = 1 << 63;
+
+/// Every effect of every probe in every block that has it.
+pub(super) fn all_effects(study: &PlannedStudy, blocks: &[Block], probes: &[&str]) -> Vec<EffectRow> {
+    let mut rows = Vec::new();
+    for (block, own) in blocks.iter().zip(&study.blocks) {
+        let names: Vec<EffectName> = match own.role {
+            Role::Main | Role::Depth if own.arms.len() == 4 => {
+                EffectName::OF_A_SQUARE.to_vec()
+            }
+            Role::CounterArm => {
+                vec![EffectName::SkipOverCounterWithoutNoise, EffectName::SkipOverCounterWithNoise]
+            }
+            Role::AA => vec![EffectName::AA],
+            _ => Vec::new(),
+        };
+        for probe in probes {
+            for name in &names {
+                let values = per_seed(blocks, block, probe, *name);
+                if !values.complete.is_empty() {
+                    rows.push(EffectRow {
+                        block: block.name.clone(),
+                        probe: (*probe).to_owned(),
+                        effect: name.id().to_owned(),
+                        numbers: numbers(&study.name, &values),
+                        registered: false,
+                    });
+                }
+            }
+        }
+    }
+    rows
+}
+
+/// One effect per seed.
+#[derive(Debug, Default)]
+pub(super) struct PerSeed {
+    pub(super) complete: BTreeMap<u32, f64>,
+    /// Seeds among the complete ones in which a cell diverged.
+    pub(super) diverged: BTreeSet<u32>,
+    incomplete: u32,
+}
+
+/// The effect in each seed whose cells are all there.
+pub(super) fn per_seed(blocks: &[Block], block: &Block, probe: &str, effect: EffectName) -> PerSeed {
+    let main = &blocks[0];
+    // The arms that the effect is made of, in the order in which they are combined below.
+    let needed: Vec<Option<&Arm>> = match effect {
+        EffectName::Skip | EffectName::Noise | EffectName::Interaction => {
+            [("off", "off"), ("off", "on"), ("on", "off"), ("on", "on")].map(|(s, n)| arm(block, s, n)).to_vec()
+        }
+        EffectName::SkipWithoutNoise => vec![arm(block, "off", "off"), arm(block, "on", "off")],
+        EffectName::SkipWithNoise => vec![arm(block, "off", "on"), arm(block, "on", "on")],
+        EffectName::NoiseWithoutSkip => vec![arm(block, "off", "off"), arm(block, "off", "on")],
+        EffectName::NoiseWithSkip => vec![arm(block, "on", "off"), arm(block, "on", "on")],
+        EffectName::SkipOverCounterWithoutNoise => vec![arm(block, "off", "off"), arm(main, "on", "off")],
+        EffectName::SkipOverCounterWithNoise => vec![arm(block, "off", "on"), arm(main, "on", "on")],
+        EffectName::AA => {
+            let copy = block.arms.first();
+            vec![copy.and_then(|copy| arm(main, &copy.levels["skip"], &copy.levels["noise"])), copy]
+        }
+    };
+    let Some(arms) = needed.into_iter().collect::<Option<Vec<&Arm>>>() else { return PerSeed::default() };
+    let mut found = PerSeed::default();
+    for seed in 0..block.seeds {
+        let values: Option<Vec<f64>> =
+            arms.iter().map(|arm| arm.values.get(probe)?.seeds.get(&seed).copied().flatten()).collect();
+        let Some(values) = values else {
+            found.incomplete += 1;
+            continue;
+        };
+        let value = match (effect, &values[..]) {
+            (EffectName::Skip, &[y00, y01, y10, y11]) => TwoByTwo { y00, y01, y10, y11 }.effects().skip,
+            (EffectName::Noise, &[y00, y01, y10, y11]) => TwoByTwo { y00, y01, y10, y11 }.effects().noise,
+            (EffectName::Interaction, &[y00, y01, y10, y11]) => TwoByTwo { y00, y01, y10, y11 }.effects().interaction,
+            (_, &[from, to]) => to - from,
+            _ => unreachable!("an effect has two or four arms"),
+        };
+        found.complete.insert(seed, value);
+        let prefix = format!("seed {seed}:");
+        if arms.iter().any(|arm| arm.divergences.iter().any(|text| text.starts_with(&prefix))) {
+            found.diverged.insert(seed);
+        }
+    }
+    found
+}
+
+fn arm<'b>(block: &'b Block, skip: &str, noise: &str) -> Option<&'b Arm> {
+    block.arms.iter().find(|arm| arm.levels["skip"] == skip && arm.levels["noise"] == noise)
+}
+
+/// Estimate, intervals and p of one effect; the draws that they take are fixed by the study's name.
+pub(super) fn numbers(study: &str, values: &PerSeed) -> EffectNumbers {
+    let list: Vec<f64> = values.complete.values().copied().collect();
+    let interval = paired_t(&list, CONFIDENCE).ok();
+    let mut rng = stream(study).at(stream::Role::Bootstrap, list.len() as u64);
+    let bootstrap = bootstrap_t(&list, CONFIDENCE, RESAMPLES, &mut rng).ok();
+    let flips = flips(study, &list);
+    EffectNumbers {
+        n: list.len() as u32,
+        incomplete: values.incomplete,
+        estimate: (!list.is_empty()).then(|| list.iter().sum::<f64>() / list.len() as f64),
+        low: interval.as_ref().map(|i| i.low),
+        high: interval.as_ref().map(|i| i.high),
+        bootstrap_low: bootstrap.as_ref().map(|i| i.low),
+        bootstrap_high: bootstrap.as_ref().map(|i| i.high),
+        p: flips.as_ref().map(|f| f.p),
+        p_floor: flips.as_ref().map(|f| f.floor),
+        seeds: values.complete.clone(),
+    }
+}
+
+/// The sign-flip test: exact while all flips can be listed, sampled beyond.
+pub(super) fn flips(study: &str, values: &[f64]) -> Option<SignFlip> {
+    sign_flip(values)
+        .or_else(|_| {
+            let mut rng = stream(study).at(stream::Role::Bootstrap, FLIPS_DRAWS | values.len() as u64);
+            sign_flip_sampled(values, FLIPS, &mut rng)
+        })
+        .ok()
+}
+
+fn stream(study: &str) -> Stream {
+    let digest = blake3::hash(study.as_bytes());
+    Stream::new(u64::from_le_bytes(digest.as_bytes()[..8].try_into().expect("eight bytes")))
+}

@@ -1,0 +1,178 @@
+//! From studies to a plan: every cell resolved, checked, named by its content and costed, before anything runs.
+
+mod identity;
+mod resolve;
+mod setup;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::{CellConfig, Device},
+    error::Error,
+    study::{EffectName, Expect, Folder},
+    summary::Role,
+};
+
+#[cfg(feature = "tch")]
+pub(crate) use resolve::open_images;
+
+/// Everything that a run does, resolved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Version of the format.
+    pub schema: u32,
+    /// Name of the run.
+    pub name: String,
+    /// The question of the whole.
+    pub question: String,
+    /// The studies.
+    pub studies: Vec<PlannedStudy>,
+}
+
+/// One study, resolved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedStudy {
+    /// Short name.
+    pub name: String,
+    /// Heading.
+    pub title: String,
+    /// Question.
+    pub question: String,
+    /// Caveats.
+    pub notes: Vec<String>,
+    /// Set-up in words.
+    pub setup: Vec<String>,
+    /// Primary probe.
+    pub primary: String,
+    /// Seeds of the 2×2.
+    pub seeds: u32,
+    /// The 2×2 first.
+    pub blocks: Vec<PlannedBlock>,
+    /// Registered contrasts.
+    pub contrasts: Vec<PlannedContrast>,
+}
+
+/// A block of arms.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedBlock {
+    /// Name.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// What it changes, in words.
+    pub change: String,
+    /// Seeds.
+    pub seeds: u32,
+    /// Arms.
+    pub arms: Vec<PlannedArm>,
+}
+
+/// An arm: a complete configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedArm {
+    /// Level of each factor.
+    pub levels: BTreeMap<String, String>,
+    /// Name in reports.
+    pub label: String,
+    /// Trainable parameters.
+    pub parameters: u64,
+    /// Predicted seconds of one cell on one core of the machine of 2026.
+    pub seconds: f64,
+    /// The configuration.
+    pub config: CellConfig,
+}
+
+/// A registered contrast, resolved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedContrast {
+    /// Identifier.
+    pub id: String,
+    /// Claim.
+    pub claim: String,
+    /// Probe.
+    pub probe: String,
+    /// Effect.
+    pub effect: EffectName,
+    /// Direction.
+    pub expect: Expect,
+    /// Smallest effect of interest.
+    pub delta: f64,
+}
+
+/// One cell: a configuration and a seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cell {
+    /// Digest of the content.
+    pub id: String,
+    /// Seed index.
+    pub seed: u32,
+    /// Configuration.
+    pub config: CellConfig,
+}
+
+/// Changes from the command line.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--seeds`: seeds of the 2×2; blocks beside it have at most as many.
+    pub seeds: Option<u32>,
+    /// `--steps`: training steps of every cell.
+    pub steps: Option<u64>,
+    /// `--device`.
+    pub device: Option<Device>,
+    /// `--all`: blocks beside the 2×2 on all its seeds.
+    pub all: bool,
+    /// `--data`: the folder that holds the files of an image set.
+    pub data: Option<PathBuf>,
+    /// Folders that hold image sets by name.
+    pub data_folders: Vec<PathBuf>,
+}
+
+impl Plan {
+    /// Resolves the studies of a folder.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is impossible in a study, before any work starts; image files that are missing or damaged.
+    pub fn resolve(folder: Folder, overrides: &Overrides) -> Result<Plan, Error> {
+        let mut studies = Vec::new();
+        for study in folder.studies {
+            studies.push(resolve::plan_study(study, overrides)?);
+        }
+        Ok(Plan { schema: 1, name: folder.name, question: folder.question, studies })
+    }
+
+    /// Every cell once, in the order of work: seed by seed, the 2×2 before what stands beside it.
+    pub fn cells(&self) -> Vec<(Cell, f64)> {
+        let seeds = self.studies.iter().flat_map(|s| &s.blocks).map(|b| b.seeds).max().unwrap_or(0);
+        let mut seen = BTreeSet::new();
+        let mut cells = Vec::new();
+        for seed in 0..seeds {
+            let mut of_seed = Vec::new();
+            for block in self.studies.iter().flat_map(|study| &study.blocks).filter(|block| seed < block.seeds) {
+                for arm in &block.arms {
+                    let cell = Cell::new(arm.config.clone(), seed);
+                    if seen.insert(cell.id.clone()) {
+                        of_seed.push((cell, arm.seconds));
+                    }
+                }
+            }
+            // The longest first, so that no long cell is left alone at the end.
+            of_seed.sort_by(|a, b| b.1.total_cmp(&a.1));
+            cells.append(&mut of_seed);
+        }
+        cells
+    }
+}
