@@ -17,6 +17,10 @@ pub(crate) fn forward(
 }
 
 /// The command line for it, with libtorch brought if it trains.
+///
+/// What does not train uses libtorch all the same where it is there: that program is built already, and one
+/// without it would be built beside it, dependencies included, which takes minutes. Where it is not there, the
+/// build is that of a bare `cargo test`.
 pub(crate) fn line(
     workspace: &Workspace,
     command: &str,
@@ -25,22 +29,16 @@ pub(crate) fn line(
     let torch = if needs_torch(command, arguments) {
         Some(libtorch::ensure(workspace)?)
     } else {
-        None
+        libtorch::present(workspace)
     };
     let mut line = Invocation::cargo(workspace)
         .here()
-        .args([
-            "run",
-            "--release",
-            "-p",
-            "ablation",
-            "--bin",
-            "ablate",
-            "--manifest-path",
-        ])
-        .args([workspace.root.join("Cargo.toml")]);
+        .args(["run", "-p", "ablation", "--bin", "ablate"])
+        .args(["--manifest-path".into(), workspace.root.join("Cargo.toml")]);
     if let Some(torch) = torch {
-        line = line.args(["--features", "tch"]).envs(torch.environment());
+        line = line
+            .args(["--release", "--no-default-features", "--features", "tch"])
+            .envs(torch.environment());
     }
     // Where `cargo xtask data` puts things; a person's own choice wins.
     if env::var_os("ABLATE_DATA_DIR").is_none() {

@@ -72,13 +72,26 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<Torch, Error> {
             set("LIBTORCH_LIB").map(PathBuf::from),
         );
     }
-    let folder = wheels::install(&workspace.target)?;
-    let place = format!("{} (brought by cargo xtask)", folder.display());
-    Ok(Torch {
-        place,
+    Ok(brought(wheels::install(&workspace.target)?))
+}
+
+/// The same if it is ready; nothing is brought and nothing is refused.
+pub(crate) fn present(workspace: &Workspace) -> Option<Torch> {
+    let named = ["LIBTORCH_USE_PYTORCH", "LIBTORCH"]
+        .iter()
+        .any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()));
+    if named {
+        return ensure(workspace).ok();
+    }
+    wheels::installed(&workspace.target).map(brought)
+}
+
+fn brought(folder: PathBuf) -> Torch {
+    Torch {
+        place: format!("{} (brought by cargo xtask)", folder.display()),
         lib: folder.join("lib"),
         folder: Some(folder),
-    })
+    }
 }
 
 fn from_folder(folder: &Path, lib: Option<PathBuf>) -> Result<Torch, Error> {

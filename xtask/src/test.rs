@@ -141,7 +141,9 @@ fn one(workspace: &Workspace, step: Step) -> Result<(), Error> {
         Step::ClippyTorch => cargo(&["clippy", "--release", "--workspace", "--all-targets"])
             .args(["--features", TORCH_FEATURES, "--", "-D", "warnings"])
             .run(),
-        Step::Torch => cargo(&["test", "--release", "--features", TORCH_FEATURES])
+        // Without default features, as `ablate` itself is built: one build serves both.
+        Step::Torch => cargo(&["test", "--release", "--no-default-features"])
+            .args(["--features", TORCH_FEATURES])
             .args(["-p", "score-objective", "-p", "learnability"])
             .args(["-p", "resnet-blocks", "-p", "unet", "-p", "ablation"])
             .run(),

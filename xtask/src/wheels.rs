@@ -81,10 +81,10 @@ const TRIES: usize = 3;
 
 /// Returns `<target>/libtorch`, made by this recipe; what is complete is never fetched again.
 pub(crate) fn install(target: &Path) -> Result<PathBuf, Error> {
-    let folder = target.join("libtorch");
-    if complete(&folder) {
+    if let Some(folder) = installed(target) {
         return Ok(folder);
     }
+    let folder = target.join("libtorch");
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return Err(Error::Platform {
             os: env::consts::OS,
@@ -115,6 +115,11 @@ pub(crate) fn install(target: &Path) -> Result<PathBuf, Error> {
     fs::rename(&tree, &folder).map_err(at("put in place", &folder))?;
     remove(&partial)?;
     Ok(folder)
+}
+
+/// `<target>/libtorch`, if it is complete.
+pub(crate) fn installed(target: &Path) -> Option<PathBuf> {
+    Some(target.join("libtorch")).filter(|folder| complete(folder))
 }
 
 /// The stamp is of this recipe and every library is there.

@@ -5,6 +5,11 @@ use unet::{Topology, UNetConfig};
 
 use crate::{config, error::Error};
 
+/// Most residual blocks of one network.
+pub(crate) const MOST_BLOCKS: usize = 10_000;
+/// Most weights of one network, roughly counted.
+const MOST_WEIGHTS: f64 = 1e9;
+
 /// A network that can be built, with its cost.
 #[derive(Clone, Debug)]
 pub enum Architecture {
@@ -22,16 +27,31 @@ impl Architecture {
     /// # Errors
     ///
     /// [`Error::Impossible`] where the network cannot be built.
-    pub fn of(network: &config::Network, shape: &[usize], place: &str) -> Result<Architecture, Error> {
+    pub fn of(
+        network: &config::Network,
+        shape: &[usize],
+        place: &str,
+    ) -> Result<Architecture, Error> {
         let impossible = |name: &str, rule: String| Error::Impossible {
             place: place.to_owned(),
             name: name.to_owned(),
             value: serde_json::to_string(network).expect("plain data"),
             rule,
         };
+        let (blocks, weights) = rough_size(network, shape);
+        if MOST_BLOCKS < blocks || MOST_WEIGHTS < weights {
+            let rule = "a network has at most 10⁴ blocks and 10⁹ weights here: make it smaller";
+            return Err(impossible("network", rule.to_owned()));
+        }
         match network {
             config::Network::Exact {} => Ok(Architecture::Exact),
-            config::Network::Mlp { width, blocks, activation, short, init } => {
+            config::Network::Mlp {
+                width,
+                blocks,
+                activation,
+                short,
+                init,
+            } => {
                 let mlp = ResidualMlpConfig {
                     inputs: shape.iter().product(),
                     width: *width,
@@ -40,15 +60,31 @@ impl Architecture {
                     short: short_of(*short, *blocks),
                     init: init_of(*init),
                 };
-                mlp.check().map_err(|error| impossible("network", error.to_string()))?;
+                mlp.check()
+                    .map_err(|error| impossible("network", error.to_string()))?;
                 Ok(Architecture::Mlp(mlp))
             }
-            config::Network::Unet { base, multipliers, blocks, activation, norm, short, long, init } => {
+            config::Network::Unet {
+                base,
+                multipliers,
+                blocks,
+                activation,
+                norm,
+                short,
+                long,
+                init,
+            } => {
                 let &[channels, height, width] = shape else {
-                    return Err(impossible("network", "a U-Net needs images: give this data an MLP".to_owned()));
+                    return Err(impossible(
+                        "network",
+                        "a U-Net needs images: give this data an MLP".to_owned(),
+                    ));
                 };
                 if height != width {
-                    return Err(impossible("network", format!("images are {height}×{width}, but must be square")));
+                    return Err(impossible(
+                        "network",
+                        format!("images are {height}×{width}, but must be square"),
+                    ));
                 }
                 let in_all = (2 * multipliers.len()).saturating_sub(1) * blocks;
                 let unet = UNetConfig {
@@ -89,8 +125,8 @@ impl Architecture {
     pub fn forward_flops(&self, batch: usize) -> f64 {
         match self {
             Architecture::Exact => 0.0,
-            Architecture::Mlp(mlp) => mlp.forward_flops(batch) as f64,
-            Architecture::UNet(unet) => topology(unet).forward_flops(batch) as f64,
+            Architecture::Mlp(mlp) => mlp.forward_flops(1) as f64 * batch as f64,
+            Architecture::UNet(unet) => topology(unet).forward_flops(1) as f64 * batch as f64,
         }
     }
 
@@ -99,7 +135,9 @@ impl Architecture {
         match self {
             Architecture::Exact => 0,
             Architecture::Mlp(mlp) => 2 * mlp.blocks + 2,
-            Architecture::UNet(unet) => 2 * (2 * unet.multipliers.len() - 1) * unet.blocks + 2 * unet.multipliers.len(),
+            Architecture::UNet(unet) => {
+                2 * (2 * unet.multipliers.len() - 1) * unet.blocks + 2 * unet.multipliers.len()
+            }
         }
     }
 
@@ -116,10 +154,39 @@ impl Architecture {
             Architecture::UNet(unet) => format!(
                 "U-Net on {side}×{side}, channels {channels}, blocks per level: {blocks}",
                 side = unet.side,
-                channels =
-                    unet.multipliers.iter().map(|m| (m * unet.base).to_string()).collect::<Vec<_>>().join("/"),
+                channels = unet
+                    .multipliers
+                    .iter()
+                    .map(|m| (m * unet.base).to_string())
+                    .collect::<Vec<_>>()
+                    .join("/"),
                 blocks = unet.blocks,
             ),
+        }
+    }
+}
+
+/// Blocks and about how many weights, in numbers that cannot overflow whatever a study says.
+fn rough_size(network: &config::Network, shape: &[usize]) -> (usize, f64) {
+    let inputs: f64 = shape.iter().map(|&n| n as f64).product();
+    match network {
+        config::Network::Exact {} => (0, 0.0),
+        config::Network::Mlp { width, blocks, .. } => {
+            let width = *width as f64;
+            (*blocks, 2.0 * width * (inputs + *blocks as f64 * width))
+        }
+        config::Network::Unet {
+            base,
+            multipliers,
+            blocks,
+            ..
+        } => {
+            let widest = multipliers.iter().max().map_or(0.0, |&m| m as f64) * *base as f64;
+            let levels = 2 * multipliers.len();
+            (
+                blocks.saturating_mul(levels),
+                18.0 * widest * widest * levels as f64 * *blocks as f64,
+            )
         }
     }
 }
@@ -130,7 +197,10 @@ pub fn calibrates(network: &config::Network) -> bool {
         config::Network::Exact {} => return false,
         config::Network::Mlp { init, .. } | config::Network::Unet { init, .. } => *init,
     };
-    matches!(init, config::Init::OrthogonalLsuv | config::Init::DeltaOrthogonalLsuv)
+    matches!(
+        init,
+        config::Init::OrthogonalLsuv | config::Init::DeltaOrthogonalLsuv
+    )
 }
 
 fn topology(unet: &UNetConfig) -> Topology {
@@ -160,5 +230,174 @@ fn init_of(init: config::Init) -> Init {
         config::Init::He => Init::He,
         config::Init::Orthogonal | config::Init::OrthogonalLsuv => Init::Orthogonal,
         config::Init::DeltaOrthogonal | config::Init::DeltaOrthogonalLsuv => Init::DeltaOrthogonal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn mlp() -> Value {
+        json!({ "kind": "mlp", "width": 8, "blocks": 2, "activation": "silu", "short": "none", "init": "pytorch" })
+    }
+
+    fn unet() -> Value {
+        json!({
+            "kind": "unet", "base": 8, "multipliers": [1, 2], "blocks": 1, "activation": "silu", "norm": "none",
+            "short": "none", "long": "none", "init": "he",
+        })
+    }
+
+    fn of(network: &Value, shape: &[usize]) -> Result<Architecture, Error> {
+        Architecture::of(
+            &serde_json::from_value(network.clone()).expect("a network"),
+            shape,
+            "here",
+        )
+    }
+
+    #[test]
+    fn skips_add_no_capacity() {
+        for (network, shape, key, skips) in [
+            (
+                mlp(),
+                vec![2],
+                "short",
+                vec![
+                    json!("identity"),
+                    json!("inverse_sqrt_depth"),
+                    json!({ "scaled": 0.5 }),
+                ],
+            ),
+            (
+                unet(),
+                vec![1, 8, 8],
+                "short",
+                vec![json!("identity"), json!("inverse_sqrt_depth")],
+            ),
+            (unet(), vec![1, 8, 8], "long", vec![json!("add")]),
+        ] {
+            let plain = of(&network, &shape).expect("it can be built");
+            assert!(0 < plain.parameters() && 0.0 < plain.forward_flops(2));
+            for skip in skips {
+                let mut changed = network.clone();
+                changed[key] = skip.clone();
+                let parameters = of(&changed, &shape).expect("it can be built").parameters();
+                assert_eq!(parameters, plain.parameters(), "{key} = {skip}");
+            }
+        }
+        let mut concatenated = unet();
+        concatenated["long"] = json!("concat");
+        let more = of(&concatenated, &[1, 8, 8])
+            .expect("it can be built")
+            .parameters();
+        assert!(
+            of(&unet(), &[1, 8, 8])
+                .expect("it can be built")
+                .parameters()
+                < more
+        );
+    }
+
+    #[test]
+    fn parameters_of_an_mlp_are_those_of_its_layers() {
+        // In: 2 + the label's features to 8; four square layers; out to 2. The square layers alone are certain.
+        let [two, four] = [2, 4].map(|blocks| {
+            let mut network = mlp();
+            network["blocks"] = json!(blocks);
+            of(&network, &[2]).expect("it can be built")
+        });
+        assert!(4 * (8 * 8 + 8) <= four.parameters() - two.parameters());
+        assert_eq!(four.layers() - two.layers(), 4);
+    }
+
+    #[test]
+    fn what_cannot_be_built_is_refused() {
+        let change = |mut network: Value, key: &str, value: Value| {
+            network[key] = value;
+            network
+        };
+        for (network, shape, part) in [
+            (change(mlp(), "width", json!(0)), vec![2], "width"),
+            (change(mlp(), "blocks", json!(0)), vec![2], "block"),
+            (unet(), vec![2], "a U-Net needs images"),
+            (unet(), vec![1, 8, 6], "8×6"),
+            (
+                change(unet(), "multipliers", json!([1, 1, 1, 1, 1, 1])),
+                vec![1, 8, 8],
+                "level",
+            ),
+            (
+                change(unet(), "multipliers", json!([])),
+                vec![1, 8, 8],
+                "level",
+            ),
+            (change(unet(), "base", json!(0)), vec![1, 8, 8], "channels"),
+            (
+                change(mlp(), "width", json!(1_u64 << 32)),
+                vec![2],
+                "10⁹ weights",
+            ),
+            (
+                change(mlp(), "width", json!(50_000)),
+                vec![2],
+                "10⁹ weights",
+            ),
+            (
+                change(mlp(), "blocks", json!(1_u64 << 40)),
+                vec![2],
+                "10⁴ blocks",
+            ),
+            (mlp(), vec![1 << 40], "10⁹ weights"),
+            (
+                change(unet(), "base", json!(1_u64 << 60)),
+                vec![1, 8, 8],
+                "10⁹ weights",
+            ),
+            (
+                change(unet(), "multipliers", json!([1, 1_u64 << 60])),
+                vec![1, 8, 8],
+                "10⁹ weights",
+            ),
+            (
+                change(unet(), "blocks", json!(u64::MAX)),
+                vec![1, 8, 8],
+                "10⁴ blocks",
+            ),
+        ] {
+            let message = crate::fixture::refusal(of(&network, &shape));
+            assert!(
+                message.starts_with("here: network = ") && message.contains(part),
+                "{network}: {message}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_exact_score_costs_nothing() {
+        let exact = of(&json!({ "kind": "exact" }), &[2]).expect("it is always there");
+        assert_eq!(
+            (exact.parameters(), exact.forward_flops(8), exact.layers()),
+            (0, 0.0, 0)
+        );
+    }
+
+    #[test]
+    fn calibration_is_asked_for_by_name() {
+        for (init, expected) in [
+            ("pytorch", false),
+            ("orthogonal", false),
+            ("orthogonal_lsuv", true),
+        ] {
+            let mut network = mlp();
+            network["init"] = json!(init);
+            assert_eq!(
+                calibrates(&serde_json::from_value(network).expect("a network")),
+                expected,
+                "{init}"
+            );
+        }
     }
 }

@@ -16,14 +16,35 @@ pub const STUDIES: &[BuiltIn] = &[
     BuiltIn {
         name: "default",
         files: &[
-            ("folder.toml", include_str!("../studies/default/folder.toml")),
-            ("circle.toml", include_str!("../studies/default/circle.toml")),
-            ("fields.toml", include_str!("../studies/default/fields.toml")),
-            ("mixture.toml", include_str!("../studies/default/mixture.toml")),
+            (
+                "folder.toml",
+                include_str!("../studies/default/folder.toml"),
+            ),
+            (
+                "circle.toml",
+                include_str!("../studies/default/circle.toml"),
+            ),
+            (
+                "fields.toml",
+                include_str!("../studies/default/fields.toml"),
+            ),
+            (
+                "mixture.toml",
+                include_str!("../studies/default/mixture.toml"),
+            ),
         ],
     },
-    BuiltIn { name: "fashion-mnist", files: &[("fashion-mnist.toml", include_str!("../studies/fashion-mnist.toml"))] },
-    BuiltIn { name: "smoke", files: &[("smoke.toml", include_str!("../studies/smoke.toml"))] },
+    BuiltIn {
+        name: "fashion-mnist",
+        files: &[(
+            "fashion-mnist.toml",
+            include_str!("../studies/fashion-mnist.toml"),
+        )],
+    },
+    BuiltIn {
+        name: "smoke",
+        files: &[("smoke.toml", include_str!("../studies/smoke.toml"))],
+    },
 ];
 
 /// A row of the table of probes: identifier, heading, which way is better, meaning.
@@ -61,21 +82,36 @@ pub const PROBES: &[Row] = &[
         Better::Lower,
         "log10 of the root-mean-square over radial frequency bands of log10(power of the samples / power of the data); never above that of the do-nothing sample; sees the spectrum that the energy distance is blind to",
     ),
-    ("log_band_power_error_ode", "band power error (ODE), log10", Better::Lower, "the same for samples of the probability-flow ODE"),
+    (
+        "log_band_power_error_ode",
+        "band power error (ODE), log10",
+        Better::Lower,
+        "the same for samples of the probability-flow ODE",
+    ),
     (
         "weight_error",
         "error of mode weights",
         Better::Lower,
         "total variation between the shares of the components (of the templates, for fields) among the samples and among fresh data; 0 is perfect, its sampling floor is about 0.01 to 0.05",
     ),
-    ("weight_error_ode", "error of mode weights (ODE)", Better::Lower, "the same for samples of the probability-flow ODE"),
+    (
+        "weight_error_ode",
+        "error of mode weights (ODE)",
+        Better::Lower,
+        "the same for samples of the probability-flow ODE",
+    ),
     (
         "log_distance",
         "distance to the manifold, log10",
         Better::Lower,
         "log10 of the root-mean-square distance of the samples to the manifold; never above that of the do-nothing sample",
     ),
-    ("log_distance_ode", "distance to the manifold (ODE), log10", Better::Lower, "the same for samples of the probability-flow ODE"),
+    (
+        "log_distance_ode",
+        "distance to the manifold (ODE), log10",
+        Better::Lower,
+        "the same for samples of the probability-flow ODE",
+    ),
     (
         "log_score_error_on_data",
         "score error on data, log10",
@@ -128,16 +164,19 @@ pub const PROBES: &[Row] = &[
         "log_denoising_error",
         "denoising error, log10",
         Better::Lower,
-        "log10 of E|D(x) − x0|²/E|x0 − mean|² on fresh data, geometric mean over the study's noise levels; a noise-off arm has one level only and is asked for it at the smallest",
+        "log10 of E|D(x) − x0|²/E|x0 − mean|² on fresh data at the smallest noise level, the one that all arms have; near the irreducible error for every network that answers something",
     ),
 ];
 
 /// The description of a probe.
 pub fn probe(id: &str) -> Option<ProbeInfo> {
-    PROBES.iter().find(|row| row.0 == id).map(|&(id, title, better, meaning)| ProbeInfo {
-        id: id.to_owned(),
-        title: title.to_owned(),
-        meaning: meaning.to_owned(),
-        better,
-    })
+    PROBES
+        .iter()
+        .find(|row| row.0 == id)
+        .map(|&(id, title, better, meaning)| ProbeInfo {
+            id: id.to_owned(),
+            title: title.to_owned(),
+            meaning: meaning.to_owned(),
+            better,
+        })
 }

@@ -1,9 +1,13 @@
 //! Impossible values, refused before any work starts.
 
 use crate::{
+    architecture::MOST_BLOCKS,
     config::{CellConfig, Data, Network, Objective, Start},
     error::Error,
 };
+
+/// More of anything than a machine holds: beyond it, a slip of the keyboard, refused before it is multiplied.
+const MOST: usize = 100_000_000;
 
 /// Checks every value of a resolved configuration.
 ///
@@ -12,7 +16,12 @@ use crate::{
 /// [`Error::Impossible`] names the first setting that breaks its rule.
 pub(crate) fn check(config: &CellConfig, place: &str) -> Result<(), Error> {
     let refuse = |name: &str, value: String, rule: &str| {
-        Err(Error::Impossible { place: place.to_owned(), name: name.to_owned(), value, rule: rule.to_owned() })
+        Err(Error::Impossible {
+            place: place.to_owned(),
+            name: name.to_owned(),
+            value,
+            rule: rule.to_owned(),
+        })
     };
     macro_rules! require {
         ($holds:expr, $name:literal, $value:expr, $rule:literal) => {
@@ -22,15 +31,56 @@ pub(crate) fn check(config: &CellConfig, place: &str) -> Result<(), Error> {
         };
     }
     let positive = |x: f64| x.is_finite() && 0.0 < x;
+    let ambient = match config.data {
+        Data::Sphere { ambient, .. } => ambient,
+        _ => 0,
+    };
+    let counts = [
+        ("data.ambient", ambient),
+        ("training.batch", config.training.batch),
+        ("sampling.samples", config.sampling.samples),
+        ("sampling.evaluations", config.sampling.evaluations),
+        ("sampling.ode.steps", config.sampling.ode.steps),
+        ("probes.fresh", config.probes.fresh),
+        ("probes.queries", config.probes.queries),
+        ("probes.bands", config.probes.bands),
+    ];
+    if let Some((name, value)) = counts.into_iter().find(|(_, value)| MOST < *value) {
+        return refuse(name, value.to_string(), "no machine holds more than 10⁸");
+    }
 
     match &config.data {
-        Data::Sphere { intrinsic, ambient, radius } => {
-            require!(2 <= *intrinsic, "data.intrinsic", intrinsic, "a sphere spans at least 2 dimensions");
-            require!(intrinsic <= ambient, "data.ambient", ambient, "it must be at least data.intrinsic");
-            require!(positive(*radius), "data.radius", radius, "a radius is a finite number > 0");
+        Data::Sphere {
+            intrinsic,
+            ambient,
+            radius,
+        } => {
+            require!(
+                2 <= *intrinsic,
+                "data.intrinsic",
+                intrinsic,
+                "a sphere spans at least 2 dimensions"
+            );
+            require!(
+                intrinsic <= ambient,
+                "data.ambient",
+                ambient,
+                "it must be at least data.intrinsic"
+            );
+            require!(
+                positive(*radius),
+                "data.radius",
+                radius,
+                "a radius is a finite number > 0"
+            );
         }
         Data::Images { held_out, name, .. } => {
-            require!(1 <= *held_out, "data.held_out", held_out, "at least 1 image must be kept back as fresh data");
+            require!(
+                1 <= *held_out,
+                "data.held_out",
+                held_out,
+                "at least 1 image must be kept back as fresh data"
+            );
             require!(!name.is_empty(), "data.name", name, "the set needs a name");
         }
         Data::SongErmon {} | Data::GaussianField {} => {}
@@ -43,21 +93,57 @@ pub(crate) fn check(config: &CellConfig, place: &str) -> Result<(), Error> {
         "images from files have no exact score: leave the reference block out"
     );
     let noise = &config.noise;
-    require!(positive(noise.sigma_min), "noise.sigma_min", noise.sigma_min, "a noise level is a finite number > 0");
+    require!(
+        positive(noise.sigma_min),
+        "noise.sigma_min",
+        noise.sigma_min,
+        "a noise level is a finite number > 0"
+    );
     require!(
         noise.sigma_max.is_finite() && noise.sigma_min < noise.sigma_max,
         "noise.sigma_max",
         noise.sigma_max,
         "it must be finite and above noise.sigma_min"
     );
-    require!(positive(noise.data_std), "noise.data_std", noise.data_std, "a standard deviation is a finite number > 0");
+    require!(
+        positive(noise.data_std),
+        "noise.data_std",
+        noise.data_std,
+        "a standard deviation is a finite number > 0"
+    );
     if let Objective::SlicedDifferences { step } = config.objective {
-        require!(positive(step), "objective.step", step, "the length of a difference is a finite number > 0");
+        require!(
+            positive(step),
+            "objective.step",
+            step,
+            "the length of a difference is a finite number > 0"
+        );
+        require!(
+            matches!(config.data, Data::SongErmon {} | Data::GaussianField {}),
+            "objective.kind",
+            "sliced_differences",
+            "on data without a density a difference is itself a noise level: use kind = \"sliced\""
+        );
     }
     let training = &config.training;
-    require!(1 <= training.steps, "training.steps", training.steps, "at least 1 step");
-    require!(2 <= training.batch, "training.batch", training.batch, "at least 2 examples");
-    require!(positive(training.rate), "training.rate", training.rate, "a learning rate is a finite number > 0");
+    require!(
+        1 <= training.steps,
+        "training.steps",
+        training.steps,
+        "at least 1 step"
+    );
+    require!(
+        2 <= training.batch,
+        "training.batch",
+        training.batch,
+        "at least 2 examples"
+    );
+    require!(
+        positive(training.rate),
+        "training.rate",
+        training.rate,
+        "a learning rate is a finite number > 0"
+    );
     require!(
         training.warmup <= training.steps,
         "training.warmup",
@@ -65,13 +151,38 @@ pub(crate) fn check(config: &CellConfig, place: &str) -> Result<(), Error> {
         "the warm-up cannot be longer than the training"
     );
     let sampling = &config.sampling;
-    require!(8 <= sampling.samples, "sampling.samples", sampling.samples, "at least 8 samples");
-    require!(1 <= sampling.evaluations, "sampling.evaluations", sampling.evaluations, "at least 1 evaluation");
-    require!(positive(sampling.langevin.step), "sampling.langevin.step", sampling.langevin.step, "a step is a finite number > 0");
+    require!(
+        8 <= sampling.samples,
+        "sampling.samples",
+        sampling.samples,
+        "at least 8 samples"
+    );
+    require!(
+        1 <= sampling.evaluations,
+        "sampling.evaluations",
+        sampling.evaluations,
+        "at least 1 evaluation"
+    );
+    require!(
+        positive(sampling.langevin.step),
+        "sampling.langevin.step",
+        sampling.langevin.step,
+        "a step is a finite number > 0"
+    );
     let (Start::Uniform(scale) | Start::Gaussian(scale)) = sampling.langevin.start;
-    require!(positive(scale), "sampling.langevin.start", scale, "the scale of the start is a finite number > 0");
+    require!(
+        positive(scale),
+        "sampling.langevin.start",
+        scale,
+        "the scale of the start is a finite number > 0"
+    );
     let annealed = &sampling.annealed;
-    require!(2 <= annealed.levels, "sampling.annealed.levels", annealed.levels, "at least 2 levels");
+    require!(
+        2 <= annealed.levels,
+        "sampling.annealed.levels",
+        annealed.levels,
+        "at least 2 levels"
+    );
     require!(
         sampling.evaluations.is_multiple_of(annealed.levels),
         "sampling.annealed.levels",
@@ -79,18 +190,45 @@ pub(crate) fn check(config: &CellConfig, place: &str) -> Result<(), Error> {
         "sampling.evaluations must be a multiple of it, so that both samplers spend the same"
     );
     require!(
-        annealed.from.is_finite() && noise.sigma_min < annealed.from && annealed.from <= noise.sigma_max,
+        annealed.from.is_finite()
+            && noise.sigma_min < annealed.from
+            && annealed.from <= noise.sigma_max,
         "sampling.annealed.from",
         annealed.from,
         "it must lie above noise.sigma_min and not above noise.sigma_max, where the network was trained"
     );
-    require!(positive(annealed.epsilon), "sampling.annealed.epsilon", annealed.epsilon, "a step is a finite number > 0");
-    require!(1 <= sampling.ode.steps, "sampling.ode.steps", sampling.ode.steps, "at least 1 step");
+    require!(
+        positive(annealed.epsilon),
+        "sampling.annealed.epsilon",
+        annealed.epsilon,
+        "a step is a finite number > 0"
+    );
+    require!(
+        1 <= sampling.ode.steps,
+        "sampling.ode.steps",
+        sampling.ode.steps,
+        "at least 1 step"
+    );
     let probes = &config.probes;
-    require!(8 <= probes.fresh, "probes.fresh", probes.fresh, "at least 8 fresh data points");
-    require!(8 <= probes.queries, "probes.queries", probes.queries, "at least 8 query points");
+    require!(
+        8 <= probes.fresh,
+        "probes.fresh",
+        probes.fresh,
+        "at least 8 fresh data points"
+    );
+    require!(
+        8 <= probes.queries,
+        "probes.queries",
+        probes.queries,
+        "at least 8 query points"
+    );
     let (Start::Uniform(scale) | Start::Gaussian(scale)) = probes.off_data;
-    require!(positive(scale), "probes.off_data", scale, "the scale is a finite number > 0");
+    require!(
+        positive(scale),
+        "probes.off_data",
+        scale,
+        "the scale is a finite number > 0"
+    );
     for level in &probes.levels {
         require!(
             level.is_finite() && noise.sigma_min <= *level && *level <= noise.sigma_max,
@@ -107,8 +245,21 @@ pub(crate) fn check(config: &CellConfig, place: &str) -> Result<(), Error> {
             "two fresh sets are drawn from the images kept back: data.held_out must be at least twice probes.fresh"
         );
     }
-    require!(probes.depths.iter().all(|depth| 0 < *depth), "probes.depths", probes.depths, "a depth is at least 1 block");
-    require!(1 <= config.numerics.threads, "numerics.threads", config.numerics.threads, "at least 1 thread");
+    require!(
+        probes
+            .depths
+            .iter()
+            .all(|depth| (1..=MOST_BLOCKS).contains(depth)),
+        "probes.depths",
+        probes.depths,
+        "a depth is 1 to 10000 blocks"
+    );
+    require!(
+        (1..=1024).contains(&config.numerics.threads),
+        "numerics.threads",
+        config.numerics.threads,
+        "1 to 1024 threads"
+    );
     Ok(())
 }
 
@@ -125,17 +276,16 @@ mod tests {
     }
 
     fn check_value(value: Value) -> Result<(), Error> {
-        check(&serde_json::from_value(value).expect("a configuration"), "here")
+        check(
+            &serde_json::from_value(value).expect("a configuration"),
+            "here",
+        )
     }
 
     #[test]
     fn every_rule_refuses_what_breaks_it() {
-        let sphere = |intrinsic: u32, ambient: u32, radius: f64| {
-            json!({ "kind": "sphere", "intrinsic": intrinsic, "ambient": ambient, "radius": radius })
-        };
-        let images = |held_out: u32| {
-            json!({ "kind": "images", "name": "x", "held_out": held_out, "digest": "d", "shape": [1, 8, 8] })
-        };
+        let sphere = |intrinsic: u64, ambient: u64, radius: f64| json!({ "kind": "sphere", "intrinsic": intrinsic, "ambient": ambient, "radius": radius });
+        let images = |held_out: u32| json!({ "kind": "images", "name": "x", "held_out": held_out, "digest": "d", "shape": [1, 8, 8] });
         let nameless = json!({ "kind": "images", "name": "", "held_out": 128, "digest": "d", "shape": [1, 8, 8] });
         for (pointer, value, name) in [
             ("/data", sphere(1, 2, 1.0), "data.intrinsic"),
@@ -148,34 +298,91 @@ mod tests {
             ("/noise/sigma_min", json!(-0.3), "noise.sigma_min"),
             ("/noise/sigma_max", json!(0.3), "noise.sigma_max"),
             ("/noise/data_std", json!(0.0), "noise.data_std"),
-            ("/objective", json!({ "kind": "sliced_differences", "step": 0.0 }), "objective.step"),
+            (
+                "/objective",
+                json!({ "kind": "sliced_differences", "step": 0.0 }),
+                "objective.step",
+            ),
             ("/training/steps", json!(0), "training.steps"),
             ("/training/batch", json!(1), "training.batch"),
             ("/training/rate", json!(-1.0), "training.rate"),
             ("/training/warmup", json!(21), "training.warmup"),
             ("/sampling/samples", json!(7), "sampling.samples"),
             ("/sampling/evaluations", json!(0), "sampling.evaluations"),
-            ("/sampling/langevin/step", json!(0.0), "sampling.langevin.step"),
-            ("/sampling/langevin/start", json!({ "uniform": 0.0 }), "sampling.langevin.start"),
-            ("/sampling/langevin/start", json!({ "gaussian": -1.0 }), "sampling.langevin.start"),
-            ("/sampling/annealed/levels", json!(1), "sampling.annealed.levels"),
-            ("/sampling/annealed/levels", json!(3), "sampling.annealed.levels"),
-            ("/sampling/annealed/from", json!(0.3), "sampling.annealed.from"),
-            ("/sampling/annealed/from", json!(51.0), "sampling.annealed.from"),
-            ("/sampling/annealed/epsilon", json!(0.0), "sampling.annealed.epsilon"),
+            (
+                "/sampling/langevin/step",
+                json!(0.0),
+                "sampling.langevin.step",
+            ),
+            (
+                "/sampling/langevin/start",
+                json!({ "uniform": 0.0 }),
+                "sampling.langevin.start",
+            ),
+            (
+                "/sampling/langevin/start",
+                json!({ "gaussian": -1.0 }),
+                "sampling.langevin.start",
+            ),
+            (
+                "/sampling/annealed/levels",
+                json!(1),
+                "sampling.annealed.levels",
+            ),
+            (
+                "/sampling/annealed/levels",
+                json!(3),
+                "sampling.annealed.levels",
+            ),
+            (
+                "/sampling/annealed/from",
+                json!(0.3),
+                "sampling.annealed.from",
+            ),
+            (
+                "/sampling/annealed/from",
+                json!(51.0),
+                "sampling.annealed.from",
+            ),
+            (
+                "/sampling/annealed/epsilon",
+                json!(0.0),
+                "sampling.annealed.epsilon",
+            ),
             ("/sampling/ode/steps", json!(0), "sampling.ode.steps"),
             ("/probes/fresh", json!(7), "probes.fresh"),
             ("/probes/queries", json!(7), "probes.queries"),
-            ("/probes/off_data", json!({ "uniform": 0.0 }), "probes.off_data"),
+            (
+                "/probes/off_data",
+                json!({ "uniform": 0.0 }),
+                "probes.off_data",
+            ),
             ("/probes/levels", json!([0.2]), "probes.levels"),
             ("/probes/levels", json!([0.3, 50.1]), "probes.levels"),
             ("/probes/depths", json!([2, 0]), "probes.depths"),
             ("/numerics/threads", json!(0), "numerics.threads"),
+            ("/numerics/threads", json!(1025), "numerics.threads"),
+            ("/probes/depths", json!([10_001]), "probes.depths"),
+            ("/data", sphere(2, 1 << 40, 1.0), "data.ambient"),
+            ("/training/batch", json!(i64::MAX), "training.batch"),
+            ("/sampling/samples", json!(i64::MAX), "sampling.samples"),
+            (
+                "/sampling/evaluations",
+                json!(i64::MAX),
+                "sampling.evaluations",
+            ),
+            ("/sampling/ode/steps", json!(i64::MAX), "sampling.ode.steps"),
+            ("/probes/fresh", json!(i64::MAX), "probes.fresh"),
+            ("/probes/queries", json!(i64::MAX), "probes.queries"),
+            ("/probes/bands", json!(i64::MAX), "probes.bands"),
         ] {
             let mut config = base();
             *config.pointer_mut(pointer).expect("the setting exists") = value.clone();
             let message = refusal(check_value(config));
-            assert!(message.starts_with(&format!("here: {name} = ")), "{pointer} = {value}: {message}");
+            assert!(
+                message.starts_with(&format!("here: {name} = ")),
+                "{pointer} = {value}: {message}"
+            );
         }
         assert!(check_value(base()).is_ok());
     }
@@ -192,7 +399,9 @@ mod tests {
 
     #[test]
     fn numbers_that_are_not_finite_are_refused() {
-        let sound = plan(STUDY).expect("the study is sound").studies[0].blocks[0].arms[0].config.clone();
+        let sound = plan(STUDY).expect("the study is sound").studies[0].blocks[0].arms[0]
+            .config
+            .clone();
         for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             let changes: [fn(&mut CellConfig) -> &mut f64; 7] = [
                 |config| &mut config.noise.sigma_min,

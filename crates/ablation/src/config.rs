@@ -221,7 +221,9 @@ impl Objective {
     pub fn words(self) -> String {
         match self {
             Objective::Sliced {} => "sliced score matching (double backward)".to_owned(),
-            Objective::SlicedDifferences { step } => format!("sliced score matching (differences of {step})"),
+            Objective::SlicedDifferences { step } => {
+                format!("sliced score matching (differences of {step})")
+            }
             Objective::Denoising {} => "denoising score matching".to_owned(),
         }
     }
@@ -298,7 +300,7 @@ pub struct Annealed {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ode {
-    /// Steps of Heun's method (2·steps evaluations, the denoising step to sigma = 0 included).
+    /// Steps of Heun's method (2·steps − 1 evaluations: the last step, to sigma = 0, takes one).
     pub steps: usize,
 }
 

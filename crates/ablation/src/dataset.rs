@@ -37,14 +37,22 @@ impl<'a> Dataset<'a> {
     pub fn of(config: &CellConfig, images: Option<&'a Images>, stream: &Stream) -> Dataset<'a> {
         match &config.data {
             Data::SongErmon {} => Dataset::Mixture(GaussianMixture::song_ermon()),
-            Data::Sphere { intrinsic, ambient, radius } => {
+            Data::Sphere {
+                intrinsic,
+                ambient,
+                radius,
+            } => {
                 let mut rng = stream.at(Role::Data, u64::MAX);
-                Dataset::Sphere(Sphere::new(*intrinsic, *ambient, *radius, &mut rng).expect("checked by the plan"))
+                Dataset::Sphere(
+                    Sphere::new(*intrinsic, *ambient, *radius, &mut rng)
+                        .expect("checked by the plan"),
+                )
             }
             Data::GaussianField {} => Dataset::Field(GaussianField::grf16()),
-            Data::Images { held_out, .. } => {
-                Dataset::Images { images: images.expect("the plan opened the images"), held_out: *held_out }
-            }
+            Data::Images { held_out, .. } => Dataset::Images {
+                images: images.expect("the plan opened the images"),
+                held_out: *held_out,
+            },
         }
     }
 
@@ -93,7 +101,10 @@ impl<'a> Dataset<'a> {
                 let mut shares = x.dot(&templates.t());
                 for mut row in shares.outer_iter_mut() {
                     let scores = row.iter().enumerate();
-                    let nearest = scores.max_by(|a, b| a.1.total_cmp(b.1)).expect("a field has components").0;
+                    let nearest = scores
+                        .max_by(|a, b| a.1.total_cmp(b.1))
+                        .expect("a field has components")
+                        .0;
                     row.fill(0.0);
                     row[nearest] = 1.0;
                 }
@@ -101,5 +112,99 @@ impl<'a> Dataset<'a> {
             }
             Dataset::Sphere(_) | Dataset::Images { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::fixture::{STUDY, plan};
+
+    fn config(data: Value) -> CellConfig {
+        let plan = plan(STUDY).expect("the study is sound");
+        let mut config =
+            serde_json::to_value(&plan.studies[0].blocks[0].arms[0].config).expect("plain data");
+        config["data"] = data;
+        serde_json::from_value(config).expect("a configuration")
+    }
+
+    fn rng() -> ChaCha8Rng {
+        ChaCha8Rng::seed_from_u64(3)
+    }
+
+    #[test]
+    fn draws_have_the_shape_of_the_configuration() {
+        for data in [
+            json!({ "kind": "song_ermon" }),
+            json!({ "kind": "sphere", "intrinsic": 3, "ambient": 7, "radius": 2.0 }),
+            json!({ "kind": "gaussian_field" }),
+        ] {
+            let config = config(data);
+            let dataset = Dataset::of(&config, None, &Stream::new(1));
+            let size: usize = config.shape().iter().product();
+            let x = dataset.draw(5, &mut rng());
+            assert_eq!(x.dim(), (5, size));
+            assert_eq!(
+                x,
+                dataset.draw(5, &mut rng()),
+                "draws are a function of the generator"
+            );
+            let [fresh, again] = dataset.draw_fresh(4, &mut rng());
+            assert_eq!((fresh.dim(), again.dim()), ((4, size), (4, size)));
+            assert_ne!(fresh, again);
+            assert!(dataset.exact().is_some());
+            if let Some(shares) = dataset.components(x.view()) {
+                assert_eq!(shares.nrows(), 5);
+                assert!(
+                    shares
+                        .outer_iter()
+                        .all(|row| (row.sum() - 1.0).abs() < 1e-12)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_sphere_lies_where_its_seed_says() {
+        let config =
+            config(json!({ "kind": "sphere", "intrinsic": 2, "ambient": 6, "radius": 2.0 }));
+        let at = |seed| Dataset::of(&config, None, &Stream::new(seed)).draw(3, &mut rng());
+        assert_eq!(at(1), at(1));
+        assert_ne!(at(1), at(2));
+        assert!(
+            at(1)
+                .outer_iter()
+                .all(|x| (x.dot(&x).sqrt() - 2.0).abs() < 1e-9)
+        );
+    }
+
+    #[test]
+    fn images_kept_back_are_never_trained_on() {
+        // Ten images of one pixel, each of its own grey; the last six are kept back.
+        let images =
+            Images::new((0..10).map(|i| 25 * i).collect(), [1, 1, 1], None).expect("ten images");
+        let data = json!({ "kind": "images", "name": "x", "held_out": 6, "digest": "d", "shape": [1, 1, 1] });
+        let config = config(data);
+        let dataset = Dataset::of(&config, Some(&images), &Stream::new(1));
+        let first_fresh = f64::from(images.batch(&[4])[[0, 0]]);
+        assert!(
+            dataset
+                .draw(200, &mut rng())
+                .iter()
+                .all(|x| *x < first_fresh)
+        );
+        let [fresh, again] = dataset.draw_fresh(3, &mut rng());
+        let mut all: Vec<f64> = fresh.iter().chain(&again).copied().collect();
+        all.sort_by(f64::total_cmp);
+        assert!(
+            all.windows(2).all(|pair| pair[0] < pair[1]),
+            "no image twice"
+        );
+        assert_eq!((all.len(), all[0]), (6, first_fresh));
+        assert!(dataset.exact().is_none() && dataset.components(fresh.view()).is_none());
     }
 }

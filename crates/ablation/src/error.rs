@@ -145,10 +145,14 @@ pub enum Error {
         path: PathBuf,
     },
     /// The program was built without torch.
-    #[error("this build of `ablate` has no libtorch and cannot train: use `cargo xtask ablate`, or build with --features tch")]
+    #[error(
+        "this build of `ablate` has no libtorch and cannot train: use `cargo xtask ablate`, or build with --features tch"
+    )]
     WithoutTorch,
     /// The device is not there.
-    #[error("device `{device}` is not available: libtorch sees {found}; use --device cpu, or point LIBTORCH_USE_PYTORCH=1 at a full PyTorch 2.11")]
+    #[error(
+        "device `{device}` is not available: libtorch sees {found}; use --device cpu, or point LIBTORCH_USE_PYTORCH=1 at a full PyTorch 2.11"
+    )]
     Device {
         /// What was asked for.
         device: String,
@@ -156,7 +160,9 @@ pub enum Error {
         found: String,
     },
     /// The run was interrupted.
-    #[error("interrupted: {done} of {total} cells are done and kept; run the same command again to go on")]
+    #[error(
+        "interrupted: {done} of {total} cells are done and kept; run the same command again to go on"
+    )]
     Interrupted {
         /// Cells with a result.
         done: usize,
@@ -180,11 +186,16 @@ impl Error {
 }
 
 fn hint(name: &Option<String>) -> String {
-    name.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+    name.as_ref()
+        .map(|name| format!("; did you mean `{name}`?"))
+        .unwrap_or_default()
 }
 
 /// The candidate most like `given`, if any is like it at all.
-pub(crate) fn nearest_name<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn nearest_name<'a>(
+    given: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
     candidates
         .into_iter()
         .map(|name| (strsim::jaro_winkler(given, name), name))

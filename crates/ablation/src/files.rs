@@ -177,21 +177,24 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
 /// # Errors
 /// [`Error::NotAFolder`] where a file stands in the way, and what the operating system refuses.
 pub fn create_dir(path: &Path) -> Result<(), Error> {
-    match fs::create_dir(path) {
+    let created = match fs::create_dir(path) {
+        Err(source) if source.kind() == io::ErrorKind::NotFound => match path.parent() {
+            Some(above) if !above.as_os_str().is_empty() => {
+                create_dir(above)?;
+                // Once more and no further: below /proc it is never found, whatever stands above.
+                fs::create_dir(path)
+            }
+            _ => Err(source),
+        },
+        created => created,
+    };
+    match created {
         Ok(()) => sync_folder(path),
         Err(_) if path.is_dir() => Ok(()),
         Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {
             Err(Error::NotAFolder(path.to_owned(), source))
         }
-        Err(source) => match path.parent() {
-            Some(above)
-                if source.kind() == io::ErrorKind::NotFound && !above.as_os_str().is_empty() =>
-            {
-                create_dir(above)?;
-                create_dir(path)
-            }
-            _ => Err(Error::write(path, source)),
-        },
+        Err(source) => Err(Error::write(path, source)),
     }
 }
 

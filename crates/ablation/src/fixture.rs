@@ -72,12 +72,19 @@ pub(crate) fn plan(text: &str) -> Result<Plan, Error> {
 /// The plan of a study with changes from the command line.
 pub(crate) fn plan_with(text: &str, overrides: &Overrides) -> Result<Plan, Error> {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    Plan::resolve(study::load(&write(folder.path(), "study.toml", text))?, overrides)
+    Plan::resolve(
+        study::load(&write(folder.path(), "study.toml", text))?,
+        overrides,
+    )
 }
 
 /// The study with one piece of its text replaced, which must be there exactly once.
 pub(crate) fn study_with(from: &str, to: &str) -> String {
-    assert_eq!(STUDY.matches(from).count(), 1, "`{from}` must be in the study once");
+    assert_eq!(
+        STUDY.matches(from).count(),
+        1,
+        "`{from}` must be in the study once"
+    );
     STUDY.replace(from, to)
 }
 
@@ -91,6 +98,9 @@ pub(crate) fn write(folder: &Path, name: &str, text: &str) -> String {
 /// The message of what must be refused.
 pub(crate) fn refusal<T>(outcome: Result<T, Error>) -> String {
     let message = outcome.err().expect("it must be refused").to_string();
-    assert!(!message.contains('\n') && !message.ends_with('.'), "one line without a full stop: {message}");
+    assert!(
+        !message.contains('\n') && !message.ends_with('.'),
+        "one line without a full stop: {message}"
+    );
     message
 }

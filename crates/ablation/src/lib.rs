@@ -19,10 +19,10 @@ pub mod data;
 pub mod dataset;
 pub mod stream;
 
-pub mod probe;
-pub mod record;
 #[cfg(feature = "tch")]
 pub mod cell;
+pub mod probe;
+pub mod record;
 
 pub mod files;
 pub mod runner;

@@ -16,7 +16,7 @@ pub struct Record {
     pub cell: Cell,
     /// How it ended.
     pub outcome: Outcome,
-    /// Network evaluations on single examples, in training and in sampling.
+    /// Batches that the network or the exact score was asked for.
     pub evaluations: Evaluations,
     /// One number per probe; a probe that is undefined here is absent. Never NaN.
     pub values: BTreeMap<String, f64>,
@@ -106,19 +106,39 @@ pub struct Point {
 impl Record {
     /// Sets a number if it is one; this is the only door through which numbers enter a record.
     pub(crate) fn set(&mut self, probe: &str, value: f64) {
-        debug_assert!(crate::catalog::probe(probe).is_some(), "`{probe}` is not in the catalogue");
+        debug_assert!(
+            crate::catalog::probe(probe).is_some(),
+            "`{probe}` is not in the catalogue"
+        );
         if value.is_finite() {
             self.values.insert(probe.to_owned(), value);
         }
     }
 
     /// Adds a curve, leaving out what is not finite.
-    pub(crate) fn curve(&mut self, name: &str, titles: [&str; 2], log_x: bool, points: Vec<(f64, String, f64)>) {
-        let points: Vec<Point> =
-            points.into_iter().filter(|(_, _, y)| y.is_finite()).map(|(x, label, y)| Point { x, label, y }).collect();
+    pub(crate) fn curve(
+        &mut self,
+        name: &str,
+        titles: [&str; 2],
+        log_x: bool,
+        points: Vec<(f64, String, f64)>,
+    ) {
+        let points: Vec<Point> = points
+            .into_iter()
+            .filter(|(_, _, y)| y.is_finite())
+            .map(|(x, label, y)| Point { x, label, y })
+            .collect();
         if !points.is_empty() {
             let [x_title, y_title] = titles.map(str::to_owned);
-            self.curves.insert(name.to_owned(), Series { x_title, y_title, log_x, points });
+            self.curves.insert(
+                name.to_owned(),
+                Series {
+                    x_title,
+                    y_title,
+                    log_x,
+                    points,
+                },
+            );
         }
     }
 }

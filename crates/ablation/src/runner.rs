@@ -6,6 +6,7 @@
 use std::{
     ffi::OsString,
     io::{self, IsTerminal},
+    os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
@@ -70,13 +71,27 @@ pub fn run(
             State::Missing | State::Done(..) => {}
         }
     }
-    let open: Vec<&(Cell, f64)> = cells.iter().filter(|(cell, _)| !store.is_done(&cell.id)).collect();
+    let open: Vec<&(Cell, f64)> = cells
+        .iter()
+        .filter(|(cell, _)| !store.is_done(&cell.id))
+        .collect();
     let found = cells.len() - open.len();
     let mut progress = Progress::new(cells.len(), found, open.iter().map(|(_, cost)| cost).sum());
-    let mut crew = Crew { store, program, arguments: worker_arguments, workers: Vec::new(), started: 0, stillborn: 0 };
+    let mut crew = Crew {
+        store,
+        program,
+        arguments: worker_arguments,
+        workers: Vec::new(),
+        started: 0,
+        stillborn: 0,
+    };
     let mut before = found;
     loop {
-        let done = found + open.iter().filter(|(cell, _)| store.is_done(&cell.id)).count();
+        let done = found
+            + open
+                .iter()
+                .filter(|(cell, _)| store.is_done(&cell.id))
+                .count();
         if before < done {
             before = done;
             crew.stillborn = 0;
@@ -91,7 +106,10 @@ pub fn run(
         }
         crew.bury()?;
         store.sweep(&crew.living());
-        let unclaimed = missing.iter().filter(|(cell, _)| store.claimant(&cell.id).is_none()).count();
+        let unclaimed = missing
+            .iter()
+            .filter(|(cell, _)| store.claimant(&cell.id).is_none())
+            .count();
         for _ in 0..unclaimed.min(jobs.saturating_sub(crew.workers.len())) {
             crew.hire()?;
         }
@@ -100,12 +118,22 @@ pub fn run(
     crew.dismiss();
     store.sweep(&[]);
     store.sweep_logs();
-    let done = cells.iter().filter(|(cell, _)| store.is_done(&cell.id)).count();
+    let done = cells
+        .iter()
+        .filter(|(cell, _)| store.is_done(&cell.id))
+        .count();
     progress.end(done);
     if interrupted.load(Ordering::Relaxed) && done < cells.len() {
-        return Err(Error::Interrupted { done, total: cells.len() });
+        return Err(Error::Interrupted {
+            done,
+            total: cells.len(),
+        });
     }
-    Ok(Finished { total: cells.len(), done, run_now: done.saturating_sub(found) })
+    Ok(Finished {
+        total: cells.len(),
+        done,
+        run_now: done.saturating_sub(found),
+    })
 }
 
 /// The worker processes of a run, by the names of their logs.
@@ -133,6 +161,7 @@ impl Crew<'_> {
         };
         let also = log.try_clone().map_err(failed)?;
         let child = Command::new(self.program)
+            .arg0("ablate")
             .arg("worker")
             .arg(self.store.root())
             .args(self.arguments)
@@ -147,7 +176,10 @@ impl Crew<'_> {
 
     /// Takes leave of workers that have ended, and notes the cells that they died on.
     fn bury(&mut self) -> Result<(), Error> {
-        let failed = |source| Error::Process { what: "a worker cannot be watched".to_owned(), source };
+        let failed = |source| Error::Process {
+            what: "a worker cannot be watched".to_owned(),
+            source,
+        };
         let mut place = 0;
         while place < self.workers.len() {
             if !has_ended(&self.workers[place].1).map_err(failed)? {
@@ -170,21 +202,38 @@ impl Crew<'_> {
     fn judge(&mut self, status: ExitStatus, claimed: &[String], words: &str) -> Result<(), Error> {
         match status.code().and_then(|code| u8::try_from(code).ok()) {
             Some(code @ (REFUSED | DISK_FULL)) => {
-                let message = if words.is_empty() { format!("a worker ended with {status}") } else { words.to_owned() };
-                return Err(Error::Worker { message, status: code });
+                let message = if words.is_empty() {
+                    format!("a worker ended with {status}")
+                } else {
+                    words.to_owned()
+                };
+                return Err(Error::Worker {
+                    message,
+                    status: code,
+                });
             }
             _ if claimed.is_empty() => self.stillborn += 1,
             _ => self.stillborn = 0,
         }
         if STILLBORN <= self.stillborn {
-            return Err(Error::Stillborn { status: status.to_string(), words: words.to_owned() });
+            return Err(Error::Stillborn {
+                status: status.to_string(),
+                words: words.to_owned(),
+            });
         }
         for id in claimed {
             let why = [status.to_string().as_str(), words].join(": ");
             let why = why.trim_end_matches([':', ' ']);
             self.store.fail(id, why.to_owned())?;
-            let next = if self.store.failures(id) < ATTEMPTS { "it is tried again" } else { "it is given up" };
-            line(&format!("a worker died on cell {}, {next} ({why})", &id[..10.min(id.len())]));
+            let next = if self.store.failures(id) < ATTEMPTS {
+                "it is tried again"
+            } else {
+                "it is given up"
+            };
+            line(&format!(
+                "a worker died on cell {}, {next} ({why})",
+                &id[..10.min(id.len())]
+            ));
         }
         Ok(())
     }
@@ -198,7 +247,8 @@ impl Crew<'_> {
         }
         let begun = Instant::now();
         while !self.workers.is_empty() && begun.elapsed() < PATIENCE {
-            self.workers.retain_mut(|(_, child)| matches!(child.try_wait(), Ok(None)));
+            self.workers
+                .retain_mut(|(_, child)| matches!(child.try_wait(), Ok(None)));
             std::thread::sleep(Duration::from_millis(50));
         }
         for (_, child) in &mut self.workers {
@@ -222,7 +272,9 @@ fn pid_of(child: &Child) -> Option<Pid> {
 
 /// Whether a child has ended, without taking it from the system's list of processes.
 fn has_ended(child: &Child) -> io::Result<bool> {
-    let Some(pid) = pid_of(child) else { return Ok(true) };
+    let Some(pid) = pid_of(child) else {
+        return Ok(true);
+    };
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     Ok(waitid(WaitId::Pid(pid), options)?.is_some())
 }
@@ -251,13 +303,25 @@ struct Progress {
 impl Progress {
     fn new(total: usize, found: usize, cost: f64) -> Progress {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
+            let bar =
+                ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
             let template = "{bar:24} {pos}/{len} cells, {elapsed} elapsed, {msg}";
-            bar.set_style(ProgressStyle::with_template(template).expect("a valid template").progress_chars("█▉▊▋▌▍▎▏ "));
+            bar.set_style(
+                ProgressStyle::with_template(template)
+                    .expect("a valid template")
+                    .progress_chars("█▉▊▋▌▍▎▏ "),
+            );
             bar.enable_steady_tick(Duration::from_secs(1));
             bar
         });
-        Progress { bar, total, found, cost, begun: Instant::now(), spoke: None }
+        Progress {
+            bar,
+            total,
+            found,
+            cost,
+            begun: Instant::now(),
+            spoke: None,
+        }
     }
 
     fn show(&mut self, done: usize, remaining: f64) {
@@ -265,15 +329,25 @@ impl Progress {
         let left = if spent <= 0.0 {
             "time left not known yet".to_owned()
         } else {
-            format!("about {} left", words(self.begun.elapsed().as_secs_f64() * remaining / spent))
+            format!(
+                "about {} left",
+                words(self.begun.elapsed().as_secs_f64() * remaining / spent)
+            )
         };
         match &self.bar {
             Some(bar) => {
                 bar.set_position(done as u64);
                 bar.set_message(left);
             }
-            None if self.spoke.is_none_or(|spoke| Duration::from_secs(30) <= spoke.elapsed()) => {
-                let kept = if self.spoke.is_none() && 0 < self.found { format!(" ({} found finished)", self.found) } else { String::new() };
+            None if self
+                .spoke
+                .is_none_or(|spoke| Duration::from_secs(30) <= spoke.elapsed()) =>
+            {
+                let kept = if self.spoke.is_none() && 0 < self.found {
+                    format!(" ({} found finished)", self.found)
+                } else {
+                    String::new()
+                };
                 line(&format!("{done}/{} cells{kept}, {left}", self.total));
                 self.spoke = Some(Instant::now());
             }
@@ -286,7 +360,11 @@ impl Progress {
             bar.set_position(done as u64);
             bar.finish_and_clear();
         }
-        line(&format!("{done}/{} cells in {}", self.total, words(self.begun.elapsed().as_secs_f64())));
+        line(&format!(
+            "{done}/{} cells in {}",
+            self.total,
+            words(self.begun.elapsed().as_secs_f64())
+        ));
     }
 }
 

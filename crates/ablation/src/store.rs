@@ -60,14 +60,19 @@ impl Store {
     ///
     /// The directory cannot be written, or another living process of this machine starts workers there.
     pub fn create(root: &Path, plan: &Plan) -> Result<Store, Error> {
-        let store = Store { root: root.to_owned() };
+        let store = Store {
+            root: root.to_owned(),
+        };
         for folder in ["cells", "claims", "workers"] {
             files::create_dir(&root.join(folder))?;
         }
         // Workers read the plan from here: two coordinators with two plans would wait for each other forever.
         if !store.claim(COORDINATOR)? {
             let process = store.claimant(COORDINATOR).unwrap_or(0);
-            return Err(Error::Busy { path: root.to_owned(), process });
+            return Err(Error::Busy {
+                path: root.to_owned(),
+                process,
+            });
         }
         files::replace(&root.join("plan.json"), &json(plan))?;
         Ok(store)
@@ -81,10 +86,17 @@ impl Store {
     pub fn open(root: &Path) -> Result<(Store, Plan), Error> {
         let path = root.join("plan.json");
         if !path.is_file() {
-            return Err(Error::NoRun { path: root.to_owned() });
+            return Err(Error::NoRun {
+                path: root.to_owned(),
+            });
         }
         let plan = parse(&path, &files::read(&path)?)?;
-        Ok((Store { root: root.to_owned() }, plan))
+        Ok((
+            Store {
+                root: root.to_owned(),
+            },
+            plan,
+        ))
     }
 
     /// Lets other processes start workers here.
@@ -97,7 +109,7 @@ impl Store {
         &self.root
     }
 
-    /// Whether a cell has a result that reads; cheap enough to ask for every cell.
+    /// Whether a cell has a result file, readable or not; cheap enough to ask for every cell.
     pub fn is_done(&self, id: &str) -> bool {
         self.result(id).is_file()
     }
@@ -106,13 +118,17 @@ impl Store {
     pub fn state(&self, id: &str) -> State {
         let path = self.result(id);
         if path.is_file() {
-            let record = files::read(&path).map_err(Error::from).and_then(|bytes| parse::<Record>(&path, &bytes));
+            let record = files::read(&path)
+                .map_err(Error::from)
+                .and_then(|bytes| parse::<Record>(&path, &bytes));
             return match record {
                 Ok(record) if record.cell.id == id => {
                     let attempt = self.read_beside(id, "attempt.json").unwrap_or_default();
                     State::Done(Box::new(record), attempt)
                 }
-                Ok(record) => State::Corrupt(format!("{} holds cell {}", path.display(), record.cell.id)),
+                Ok(record) => {
+                    State::Corrupt(format!("{} holds cell {}", path.display(), record.cell.id))
+                }
                 Err(error) => State::Corrupt(error.to_string()),
             };
         }
@@ -143,15 +159,24 @@ impl Store {
     ///
     /// Files.
     pub fn fail(&self, id: &str, message: String) -> Result<(), Error> {
-        let before = self.read_beside::<Failure>(id, "failure.json").map_or(0, |failure| failure.attempts);
+        let before = self
+            .read_beside::<Failure>(id, "failure.json")
+            .map_or(0, |failure| failure.attempts);
         files::create_dir(&self.cell(id))?;
-        let failure = Failure { attempts: before + 1, message };
-        Ok(files::replace(&self.cell(id).join("failure.json"), &json(&failure))?)
+        let failure = Failure {
+            attempts: before + 1,
+            message,
+        };
+        Ok(files::replace(
+            &self.cell(id).join("failure.json"),
+            &json(&failure),
+        )?)
     }
 
     /// How often workers died on a cell.
     pub fn failures(&self, id: &str) -> u32 {
-        self.read_beside::<Failure>(id, "failure.json").map_or(0, |failure| failure.attempts)
+        self.read_beside::<Failure>(id, "failure.json")
+            .map_or(0, |failure| failure.attempts)
     }
 
     /// Removes a result that does not read, and the notes of failures, so that the cell is run again.
@@ -181,7 +206,11 @@ impl Store {
             match files::publish_new(&path, own.as_bytes())? {
                 Published::Written | Published::AlreadySame => return Ok(true),
                 // A worker that was not buried yet keeps its claim: its coordinator must see what it died on.
-                Published::Conflict if self.claim_of(id).is_some_and(|process| process.exists()) => return Ok(false),
+                Published::Conflict
+                    if self.claim_of(id).is_some_and(|process| process.exists()) =>
+                {
+                    return Ok(false);
+                }
                 Published::Conflict => self.release(id),
             }
         }
@@ -190,7 +219,9 @@ impl Store {
 
     /// The living process that has claimed a cell.
     pub fn claimant(&self, id: &str) -> Option<u32> {
-        self.claim_of(id).filter(Process::is_alive).map(|process| process.id)
+        self.claim_of(id)
+            .filter(Process::is_alive)
+            .map(|process| process.id)
     }
 
     /// Gives a claim back.
@@ -202,7 +233,9 @@ impl Store {
     /// Cells that a process has claimed, whether it lives or not.
     pub fn claims_of(&self, pid: u32) -> Vec<String> {
         let mut claimed = self.names("claims");
-        claimed.retain(|id| is_claim(id) && self.claim_of(id).is_some_and(|process| process.id == pid));
+        claimed.retain(|id| {
+            is_claim(id) && self.claim_of(id).is_some_and(|process| process.id == pid)
+        });
         claimed
     }
 
@@ -241,7 +274,11 @@ impl Store {
         let path = self.root.join("workers").join(format!("{name}.log"));
         let bytes = fs::read(path).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
-        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let lines: Vec<&str> = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect();
         let last = match lines.iter().rposition(|line| line.contains("panicked at")) {
             Some(panic) => &lines[panic..lines.len().min(panic + 2)],
             None => &lines[lines.len().saturating_sub(3)..],
@@ -249,6 +286,9 @@ impl Store {
         let words = last.join(" | ");
         let words = words.strip_prefix("ablate: ").unwrap_or(&words);
         // An error of libtorch comes with a stack of C++ names.
+        let words = words
+            .split_once("\\nException raised from")
+            .map_or(words, |(words, _)| words);
         if words.chars().count() <= LONGEST_WORDS {
             return words.to_owned();
         }
@@ -279,8 +319,13 @@ impl Store {
     }
 
     fn names(&self, folder: &str) -> Vec<String> {
-        let entries = fs::read_dir(self.root.join(folder)).into_iter().flatten().flatten();
-        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+        let entries = fs::read_dir(self.root.join(folder))
+            .into_iter()
+            .flatten()
+            .flatten();
+        entries
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect()
     }
 
     fn read_beside<T: DeserializeOwned>(&self, id: &str, name: &str) -> Option<T> {
@@ -304,20 +349,30 @@ struct Process {
 impl Process {
     fn this() -> Process {
         let id = std::process::id();
-        Process { id, start: started(id).map(|(_, start)| start) }
+        Process {
+            id,
+            start: started(id).map(|(_, start)| start),
+        }
     }
 
     fn parse(text: &str) -> Option<Process> {
         let mut words = text.split_whitespace();
         let id = words.next()?.parse().ok()?;
-        Some(Process { id, start: words.next().and_then(|start| start.parse().ok()) })
+        Some(Process {
+            id,
+            start: words.next().and_then(|start| start.parse().ok()),
+        })
     }
 
     /// Whether the system still knows it, be it only as a zombie; a number alone does not say, since after a
     /// restart of a container another process bears it.
     fn exists(&self) -> bool {
-        let pid = i32::try_from(self.id).ok().and_then(rustix::process::Pid::from_raw);
-        let known = pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH));
+        let pid = i32::try_from(self.id)
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
+        let known = pid.is_some_and(|pid| {
+            rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
+        });
         match (self.start, started(self.id)) {
             (Some(start), Some((_, now))) => known && start == now,
             _ => known,
@@ -343,7 +398,10 @@ fn started(pid: u32) -> Option<(char, u64)> {
     let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field, the program's name, may hold spaces and brackets.
     let fields: Vec<&str> = line.rsplit_once(')')?.1.split_whitespace().collect();
-    Some((fields.first()?.chars().next()?, fields.get(19)?.parse().ok()?))
+    Some((
+        fields.first()?.chars().next()?,
+        fields.get(19)?.parse().ok()?,
+    ))
 }
 
 fn json<T: Serialize>(value: &T) -> Vec<u8> {
@@ -353,8 +411,10 @@ fn json<T: Serialize>(value: &T) -> Vec<u8> {
 }
 
 fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Error::Damaged { path: path.to_owned(), message: error.to_string() })
+    serde_json::from_slice(bytes).map_err(|error| Error::Damaged {
+        path: path.to_owned(),
+        message: error.to_string(),
+    })
 }
 
 #[cfg(test)]

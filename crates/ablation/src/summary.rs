@@ -17,7 +17,7 @@ pub struct Summary {
     pub name: String,
     /// The question that the run answers, one sentence.
     pub question: String,
-    /// What the reader must know before any number: `EXPLORATORY`, `INTERIM`, `MIXED BINARIES`, with the reason.
+    /// What the reader must know before any number: `EXPLORATORY`, `INTERIM`, `MIXED BUILDS`, with the reason.
     pub stamps: Vec<Stamp>,
     /// The studies in the order of the folder.
     pub studies: Vec<StudySummary>,

@@ -30,8 +30,12 @@ pub fn work(root: &Path, data: &Overrides) -> Result<(), Error> {
     // A worker whose coordinator is gone would go on unseen.
     let stop = || interrupted.load(Ordering::Relaxed) || rustix::process::getppid() != parent;
     let images = images(&plan, data)?;
-    let attempt =
-        Attempt { binary: own_digest(), host: host(), libtorch: cell::libtorch_version(), ..Attempt::default() };
+    let attempt = Attempt {
+        binary: own_digest(),
+        host: host(),
+        libtorch: cell::libtorch_version(),
+        ..Attempt::default()
+    };
     let mut cells = plan.cells();
     // A cell that a worker died on goes to the end, so that it does not keep the others waiting.
     cells.sort_by_key(|(cell, _)| store.failures(&cell.id));
@@ -39,7 +43,10 @@ pub fn work(root: &Path, data: &Overrides) -> Result<(), Error> {
         if stop() {
             break;
         }
-        if store.is_done(&cell.id) || ATTEMPTS <= store.failures(&cell.id) || !store.claim(&cell.id)? {
+        if store.is_done(&cell.id)
+            || ATTEMPTS <= store.failures(&cell.id)
+            || !store.claim(&cell.id)?
+        {
             continue;
         }
         // Between the look and the claim another worker may have finished it, or died on it.
@@ -66,17 +73,32 @@ fn one(
         Data::Images { digest, .. } => images.get(digest),
         _ => None,
     };
-    let Some(record) = cell::run(cell, images, stop)? else { return Ok(()) };
-    let finished_at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let attempt = Attempt { seconds: begun.elapsed().as_secs_f64(), finished_at, ..attempt.clone() };
+    let Some(record) = cell::run(cell, images, stop)? else {
+        return Ok(());
+    };
+    let finished_at = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    let attempt = Attempt {
+        seconds: begun.elapsed().as_secs_f64(),
+        finished_at,
+        ..attempt.clone()
+    };
     store.commit(&record, &attempt)
 }
 
 /// The image sets of the plan by digest, checked against the digests that the plan was made with.
 fn images(plan: &Plan, overrides: &Overrides) -> Result<BTreeMap<String, Images>, Error> {
     let mut found = BTreeMap::new();
-    for arm in plan.studies.iter().flat_map(|study| &study.blocks).flat_map(|block| &block.arms) {
-        let Data::Images { name, digest, .. } = &arm.config.data else { continue };
+    for arm in plan
+        .studies
+        .iter()
+        .flat_map(|study| &study.blocks)
+        .flat_map(|block| &block.arms)
+    {
+        let Data::Images { name, digest, .. } = &arm.config.data else {
+            continue;
+        };
         if found.contains_key(digest) {
             continue;
         }
@@ -86,7 +108,9 @@ fn images(plan: &Plan, overrides: &Overrides) -> Result<BTreeMap<String, Images>
                 place: plan.name.clone(),
                 name: format!("data `{name}`"),
                 value: images.digest(),
-                rule: format!("the plan was made with the files of digest {digest}: give those back with --data DIR"),
+                rule: format!(
+                    "the plan was made with the files of digest {digest}: give those back with --data DIR"
+                ),
             });
         }
         found.insert(digest.clone(), images);
@@ -97,14 +121,21 @@ fn images(plan: &Plan, overrides: &Overrides) -> Result<BTreeMap<String, Images>
 /// Digest of the running program: results of one study belong together only if it is one.
 fn own_digest() -> String {
     // The file at the program's path may have been replaced since; this link leads to what runs.
-    let bytes = std::fs::read("/proc/self/exe").or_else(|_| std::env::current_exe().and_then(std::fs::read));
-    bytes.map_or_else(|_| "unknown".to_owned(), |bytes| blake3::hash(&bytes).to_hex()[..16].to_owned())
+    let bytes = std::fs::read("/proc/self/exe")
+        .or_else(|_| std::env::current_exe().and_then(std::fs::read));
+    bytes.map_or_else(
+        |_| "unknown".to_owned(),
+        |bytes| blake3::hash(&bytes).to_hex()[..16].to_owned(),
+    )
 }
 
 /// The processor in words.
 fn host() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':')).map(|(_, name)| name.trim());
+    let model = text
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
+        .map(|(_, name)| name.trim());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     format!("{}, {cores} cores", model.unwrap_or(std::env::consts::ARCH))
 }

@@ -1,5 +1,9 @@
 //! The program: plans, runs and reports studies.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the edge where text meets a person")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the edge where text meets a person"
+)]
 
 use std::{
     ffi::OsString,
@@ -12,6 +16,7 @@ use ablation::{
     Error, config,
     frame::{self, Results},
     plan::{Overrides, Plan},
+    record::Outcome,
     report, runner,
     store::{State, Store},
     study,
@@ -21,7 +26,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A laboratory for one thesis: skip connections and diffusion noise do the same thing.
 #[derive(Parser)]
-#[command(name = "ablate", version, about, max_term_width = 100)]
+#[command(name = "ablate", version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -57,7 +62,7 @@ enum Command {
 
 #[derive(Args)]
 struct Ablate {
-    /// A built-in study (default, fashion-mnist), a TOML file, or a folder of TOML files
+    /// A built-in study (default, fashion-mnist, smoke), a TOML file, or a folder of TOML files
     #[arg(default_value = "default")]
     study: String,
     /// Print what would be run, with its costs, and stop
@@ -142,16 +147,28 @@ fn ablate(arguments: Ablate) -> Result<(), Error> {
     if !cfg!(feature = "tch") {
         return Err(Error::WithoutTorch);
     }
-    let root = arguments.out.unwrap_or_else(|| Path::new("runs").join(&plan.name));
+    let root = arguments
+        .out
+        .unwrap_or_else(|| Path::new("runs").join(&plan.name));
     let store = Store::create(&root, &plan)?;
     let program = own_program()?;
-    let worker: Vec<OsString> = arguments.data.into_iter().flat_map(|data| ["--data".into(), data.into()]).collect();
-    let finished = runner::run(&plan, &store, &program, &worker, jobs)?;
+    let worker: Vec<OsString> = arguments
+        .data
+        .into_iter()
+        .flat_map(|data| ["--data".into(), data.into()])
+        .collect();
+    let finished = runner::run(&plan, &store, &program, &worker, jobs);
+    store.close();
+    let finished = finished?;
     let summary = render(&root)?;
     say(&last_line(&summary, finished));
     match finished.total - finished.done {
         0 => Ok(()),
-        failed => Err(Error::Unfinished { failed, total: finished.total, path: root }),
+        failed => Err(Error::Unfinished {
+            failed,
+            total: finished.total,
+            path: root,
+        }),
     }
 }
 
@@ -161,12 +178,21 @@ fn own_program() -> Result<PathBuf, Error> {
     if running.exists() {
         return Ok(running.to_owned());
     }
-    std::env::current_exe().map_err(|source| Error::Process { what: "the program cannot find itself".to_owned(), source })
+    std::env::current_exe().map_err(|source| Error::Process {
+        what: "the program cannot find itself".to_owned(),
+        source,
+    })
 }
 
 /// One line that a machine can read.
 fn last_line(summary: &Summary, finished: runner::Finished) -> String {
-    let diverged: u32 = summary.studies.iter().flat_map(|s| &s.blocks).flat_map(|b| &b.arms).map(|a| a.diverged).sum();
+    let diverged: u32 = summary
+        .studies
+        .iter()
+        .flat_map(|s| &s.blocks)
+        .flat_map(|b| &b.arms)
+        .map(|a| a.diverged)
+        .sum();
     format!(
         "cells={} done={} run_now={} diverged={diverged} failed={}\n",
         finished.total,
@@ -182,8 +208,17 @@ fn print_plan(plan: &Plan, jobs: usize) {
         say(&format!("{} — {}\n", study.name, study.title));
         for block in &study.blocks {
             let cells = block.seeds as usize * block.arms.len();
-            let seconds: f64 = block.arms.iter().map(|arm| arm.seconds * f64::from(block.seeds)).sum();
-            let parameters = block.arms.iter().map(|arm| arm.parameters).max().unwrap_or(0);
+            let seconds: f64 = block
+                .arms
+                .iter()
+                .map(|arm| arm.seconds * f64::from(block.seeds))
+                .sum();
+            let parameters = block
+                .arms
+                .iter()
+                .map(|arm| arm.parameters)
+                .max()
+                .unwrap_or(0);
             say(&format!(
                 "  {:<26} {} arms × {:>2} seeds = {cells:>3} cells, {parameters:>6} parameters, about {:>4.1} min\n",
                 block.name,
@@ -195,8 +230,12 @@ fn print_plan(plan: &Plan, jobs: usize) {
     }
     // A cell that two blocks share is run once.
     let cells = plan.cells();
-    let minutes = (cells.iter().map(|(_, seconds)| seconds).sum::<f64>() / 60.0 / jobs as f64).max(1.0);
-    say(&format!("\n{} cells, about {minutes:.0} min with {jobs} at a time\n\n", cells.len()));
+    let minutes =
+        (cells.iter().map(|(_, seconds)| seconds).sum::<f64>() / 60.0 / jobs as f64).max(1.0);
+    say(&format!(
+        "\n{} cells, about {minutes:.0} min with {jobs} at a time\n\n",
+        cells.len()
+    ));
 }
 
 /// Writes every rendering of the report; says where it is.
@@ -211,10 +250,18 @@ fn render(root: &Path) -> Result<Summary, Error> {
     store.write_report("rows.csv", &report::csv(&summary))?;
     store.write_report("report.md", &report::markdown(&summary))?;
     let html = store.write_report("report.html", &report::html(&summary))?;
-    let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let colour = if colour { report::Colour::Ansi } else { report::Colour::Never };
+    let colour = io::stdout().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colour = if colour {
+        report::Colour::Ansi
+    } else {
+        report::Colour::Never
+    };
     say(&report::terminal(&summary, 80, colour));
-    say(&format!("\nreport: {}\n", html.canonicalize().unwrap_or(html).display()));
+    say(&format!(
+        "\nreport: {}\n",
+        html.canonicalize().unwrap_or(html).display()
+    ));
     Ok(summary)
 }
 
@@ -244,7 +291,13 @@ fn status(root: &Path, cells: bool) -> Result<(), Error> {
         let word = match store.state(&cell.id) {
             State::Done(record, attempt) => {
                 done += 1;
-                format!("done in {:.1} s, {:?}", attempt.seconds, record.outcome)
+                let how = match record.outcome {
+                    Outcome::Measured {} => "measured".to_owned(),
+                    Outcome::Diverged { stage, step } => {
+                        format!("diverged in {} at step {step}", stage.words())
+                    }
+                };
+                format!("done in {:.1} s, {how}", attempt.seconds)
             }
             State::Failed(failure) => {
                 failed += 1;
@@ -266,7 +319,11 @@ fn status(root: &Path, cells: bool) -> Result<(), Error> {
             },
         };
         if cells {
-            say(&format!("{}  seed {:>2}  {word}\n", &cell.id[..10], cell.seed));
+            say(&format!(
+                "{}  seed {:>2}  {word}\n",
+                &cell.id[..10],
+                cell.seed
+            ));
         }
     }
     say(&format!(
@@ -291,13 +348,21 @@ fn work(_root: &Path, _data: Option<PathBuf>) -> Result<(), Error> {
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 /// Where image sets are looked for beside `--data`: what `cargo xtask data` brought.
 fn overrides(data: Option<PathBuf>) -> Overrides {
     let brought = std::env::var_os("ABLATE_DATA_DIR").map(PathBuf::from);
-    Overrides { data, data_folders: brought.into_iter().collect(), ..Overrides::default() }
+    Overrides {
+        data,
+        data_folders: brought.into_iter().collect(),
+        ..Overrides::default()
+    }
 }
 
 fn cores() -> u16 {

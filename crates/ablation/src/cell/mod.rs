@@ -1,8 +1,10 @@
 //! One cell: build, train, sample, measure.
 
+mod judge;
 mod measure;
 mod model;
 mod optimizer;
+mod sampling;
 mod train;
 
 use crate::{
@@ -45,9 +47,14 @@ pub fn run(cell: &Cell, images: Option<&Images>, stop: Stop<'_>) -> Result<Optio
     let model = Model::build(config, &dataset, &own, device)?;
     measure::untrained(&model, config, &dataset, &own, device, &mut record)?;
     let trained = train::train(&model, config, &dataset, &own, stop, &mut record)?;
-    let Some(outcome) = trained else { return Ok(None) };
+    let Some(outcome) = trained else {
+        return Ok(None);
+    };
     if let Some(step) = outcome.diverged_at {
-        record.outcome = Outcome::Diverged { stage: Stage::Training, step };
+        record.outcome = Outcome::Diverged {
+            stage: Stage::Training,
+            step,
+        };
     }
     if !measure::samples(&model, config, &dataset, &common, &own, stop, &mut record) {
         return Ok(None);
@@ -65,7 +72,13 @@ pub fn libtorch_version() -> String {
 }
 
 fn diverged_in_training(record: &Record) -> bool {
-    matches!(record.outcome, Outcome::Diverged { stage: Stage::Training, .. })
+    matches!(
+        record.outcome,
+        Outcome::Diverged {
+            stage: Stage::Training,
+            ..
+        }
+    )
 }
 
 fn device(device: Device) -> Result<tch::Device, Error> {

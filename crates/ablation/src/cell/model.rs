@@ -38,18 +38,31 @@ pub(super) struct Learned {
 
 impl Model {
     /// Builds the network of a configuration; its initial weights are drawn, and calibrated if it says so.
-    pub(super) fn build(config: &CellConfig, dataset: &Dataset<'_>, own: &Stream, device: tch::Device) -> Result<Model, Error> {
+    pub(super) fn build(
+        config: &CellConfig,
+        dataset: &Dataset<'_>,
+        own: &Stream,
+        device: tch::Device,
+    ) -> Result<Model, Error> {
         let architecture = Architecture::of(&config.network, &config.shape(), "cell")?;
         let learned = match architecture {
             Architecture::Exact => None,
             _ => Some(Learned::build(&architecture, config, dataset, own, device)?),
         };
-        Ok(Model { learned, config: config.clone() })
+        Ok(Model {
+            learned,
+            config: config.clone(),
+        })
     }
 
     /// The score at points \[n, d\]: of the noised data at `sigma` for a noise-on arm, of the clean data, whatever
     /// `sigma`, for a noise-off arm.
-    pub(super) fn score(&self, x: ArrayView2<'_, f64>, sigma: f64, exact: Option<&dyn ExactScore>) -> Array2<f64> {
+    pub(super) fn score(
+        &self,
+        x: ArrayView2<'_, f64>,
+        sigma: f64,
+        exact: Option<&dyn ExactScore>,
+    ) -> Array2<f64> {
         match &self.learned {
             Some(learned) => {
                 let _guard = tch::no_grad_guard();
@@ -59,16 +72,33 @@ impl Model {
                 for (mut part, x) in parts.zip(x.axis_chunks_iter(Axis(0), learned.chunk)) {
                     let levels = vec![kernel(level); x.nrows()];
                     let net = |x: &Tensor, label: &Tensor| learned.forward(x, label);
-                    let score = score_objective::torch::score(&net, &self.epsilon(), &learned.tensor(x), &levels);
+                    let score = score_objective::torch::score(
+                        &net,
+                        &self.epsilon(),
+                        &learned.tensor(x),
+                        &levels,
+                    );
                     part.assign(&learned.array(&score, x.ncols()));
                 }
                 scores
             }
             None => {
-                let exact = exact.expect("the plan refuses an exact network without an exact score");
+                let exact =
+                    exact.expect("the plan refuses an exact network without an exact score");
                 // A manifold has no clean score: the smallest level stands in for it.
-                let clean = if exact.has_density() { 0.0 } else { self.config.noise.sigma_min };
-                exact.score(x, if self.config.objective.uses_noise() { sigma } else { clean })
+                let clean = if exact.has_density() {
+                    0.0
+                } else {
+                    self.config.noise.sigma_min
+                };
+                exact.score(
+                    x,
+                    if self.config.objective.uses_noise() {
+                        sigma
+                    } else {
+                        clean
+                    },
+                )
             }
         }
     }
@@ -96,13 +126,33 @@ impl Learned {
         };
         let network: Box<dyn Network> = match architecture {
             Architecture::Exact => unreachable!("nothing to build"),
-            Architecture::Mlp(mlp) => Box::new(ResidualMlp::new(&params, mlp).map_err(|e| impossible(e.to_string()))?),
-            Architecture::UNet(unet) => Box::new(UNet::new(&params, unet).map_err(|e| impossible(e.to_string()))?),
+            Architecture::Mlp(mlp) => {
+                Box::new(ResidualMlp::new(&params, mlp).map_err(|e| impossible(e.to_string()))?)
+            }
+            Architecture::UNet(unet) => {
+                Box::new(UNet::new(&params, unet).map_err(|e| impossible(e.to_string()))?)
+            }
         };
-        let units = params.units().into_iter().map(|unit| (unit.name, unit.parameters)).collect();
-        let shape: Vec<i64> = config.shape().iter().map(|&n| n as i64).collect();
+        let units = params
+            .units()
+            .into_iter()
+            .map(|unit| (unit.name, unit.parameters))
+            .collect();
+        let shape: Vec<i64> = match architecture {
+            Architecture::UNet(_) => config.shape().iter().map(|&n| n as i64).collect(),
+            // An MLP takes an image as one row of numbers.
+            _ => vec![config.shape().iter().product::<usize>() as i64],
+        };
+        // Measured on the 16×16 U-Net: 64 took 7.1 s a cell, 16 and all 256 at once 10 s.
         let chunk = 64;
-        let learned = Learned { network, units, device, shape, chunk, _variables: variables };
+        let learned = Learned {
+            network,
+            units,
+            device,
+            shape,
+            chunk,
+            _variables: variables,
+        };
         if calibrates(&config.network) {
             learned.calibrate(config, dataset, own);
         }
@@ -124,18 +174,43 @@ impl Learned {
         self.network.forward(x, label, &mut Mode::Eval)
     }
 
+    /// The layers of the main path, in forward order: embeddings, shifts and norms are left out.
+    pub(super) fn layers(&self) -> Vec<usize> {
+        let beside = |name: &str| {
+            ["embedding", "shift", "norm"]
+                .iter()
+                .any(|word| name.contains(word))
+        };
+        (0..self.units.len())
+            .filter(|&unit| !beside(&self.units[unit].0))
+            .collect()
+    }
+
+    /// The first and the last layer between read-in and read-out.
+    pub(super) fn ends(&self) -> (usize, usize) {
+        let layers = self.layers();
+        (layers[1], layers[layers.len() - 2])
+    }
+
     /// Rows as single-precision examples on the device.
     pub(super) fn tensor(&self, x: ArrayView2<'_, f64>) -> Tensor {
         let values: Vec<f32> = x.iter().map(|&v| v as f32).collect();
         let mut size = vec![x.nrows() as i64];
         size.extend(&self.shape);
-        Tensor::from_slice(&values).view(&size[..]).to_device(self.device)
+        Tensor::from_slice(&values)
+            .view(&size[..])
+            .to_device(self.device)
     }
 
     fn array(&self, tensor: &Tensor, columns: usize) -> Array2<f64> {
-        let flat = tensor.to_device(tch::Device::Cpu).to_kind(tch::Kind::Double).contiguous().view([-1]);
+        let flat = tensor
+            .to_device(tch::Device::Cpu)
+            .to_kind(tch::Kind::Double)
+            .contiguous()
+            .view([-1]);
         let values = Vec::<f64>::try_from(&flat).expect("a flat double tensor");
-        Array2::from_shape_vec((values.len() / columns, columns), values).expect("rows of one length")
+        Array2::from_shape_vec((values.len() / columns, columns), values)
+            .expect("rows of one length")
     }
 }
 

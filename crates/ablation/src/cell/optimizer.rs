@@ -28,7 +28,12 @@ impl Adam {
             parameter.set_data(&flat.narrow(0, offset, length).view(&size[..]));
             offset += length;
         }
-        Adam { mean: flat.zeros_like(), square: flat.zeros_like(), parameters: flat, step: 0 }
+        Adam {
+            mean: flat.zeros_like(),
+            square: flat.zeros_like(),
+            parameters: flat,
+            step: 0,
+        }
     }
 
     /// One step along the gradients of the parameters, in their order.
@@ -39,9 +44,13 @@ impl Adam {
         let corrected = (1.0 - BETA.0.powi(self.step), 1.0 - BETA.1.powi(self.step));
         let _ = self.mean.lerp_(&gradient, 1.0 - BETA.0);
         self.square *= BETA.1;
-        let _ = self.square.addcmul_(&gradient, &(&gradient * (1.0 - BETA.1)));
+        let _ = self
+            .square
+            .addcmul_(&gradient, &(&gradient * (1.0 - BETA.1)));
         let scale = self.square.sqrt() / corrected.1.sqrt() + EPSILON;
-        let _ = self.parameters.addcdiv_(&(&self.mean * (-rate / corrected.0)), &scale);
+        let _ = self
+            .parameters
+            .addcdiv_(&(&self.mean * (-rate / corrected.0)), &scale);
     }
 }
 
@@ -59,23 +68,37 @@ mod tests {
     #[test]
     fn agrees_with_the_algorithm_written_out() {
         let store = nn::VarStore::new(Device::Cpu);
-        let mut parameters = vec![store.root().zeros("a", &[2]), store.root().zeros("b", &[1, 3])];
+        let mut parameters = vec![
+            store.root().zeros("a", &[2]),
+            store.root().zeros("b", &[1, 3]),
+        ];
         let mut adam = Adam::new(&mut parameters);
         let (mut w, mut m, mut v) = ([0.0f64; 5], [0.0f64; 5], [0.0f64; 5]);
         for step in 1..=4 {
-            let g: Vec<f64> = (0..5).map(|i| f64::from(i - 2) * 0.3 + f64::from(step)).collect();
+            let g: Vec<f64> = (0..5)
+                .map(|i| f64::from(i - 2) * 0.3 + f64::from(step))
+                .collect();
             let all = Tensor::from_slice(&g).to_kind(Kind::Float);
-            adam.step(&[all.narrow(0, 0, 2), all.narrow(0, 2, 3).view([1, 3])], 0.1);
+            adam.step(
+                &[all.narrow(0, 0, 2), all.narrow(0, 2, 3).view([1, 3])],
+                0.1,
+            );
             for i in 0..5 {
                 m[i] = 0.9 * m[i] + 0.1 * g[i];
                 v[i] = 0.999 * v[i] + 0.001 * g[i] * g[i];
-                let (mh, vh) = (m[i] / (1.0 - 0.9f64.powi(step)), v[i] / (1.0 - 0.999f64.powi(step)));
+                let (mh, vh) = (
+                    m[i] / (1.0 - 0.9f64.powi(step)),
+                    v[i] / (1.0 - 0.999f64.powi(step)),
+                );
                 w[i] -= 0.1 * mh / (vh.sqrt() + 1e-8);
             }
         }
         let found = Vec::<f32>::try_from(&flatten(&parameters)).expect("floats");
         for (found, wanted) in found.iter().zip(w) {
-            assert!((f64::from(*found) - wanted).abs() < 1e-5, "{found} against {wanted}");
+            assert!(
+                (f64::from(*found) - wanted).abs() < 1e-5,
+                "{found} against {wanted}"
+            );
         }
         assert_eq!(store.trainable_variables().len(), 2);
     }

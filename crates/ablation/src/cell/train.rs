@@ -40,9 +40,14 @@ pub(super) fn train(
     stop: Stop<'_>,
     record: &mut Record,
 ) -> Result<Option<Trained>, Error> {
-    let Some(learned) = &model.learned else { return Ok(Some(Trained { diverged_at: None })) };
-    let mut parameters: Vec<Tensor> =
-        learned.units.iter().flat_map(|(_, tensors)| tensors.iter().map(Tensor::shallow_clone)).collect();
+    let Some(learned) = &model.learned else {
+        return Ok(Some(Trained { diverged_at: None }));
+    };
+    let mut parameters: Vec<Tensor> = learned
+        .units
+        .iter()
+        .flat_map(|(_, tensors)| tensors.iter().map(Tensor::shallow_clone))
+        .collect();
     let mut adam = Adam::new(&mut parameters);
     let Training { steps, batch, .. } = config.training;
     let (mut losses, mut ratios, mut silence) = (Vec::new(), Vec::new(), Vec::new());
@@ -62,7 +67,11 @@ pub(super) fn train(
         }
         recent.push(value);
         if (step + 1) % every == 0 {
-            losses.push((step as f64 + 1.0, String::new(), recent.iter().sum::<f64>() / recent.len() as f64));
+            losses.push((
+                step as f64 + 1.0,
+                String::new(),
+                recent.iter().sum::<f64>() / recent.len() as f64,
+            ));
             recent.clear();
         }
         let look = LOOKS.contains(&step) || step + 1 == steps;
@@ -75,9 +84,18 @@ pub(super) fn train(
             if step == 0 {
                 let layers = learned.layers();
                 let points = layers.iter().enumerate().map(|(place, &unit)| {
-                    (place as f64 + 1.0, gradients[unit].name.clone(), gradients[unit].norm.max(1e-45).log10())
+                    (
+                        place as f64 + 1.0,
+                        gradients[unit].name.clone(),
+                        gradients[unit].norm.max(1e-45).log10(),
+                    )
                 });
-                record.curve("gradient_by_layer", ["layer", "gradient norm, log10"], false, points.collect());
+                record.curve(
+                    "gradient_by_layer",
+                    ["layer", "gradient norm, log10"],
+                    false,
+                    points.collect(),
+                );
             }
         }
         // The rate of the last step is zero: it absorbs everything and says nothing.
@@ -87,8 +105,15 @@ pub(super) fn train(
         if let Some(before) = before {
             let absorbed = before.absorbed(&learned.units);
             let layers = learned.layers();
-            let silent = layers.iter().filter(|&&unit| is_silent(absorbed[unit])).count();
-            silence.push((step as f64 + 1.0, String::new(), silent as f64 / layers.len() as f64));
+            let silent = layers
+                .iter()
+                .filter(|&&unit| is_silent(absorbed[unit]))
+                .count();
+            silence.push((
+                step as f64 + 1.0,
+                String::new(),
+                silent as f64 / layers.len() as f64,
+            ));
         }
     }
     record.evaluations.training = diverged_at.unwrap_or(steps);
@@ -101,30 +126,66 @@ pub(super) fn train(
     if let Some(((_, _, first), rest)) = silence.split_first() {
         record.set("silent_fraction_init", *first);
         if !rest.is_empty() {
-            record.set("silent_fraction_training", rest.iter().map(|(_, _, s)| s).sum::<f64>() / rest.len() as f64);
+            record.set(
+                "silent_fraction_training",
+                rest.iter().map(|(_, _, s)| s).sum::<f64>() / rest.len() as f64,
+            );
         }
     }
     let quarter = &losses[losses.len() - losses.len().div_ceil(4)..];
-    record.set("training_loss", quarter.iter().map(|(_, _, loss)| loss).sum::<f64>() / quarter.len() as f64);
+    record.set(
+        "training_loss",
+        quarter.iter().map(|(_, _, loss)| loss).sum::<f64>() / quarter.len() as f64,
+    );
     record.curve("loss", ["training step", "training loss"], false, losses);
-    record.curve("gradient_ratio", ["training step", "gradient first/last layer, log10"], true, ratios);
-    record.curve("silent_layers", ["training step", "share of silent layers"], true, silence);
+    record.curve(
+        "gradient_ratio",
+        ["training step", "gradient first/last layer, log10"],
+        true,
+        ratios,
+    );
+    record.curve(
+        "silent_layers",
+        ["training step", "share of silent layers"],
+        true,
+        silence,
+    );
     Ok(Some(Trained { diverged_at }))
 }
 
 /// The arm's own loss on an example batch, one number per row.
-pub(super) fn loss(learned: &Learned, model: &Model, config: &CellConfig, example: &Example) -> Tensor {
+pub(super) fn loss(
+    learned: &Learned,
+    model: &Model,
+    config: &CellConfig,
+    example: &Example,
+) -> Tensor {
     let net = |x: &Tensor, label: &Tensor| learned.forward(x, label);
     let epsilon = model.epsilon();
-    let (x0, noise) = (learned.tensor(example.x0.view()), learned.tensor(example.noise.view()));
+    let (x0, noise) = (
+        learned.tensor(example.x0.view()),
+        learned.tensor(example.noise.view()),
+    );
     let score = |x: &Tensor| score_objective::torch::score(&net, &epsilon, x, &example.levels);
     match config.objective {
-        Objective::Denoising {} => {
-            score_objective::torch::denoising_loss(&net, &epsilon, &Snr, &x0, &noise, &example.levels)
+        Objective::Denoising {} => score_objective::torch::denoising_loss(
+            &net,
+            &epsilon,
+            &Snr,
+            &x0,
+            &noise,
+            &example.levels,
+        ),
+        Objective::Sliced {} => {
+            score_objective::torch::sliced_score_matching(&score, &x0, &noise.sign())
         }
-        Objective::Sliced {} => score_objective::torch::sliced_score_matching(&score, &x0, &noise.sign()),
         Objective::SlicedDifferences { step } => {
-            score_objective::torch::finite_difference_score_matching(&score, &x0, &noise.sign(), step)
+            score_objective::torch::finite_difference_score_matching(
+                &score,
+                &x0,
+                &noise.sign(),
+                step,
+            )
         }
     }
 }
@@ -150,16 +211,38 @@ pub(super) struct Example {
 }
 
 impl Example {
-    pub(super) fn draw(config: &CellConfig, dataset: &Dataset<'_>, own: &Stream, role: Role, index: u64, batch: usize) -> Example {
+    pub(super) fn draw(
+        config: &CellConfig,
+        dataset: &Dataset<'_>,
+        own: &Stream,
+        role: Role,
+        index: u64,
+        batch: usize,
+    ) -> Example {
         let x0 = dataset.draw(batch, &mut own.at(role, index));
-        let normal = own.at(Role::Noise, index).sample_iter(StandardNormal).take(x0.len()).collect();
+        let normal = own
+            .at(Role::Noise, index)
+            .sample_iter(StandardNormal)
+            .take(x0.len())
+            .collect();
         let noise = Array2::from_shape_vec(x0.raw_dim(), normal).expect("as many as there are");
-        let levels = LogUniform::new(config.noise.sigma_min, config.noise.sigma_max).expect("checked by the plan");
+        let levels = LogUniform::new(config.noise.sigma_min, config.noise.sigma_max)
+            .expect("checked by the plan");
         let mut rng = own.at(Role::Levels, index);
         // Stratified: one level in each of `batch` equal shares of the range.
         let levels = (0..batch)
-            .map(|row| levels.quantile((row as f64 + rng.random::<f64>().clamp(1e-6, 1.0 - 1e-6)) / batch as f64))
-            .map(|level| if config.objective.uses_noise() { level } else { kernel(config.noise.sigma_min) })
+            .map(|row| {
+                levels.quantile(
+                    (row as f64 + rng.random::<f64>().clamp(1e-6, 1.0 - 1e-6)) / batch as f64,
+                )
+            })
+            .map(|level| {
+                if config.objective.uses_noise() {
+                    level
+                } else {
+                    kernel(config.noise.sigma_min)
+                }
+            })
             .collect();
         Example { x0, noise, levels }
     }
@@ -168,7 +251,11 @@ impl Example {
     pub(super) fn noised(&self, config: &CellConfig) -> Array2<f64> {
         let mut x = self.x0.clone();
         if config.objective.uses_noise() {
-            for ((mut row, noise), level) in x.outer_iter_mut().zip(self.noise.outer_iter()).zip(&self.levels) {
+            for ((mut row, noise), level) in x
+                .outer_iter_mut()
+                .zip(self.noise.outer_iter())
+                .zip(&self.levels)
+            {
                 row.scaled_add(level.sigma(), &noise);
             }
         }
@@ -182,7 +269,12 @@ mod tests {
 
     #[test]
     fn the_rate_rises_and_falls() {
-        let training = Training { steps: 100, batch: 2, rate: 1.0, warmup: 10 };
+        let training = Training {
+            steps: 100,
+            batch: 2,
+            rate: 1.0,
+            warmup: 10,
+        };
         assert_eq!(rate(&training, 0), 0.1);
         assert_eq!(rate(&training, 9), 1.0);
         assert!(rate(&training, 99) < 1e-12);

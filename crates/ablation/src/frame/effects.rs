@@ -19,15 +19,20 @@ const FLIPS: usize = 20_000;
 const FLIPS_DRAWS: u64 = 1 << 63;
 
 /// Every effect of every probe in every block that has it.
-pub(super) fn all_effects(study: &PlannedStudy, blocks: &[Block], probes: &[&str]) -> Vec<EffectRow> {
+pub(super) fn all_effects(
+    study: &PlannedStudy,
+    blocks: &[Block],
+    probes: &[&str],
+) -> Vec<EffectRow> {
     let mut rows = Vec::new();
     for (block, own) in blocks.iter().zip(&study.blocks) {
         let names: Vec<EffectName> = match own.role {
-            Role::Main | Role::Depth if own.arms.len() == 4 => {
-                EffectName::OF_A_SQUARE.to_vec()
-            }
+            Role::Main | Role::Depth if own.arms.len() == 4 => EffectName::OF_A_SQUARE.to_vec(),
             Role::CounterArm => {
-                vec![EffectName::SkipOverCounterWithoutNoise, EffectName::SkipOverCounterWithNoise]
+                vec![
+                    EffectName::SkipOverCounterWithoutNoise,
+                    EffectName::SkipOverCounterWithNoise,
+                ]
             }
             Role::AA => vec![EffectName::AA],
             _ => Vec::new(),
@@ -60,43 +65,70 @@ pub(super) struct PerSeed {
 }
 
 /// The effect in each seed whose cells are all there.
-pub(super) fn per_seed(blocks: &[Block], block: &Block, probe: &str, effect: EffectName) -> PerSeed {
+pub(super) fn per_seed(
+    blocks: &[Block],
+    block: &Block,
+    probe: &str,
+    effect: EffectName,
+) -> PerSeed {
     let main = &blocks[0];
     // The arms that the effect is made of, in the order in which they are combined below.
     let needed: Vec<Option<&Arm>> = match effect {
         EffectName::Skip | EffectName::Noise | EffectName::Interaction => {
-            [("off", "off"), ("off", "on"), ("on", "off"), ("on", "on")].map(|(s, n)| arm(block, s, n)).to_vec()
+            [("off", "off"), ("off", "on"), ("on", "off"), ("on", "on")]
+                .map(|(s, n)| arm(block, s, n))
+                .to_vec()
         }
         EffectName::SkipWithoutNoise => vec![arm(block, "off", "off"), arm(block, "on", "off")],
         EffectName::SkipWithNoise => vec![arm(block, "off", "on"), arm(block, "on", "on")],
         EffectName::NoiseWithoutSkip => vec![arm(block, "off", "off"), arm(block, "off", "on")],
         EffectName::NoiseWithSkip => vec![arm(block, "on", "off"), arm(block, "on", "on")],
-        EffectName::SkipOverCounterWithoutNoise => vec![arm(block, "off", "off"), arm(main, "on", "off")],
-        EffectName::SkipOverCounterWithNoise => vec![arm(block, "off", "on"), arm(main, "on", "on")],
+        EffectName::SkipOverCounterWithoutNoise => {
+            vec![arm(block, "off", "off"), arm(main, "on", "off")]
+        }
+        EffectName::SkipOverCounterWithNoise => {
+            vec![arm(block, "off", "on"), arm(main, "on", "on")]
+        }
         EffectName::AA => {
             let copy = block.arms.first();
-            vec![copy.and_then(|copy| arm(main, &copy.levels["skip"], &copy.levels["noise"])), copy]
+            vec![
+                copy.and_then(|copy| arm(main, &copy.levels["skip"], &copy.levels["noise"])),
+                copy,
+            ]
         }
     };
-    let Some(arms) = needed.into_iter().collect::<Option<Vec<&Arm>>>() else { return PerSeed::default() };
+    let Some(arms) = needed.into_iter().collect::<Option<Vec<&Arm>>>() else {
+        return PerSeed::default();
+    };
     let mut found = PerSeed::default();
     for seed in 0..block.seeds {
-        let values: Option<Vec<f64>> =
-            arms.iter().map(|arm| arm.values.get(probe)?.seeds.get(&seed).copied().flatten()).collect();
+        let values: Option<Vec<f64>> = arms
+            .iter()
+            .map(|arm| arm.values.get(probe)?.seeds.get(&seed).copied().flatten())
+            .collect();
         let Some(values) = values else {
             found.incomplete += 1;
             continue;
         };
         let value = match (effect, &values[..]) {
-            (EffectName::Skip, &[y00, y01, y10, y11]) => TwoByTwo { y00, y01, y10, y11 }.effects().skip,
-            (EffectName::Noise, &[y00, y01, y10, y11]) => TwoByTwo { y00, y01, y10, y11 }.effects().noise,
-            (EffectName::Interaction, &[y00, y01, y10, y11]) => TwoByTwo { y00, y01, y10, y11 }.effects().interaction,
+            (EffectName::Skip, &[y00, y01, y10, y11]) => {
+                TwoByTwo { y00, y01, y10, y11 }.effects().skip
+            }
+            (EffectName::Noise, &[y00, y01, y10, y11]) => {
+                TwoByTwo { y00, y01, y10, y11 }.effects().noise
+            }
+            (EffectName::Interaction, &[y00, y01, y10, y11]) => {
+                TwoByTwo { y00, y01, y10, y11 }.effects().interaction
+            }
             (_, &[from, to]) => to - from,
             _ => unreachable!("an effect has two or four arms"),
         };
         found.complete.insert(seed, value);
         let prefix = format!("seed {seed}:");
-        if arms.iter().any(|arm| arm.divergences.iter().any(|text| text.starts_with(&prefix))) {
+        if arms
+            .iter()
+            .any(|arm| arm.divergences.iter().any(|text| text.starts_with(&prefix)))
+        {
             found.diverged.insert(seed);
         }
     }
@@ -104,7 +136,10 @@ pub(super) fn per_seed(blocks: &[Block], block: &Block, probe: &str, effect: Eff
 }
 
 fn arm<'b>(block: &'b Block, skip: &str, noise: &str) -> Option<&'b Arm> {
-    block.arms.iter().find(|arm| arm.levels["skip"] == skip && arm.levels["noise"] == noise)
+    block
+        .arms
+        .iter()
+        .find(|arm| arm.levels["skip"] == skip && arm.levels["noise"] == noise)
 }
 
 /// Estimate, intervals and p of one effect; the draws that they take are fixed by the study's name.
@@ -132,7 +167,8 @@ pub(super) fn numbers(study: &str, values: &PerSeed) -> EffectNumbers {
 pub(super) fn flips(study: &str, values: &[f64]) -> Option<SignFlip> {
     sign_flip(values)
         .or_else(|_| {
-            let mut rng = stream(study).at(stream::Role::Bootstrap, FLIPS_DRAWS | values.len() as u64);
+            let mut rng =
+                stream(study).at(stream::Role::Bootstrap, FLIPS_DRAWS | values.len() as u64);
             sign_flip_sampled(values, FLIPS, &mut rng)
         })
         .ok()
@@ -140,5 +176,7 @@ pub(super) fn flips(study: &str, values: &[f64]) -> Option<SignFlip> {
 
 fn stream(study: &str) -> Stream {
     let digest = blake3::hash(study.as_bytes());
-    Stream::new(u64::from_le_bytes(digest.as_bytes()[..8].try_into().expect("eight bytes")))
+    Stream::new(u64::from_le_bytes(
+        digest.as_bytes()[..8].try_into().expect("eight bytes"),
+    ))
 }

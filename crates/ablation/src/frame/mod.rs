@@ -7,6 +7,8 @@ mod effects;
 mod tests;
 mod verdict;
 
+pub(crate) use verdict::ALPHA;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
@@ -35,12 +37,24 @@ pub fn summarise(plan: &Plan, results: &Results, command: &str) -> Summary {
     let planned = plan.cells().len();
     let done = results.records.len();
     let mut stamps = Vec::new();
-    let mut stamp = |word: &str, reason: String| stamps.push(Stamp { word: word.to_owned(), reason });
+    let mut stamp = |word: &str, reason: String| {
+        stamps.push(Stamp {
+            word: word.to_owned(),
+            reason,
+        })
+    };
     if done < planned {
         let failed = results.failures.len() + results.corrupt.len();
-        stamp("INTERIM", format!("{done} of {planned} cells have a result ({failed} failed)"));
+        stamp(
+            "INTERIM",
+            format!("{done} of {planned} cells have a result ({failed} failed)"),
+        );
     }
-    if let Some(study) = plan.studies.iter().find(|study| study.seeds < MINIMUM_SEEDS) {
+    if let Some(study) = plan
+        .studies
+        .iter()
+        .find(|study| study.seeds < MINIMUM_SEEDS)
+    {
         let reason = format!(
             "{} seeds in `{}`: fewer than {MINIMUM_SEEDS} give estimates and no verdict",
             study.seeds, study.name
@@ -48,19 +62,35 @@ pub fn summarise(plan: &Plan, results: &Results, command: &str) -> Summary {
         stamp("EXPLORATORY", reason);
     }
     let distinct = |of: &dyn Fn(&(Record, Attempt)) -> String| -> Vec<String> {
-        results.records.values().map(of).filter(|text| !text.is_empty()).collect::<BTreeSet<_>>().into_iter().collect()
+        results
+            .records
+            .values()
+            .map(of)
+            .filter(|text| !text.is_empty())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
     };
     let binaries = distinct(&|(_, attempt)| attempt.binary.clone());
     if 1 < binaries.len() {
-        let reason = format!("results of {} different builds of the program stand side by side", binaries.len());
+        let reason = format!(
+            "results of {} different builds of the program stand side by side",
+            binaries.len()
+        );
         stamp("MIXED BUILDS", reason);
     }
     let provenance = Provenance {
-        devices: distinct(&|(record, _)| format!("{:?}", record.cell.config.numerics.device).to_lowercase()),
+        devices: distinct(&|(record, _)| {
+            format!("{:?}", record.cell.config.numerics.device).to_lowercase()
+        }),
         hosts: distinct(&|(_, attempt)| attempt.host.clone()),
         libtorch: distinct(&|(_, attempt)| attempt.libtorch.clone()),
         binaries,
-        cell_seconds: results.records.values().map(|(_, attempt)| attempt.seconds).sum(),
+        cell_seconds: results
+            .records
+            .values()
+            .map(|(_, attempt)| attempt.seconds)
+            .sum(),
         command: command.to_owned(),
     };
     Summary {
@@ -68,25 +98,41 @@ pub fn summarise(plan: &Plan, results: &Results, command: &str) -> Summary {
         name: plan.name.clone(),
         question: plan.question.clone(),
         stamps,
-        studies: plan.studies.iter().map(|study| summarise_study(study, results)).collect(),
+        studies: plan
+            .studies
+            .iter()
+            .map(|study| summarise_study(study, results))
+            .collect(),
         provenance,
     }
 }
 
 fn summarise_study(study: &PlannedStudy, results: &Results) -> StudySummary {
-    let blocks: Vec<Block> = study.blocks.iter().map(|block| summarise_block(block, results)).collect();
+    let blocks: Vec<Block> = study
+        .blocks
+        .iter()
+        .map(|block| summarise_block(block, results))
+        .collect();
     let mut probes: Vec<&str> = vec![&study.primary];
     for (id, ..) in catalog::PROBES {
-        let occurs = blocks.iter().flat_map(|b| &b.arms).any(|arm| arm.values.contains_key(*id));
+        let occurs = blocks
+            .iter()
+            .flat_map(|b| &b.arms)
+            .any(|arm| arm.values.contains_key(*id));
         if occurs && *id != study.primary {
             probes.push(id);
         }
     }
-    let (mut effects, verdicts) = (effects::all_effects(study, &blocks, &probes), verdict::verdicts(study, &blocks));
+    let (mut effects, verdicts) = (
+        effects::all_effects(study, &blocks, &probes),
+        verdict::verdicts(study, &blocks),
+    );
     for row in &mut effects {
         row.registered = study.contrasts.iter().any(|contrast| {
             let block = verdict::block_of(study, &blocks, contrast);
-            block.name == row.block && contrast.probe == row.probe && contrast.effect.id() == row.effect
+            block.name == row.block
+                && contrast.probe == row.probe
+                && contrast.effect.id() == row.effect
         });
     }
     StudySummary {
@@ -110,30 +156,49 @@ fn summarise_block(block: &PlannedBlock, results: &Results) -> Block {
         role: block.role,
         change: block.change.clone(),
         seeds: block.seeds,
-        arms: block.arms.iter().map(|arm| summarise_arm(arm, block.seeds, results)).collect(),
+        arms: block
+            .arms
+            .iter()
+            .map(|arm| summarise_arm(arm, block.seeds, results))
+            .collect(),
     }
 }
 
 fn summarise_arm(arm: &PlannedArm, seeds: u32, results: &Results) -> Arm {
-    let cells: Vec<Cell> = (0..seeds).map(|seed| Cell::new(arm.config.clone(), seed)).collect();
-    let finished: Vec<&(Record, Attempt)> = cells.iter().filter_map(|cell| results.records.get(&cell.id)).collect();
+    let cells: Vec<Cell> = (0..seeds)
+        .map(|seed| Cell::new(arm.config.clone(), seed))
+        .collect();
+    let finished: Vec<&(Record, Attempt)> = cells
+        .iter()
+        .filter_map(|cell| results.records.get(&cell.id))
+        .collect();
     let mut divergences = Vec::new();
     let mut probes: BTreeSet<&String> = BTreeSet::new();
     let mut names: BTreeSet<&String> = BTreeSet::new();
     for (record, _) in &finished {
         if let Outcome::Diverged { stage, step } = record.outcome {
-            divergences.push(format!("seed {}: {} at step {step}", record.cell.seed, stage.words()));
+            divergences.push(format!(
+                "seed {}: {} at step {step}",
+                record.cell.seed,
+                stage.words()
+            ));
         }
         probes.extend(record.values.keys());
         names.extend(record.curves.keys());
     }
     let records = || finished.iter().map(|(record, _)| record);
     let values = probes.into_iter().map(|probe| {
-        let seeds = records().map(|record| (record.cell.seed, record.values.get(probe).copied())).collect();
+        let seeds = records()
+            .map(|record| (record.cell.seed, record.values.get(probe).copied()))
+            .collect();
         (probe.clone(), spread(seeds))
     });
-    let curves = names.into_iter().map(|name| (name.clone(), curve(name, &records().collect::<Vec<_>>())));
-    let failed = |cell: &&Cell| results.failures.contains_key(&cell.id) || results.corrupt.contains_key(&cell.id);
+    let curves = names
+        .into_iter()
+        .map(|name| (name.clone(), curve(name, &records().collect::<Vec<_>>())));
+    let failed = |cell: &&Cell| {
+        results.failures.contains_key(&cell.id) || results.corrupt.contains_key(&cell.id)
+    };
     Arm {
         levels: arm.levels.clone(),
         label: arm.label.clone(),
@@ -143,7 +208,12 @@ fn summarise_arm(arm: &PlannedArm, seeds: u32, results: &Results) -> Arm {
         diverged: divergences.len() as u32,
         divergences,
         failed: cells.iter().filter(failed).count() as u32,
-        seconds: median(finished.iter().map(|(_, attempt)| attempt.seconds).collect()),
+        seconds: median(
+            finished
+                .iter()
+                .map(|(_, attempt)| attempt.seconds)
+                .collect(),
+        ),
         values: values.collect(),
         curves: curves.collect(),
         exhibit: records().find_map(|record| record.exhibit.clone()),
@@ -182,7 +252,10 @@ fn curve(name: &str, records: &[&Record]) -> Curve {
         let titles = (series.x_title.clone(), series.y_title.clone(), series.log_x);
         first.get_or_insert(titles);
         for point in &series.points {
-            match points.iter_mut().find(|(x, label, _)| *x == point.x && *label == point.label) {
+            match points
+                .iter_mut()
+                .find(|(x, label, _)| *x == point.x && *label == point.label)
+            {
                 Some((_, _, values)) => values.push(point.y),
                 None => points.push((point.x, point.label.clone(), vec![point.y])),
             }
@@ -198,5 +271,10 @@ fn curve(name: &str, records: &[&Record]) -> Curve {
         max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
         median: median(values).expect("a point has at least one value"),
     });
-    Curve { x_title, y_title, log_x, points: points.collect() }
+    Curve {
+        x_title,
+        y_title,
+        log_x,
+        points: points.collect(),
+    }
 }

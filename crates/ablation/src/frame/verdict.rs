@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Level of the registered family.
-const ALPHA: f64 = 0.05;
+pub(crate) const ALPHA: f64 = 0.05;
 /// Level at which the A/A arm makes a study invalid.
 const AA_LEVEL: f64 = 0.01;
 
@@ -29,7 +29,12 @@ pub(super) fn verdicts(study: &PlannedStudy, blocks: &[Block]) -> Vec<VerdictRow
             (block.seeds, values, numbers)
         })
         .collect();
-    let adjusted = holm(&evidence.iter().map(|(.., numbers)| numbers.p.unwrap_or(1.0)).collect::<Vec<_>>());
+    let adjusted = holm(
+        &evidence
+            .iter()
+            .map(|(.., numbers)| numbers.p.unwrap_or(1.0))
+            .collect::<Vec<_>>(),
+    );
     let problems = problems(study, blocks);
     let rows = study.contrasts.iter().zip(evidence).zip(adjusted);
     rows.map(|((contrast, (planned, values, numbers)), adjusted)| {
@@ -39,13 +44,23 @@ pub(super) fn verdicts(study: &PlannedStudy, blocks: &[Block]) -> Vec<VerdictRow
 }
 
 /// The block in which a contrast is measured: the 2×2, or the counter-arm's.
-pub(super) fn block_of<'b>(study: &PlannedStudy, blocks: &'b [Block], contrast: &PlannedContrast) -> &'b Block {
+pub(super) fn block_of<'b>(
+    study: &PlannedStudy,
+    blocks: &'b [Block],
+    contrast: &PlannedContrast,
+) -> &'b Block {
     let role = match contrast.effect {
-        EffectName::SkipOverCounterWithoutNoise | EffectName::SkipOverCounterWithNoise => Role::CounterArm,
+        EffectName::SkipOverCounterWithoutNoise | EffectName::SkipOverCounterWithNoise => {
+            Role::CounterArm
+        }
         EffectName::AA => Role::AA,
         _ => Role::Main,
     };
-    let index = study.blocks.iter().position(|block| block.role == role).unwrap_or(0);
+    let index = study
+        .blocks
+        .iter()
+        .position(|block| block.role == role)
+        .unwrap_or(0);
     &blocks[index]
 }
 
@@ -58,8 +73,12 @@ fn verdict(
     problems: &[Problem],
 ) -> VerdictRow {
     let list: Vec<f64> = values.complete.values().copied().collect();
-    let calm: Vec<f64> =
-        values.complete.iter().filter(|(seed, _)| !values.diverged.contains(seed)).map(|(_, v)| *v).collect();
+    let calm: Vec<f64> = values
+        .complete
+        .iter()
+        .filter(|(seed, _)| !values.diverged.contains(seed))
+        .map(|(_, v)| *v)
+        .collect();
     let calm = (!values.diverged.is_empty()).then_some(calm);
     let direction = match contrast.expect {
         Expect::Lower => Direction::Lower,
@@ -67,9 +86,14 @@ fn verdict(
         Expect::Equal => Direction::Equal,
     };
     // Complete blocks alone are too few to judge by where most seeds diverged: then the cap speaks alone.
-    let sensitivity = calm.as_deref().filter(|calm| MINIMUM_SEEDS as usize <= calm.len());
+    let sensitivity = calm
+        .as_deref()
+        .filter(|calm| MINIMUM_SEEDS as usize <= calm.len());
     let verdict = decide(
-        &Expectation { direction, delta: contrast.delta },
+        &Expectation {
+            direction,
+            delta: contrast.delta,
+        },
         &Evidence {
             values: &list,
             adjusted_p: adjusted,
@@ -92,16 +116,23 @@ fn verdict(
                 Some(calm) if calm.is_empty() => "no seed is free of it".to_owned(),
                 Some(calm) => {
                     let mean = calm.iter().sum::<f64>() / calm.len() as f64;
-                    let judged = if sensitivity.is_some() { "were judged too" } else { "are too few to be judged alone" };
+                    let judged = if sensitivity.is_some() {
+                        "were judged too"
+                    } else {
+                        "are too few to be judged alone"
+                    };
                     format!("the {} others, mean effect {mean:.2}, {judged}", calm.len())
                 }
                 None => String::new(),
             }
         ));
     }
-    if let (Some(low), Some(high), Some(b_low), Some(b_high)) =
-        (numbers.low, numbers.high, numbers.bootstrap_low, numbers.bootstrap_high)
-        && ((0.0 < low || high < 0.0) != (0.0 < b_low || b_high < 0.0))
+    if let (Some(low), Some(high), Some(b_low), Some(b_high)) = (
+        numbers.low,
+        numbers.high,
+        numbers.bootstrap_low,
+        numbers.bootstrap_high,
+    ) && ((0.0 < low || high < 0.0) != (0.0 < b_low || b_high < 0.0))
     {
         remarks.push("the t interval and the bootstrap-t interval disagree about zero".to_owned());
     }
@@ -139,7 +170,10 @@ fn verdict(
 fn problems(study: &PlannedStudy, blocks: &[Block]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for block in blocks.iter().filter(|block| block.role == Role::AA) {
-        let values: Vec<f64> = per_seed(blocks, block, &study.primary, EffectName::AA).complete.into_values().collect();
+        let values: Vec<f64> = per_seed(blocks, block, &study.primary, EffectName::AA)
+            .complete
+            .into_values()
+            .collect();
         // By t, since the sign-flip test of fewer than 8 seeds cannot reach 1 %.
         if let Ok(interval) = paired_t(&values, 1.0 - AA_LEVEL)
             && !interval.contains(0.0)
@@ -158,5 +192,8 @@ fn problems(study: &PlannedStudy, blocks: &[Block]) -> Vec<Problem> {
 }
 
 fn blocks_budgets(study: &PlannedStudy) -> impl Iterator<Item = u64> + '_ {
-    study.blocks[0].arms.iter().map(|arm| arm.config.training.steps)
+    study.blocks[0]
+        .arms
+        .iter()
+        .map(|arm| arm.config.training.steps)
 }

@@ -10,7 +10,11 @@ impl Cell {
     pub fn new(config: CellConfig, seed: u32) -> Cell {
         let value = serde_json::json!({ "schema": 1, "seed": seed, "config": config });
         let digest = blake3::hash(canonical(&value).as_bytes()).to_hex();
-        Cell { id: digest[..32].to_owned(), seed, config }
+        Cell {
+            id: digest[..32].to_owned(),
+            seed,
+            config,
+        }
     }
 }
 
@@ -21,12 +25,21 @@ pub(crate) fn canonical(value: &serde_json::Value) -> String {
             let sorted: BTreeMap<&String, &serde_json::Value> = fields.iter().collect();
             let inner: Vec<String> = sorted
                 .into_iter()
-                .map(|(key, value)| format!("{}:{}", serde_json::Value::String(key.clone()), canonical(value)))
+                .map(|(key, value)| {
+                    format!(
+                        "{}:{}",
+                        serde_json::Value::String(key.clone()),
+                        canonical(value)
+                    )
+                })
                 .collect();
             format!("{{{}}}", inner.join(","))
         }
         serde_json::Value::Array(items) => {
-            format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(","))
+            format!(
+                "[{}]",
+                items.iter().map(canonical).collect::<Vec<_>>().join(",")
+            )
         }
         scalar => scalar.to_string(),
     }

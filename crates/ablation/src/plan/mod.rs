@@ -151,17 +151,33 @@ impl Plan {
         for study in folder.studies {
             studies.push(resolve::plan_study(study, overrides)?);
         }
-        Ok(Plan { schema: 1, name: folder.name, question: folder.question, studies })
+        Ok(Plan {
+            schema: 1,
+            name: folder.name,
+            question: folder.question,
+            studies,
+        })
     }
 
     /// Every cell once, in the order of work: seed by seed, the 2×2 before what stands beside it.
     pub fn cells(&self) -> Vec<(Cell, f64)> {
-        let seeds = self.studies.iter().flat_map(|s| &s.blocks).map(|b| b.seeds).max().unwrap_or(0);
+        let seeds = self
+            .studies
+            .iter()
+            .flat_map(|s| &s.blocks)
+            .map(|b| b.seeds)
+            .max()
+            .unwrap_or(0);
         let mut seen = BTreeSet::new();
         let mut cells = Vec::new();
         for seed in 0..seeds {
             let mut of_seed = Vec::new();
-            for block in self.studies.iter().flat_map(|study| &study.blocks).filter(|block| seed < block.seeds) {
+            for block in self
+                .studies
+                .iter()
+                .flat_map(|study| &study.blocks)
+                .filter(|block| seed < block.seeds)
+            {
                 for arm in &block.arms {
                     let cell = Cell::new(arm.config.clone(), seed);
                     if seen.insert(cell.id.clone()) {

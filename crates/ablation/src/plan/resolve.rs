@@ -10,6 +10,7 @@ use crate::{
     config::{CellConfig, Data},
     data::{self, Images},
     error::{Error, nearest_name},
+    frame::{ALPHA, MINIMUM_SEEDS},
     study::{Beside, Contrast, EffectName, Expect, Study, resolve},
     summary::Role,
 };
@@ -20,37 +21,78 @@ const MOST_SEEDS: u32 = 10_000;
 const MAIN: &str = "the 2×2";
 
 pub(super) fn plan_study(study: Study, overrides: &Overrides) -> Result<PlannedStudy, Error> {
-    let refuse = |name: &str, value: String, rule: &str| Err(impossible(&study.place, name, value, rule));
+    let refuse =
+        |name: &str, value: String, rule: &str| Err(impossible(&study.place, name, value, rule));
     if study.schema != 1 {
-        return refuse("schema", study.schema.to_string(), "this program reads schema = 1");
+        return refuse(
+            "schema",
+            study.schema.to_string(),
+            "this program reads schema = 1",
+        );
     }
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if study.name.is_empty() || !study.name.chars().all(plain) {
-        return refuse("name", format!("{:?}", study.name), "a name has small letters, digits and `-` only");
+        return refuse(
+            "name",
+            format!("{:?}", study.name),
+            "a name has small letters, digits and `-` only",
+        );
     }
     let seeds = overrides.seeds.unwrap_or(study.seeds);
     if !(1..=MOST_SEEDS).contains(&seeds) {
-        return refuse("seeds", seeds.to_string(), "a study needs 1 to 10000 seeds (8 for a verdict)");
+        return refuse(
+            "seeds",
+            seeds.to_string(),
+            "a study needs 1 to 10000 seeds (8 for a verdict)",
+        );
     }
     if catalog::probe(&study.primary).is_none() {
         return Err(unknown_probe(&study.place, "primary", &study.primary));
     }
 
-    let mut images = Shelf { overrides, found: BTreeMap::new() };
+    let mut images = Shelf {
+        overrides,
+        found: BTreeMap::new(),
+    };
     let mut blocks = vec![plan_block(&study, None, seeds, &mut images)?];
     for (index, beside) in study.beside.iter().enumerate() {
         check_beside(&study, index)?;
-        let own = if overrides.all { seeds } else { beside.seeds.min(seeds) };
+        let own = if overrides.all {
+            seeds
+        } else {
+            beside.seeds.min(seeds)
+        };
         let block = plan_block(&study, Some(beside), own, &mut images)?;
         check_block(&study, &block, &blocks[0])?;
         blocks.push(block);
     }
     for (index, contrast) in study.contrasts.iter().enumerate() {
-        if study.contrasts[..index].iter().any(|other| other.id == contrast.id) {
-            return refuse("contrasts.id", format!("{:?}", contrast.id), "two contrasts of one study need two ids");
+        if study.contrasts[..index]
+            .iter()
+            .any(|other| other.id == contrast.id)
+        {
+            return refuse(
+                "contrasts.id",
+                format!("{:?}", contrast.id),
+                "two contrasts of one study need two ids",
+            );
         }
     }
-    let contrasts = study.contrasts.iter().map(|c| plan_contrast(&study, c, &blocks)).collect::<Result<Vec<_>, _>>()?;
+    // Holm multiplies the smallest p by the size of the family, and n seeds give no p below 2^(1−n).
+    let smallest =
+        paired_stats::sign_flip_floor(study.seeds as usize) * study.contrasts.len() as f64;
+    if MINIMUM_SEEDS <= study.seeds && ALPHA < smallest {
+        let rule = format!(
+            "with {} seeds no adjusted p can be below {smallest:.3}: register fewer, or plan more seeds",
+            study.seeds
+        );
+        return refuse("contrasts", study.contrasts.len().to_string(), &rule);
+    }
+    let contrasts = study
+        .contrasts
+        .iter()
+        .map(|c| plan_contrast(&study, c, &blocks))
+        .collect::<Result<Vec<_>, _>>()?;
     Ok(PlannedStudy {
         setup: setup(&blocks[0], &study.place)?,
         name: study.name,
@@ -80,15 +122,31 @@ struct Shelf<'a> {
 impl Shelf<'_> {
     /// Writes digest and shape of the images into a configuration that has some.
     fn complete(&mut self, config: &mut CellConfig, place: &str) -> Result<(), Error> {
-        let Data::Images { name, digest, shape, held_out } = &mut config.data else { return Ok(()) };
+        let Data::Images {
+            name,
+            digest,
+            shape,
+            held_out,
+        } = &mut config.data
+        else {
+            return Ok(());
+        };
         if !self.found.contains_key(name) {
             let images = open_images(name, self.overrides)?;
-            self.found.insert(name.clone(), (images.len(), images.digest(), images.shape()));
+            self.found.insert(
+                name.clone(),
+                (images.len(), images.digest(), images.shape()),
+            );
         }
         let (count, found, of_one) = &self.found[name];
         if *count <= *held_out {
             let rule = format!("the set `{name}` has {count} images: keep fewer back");
-            return Err(impossible(place, "data.held_out", held_out.to_string(), &rule));
+            return Err(impossible(
+                place,
+                "data.held_out",
+                held_out.to_string(),
+                &rule,
+            ));
         }
         (*digest, *shape) = (found.clone(), *of_one);
         Ok(())
@@ -104,10 +162,24 @@ fn plan_block(
     let name = beside.map_or(MAIN, |beside| &beside.name);
     let role = beside.map_or(Role::Main, |beside| beside.role);
     let mut arms = Vec::new();
-    for (noise, noise_patch) in [("off", &study.factors.noise.off), ("on", &study.factors.noise.on)] {
-        for (skip, skip_patch) in [("off", &study.factors.skip.off), ("on", &study.factors.skip.on)] {
-            let levels = BTreeMap::from([("skip".to_owned(), skip.to_owned()), ("noise".to_owned(), noise.to_owned())]);
-            if beside.is_some_and(|beside| beside.only.iter().any(|(factor, level)| levels.get(factor) != Some(level))) {
+    for (noise, noise_patch) in [
+        ("off", &study.factors.noise.off),
+        ("on", &study.factors.noise.on),
+    ] {
+        for (skip, skip_patch) in [
+            ("off", &study.factors.skip.off),
+            ("on", &study.factors.skip.on),
+        ] {
+            let levels = BTreeMap::from([
+                ("skip".to_owned(), skip.to_owned()),
+                ("noise".to_owned(), noise.to_owned()),
+            ]);
+            if beside.is_some_and(|beside| {
+                beside
+                    .only
+                    .iter()
+                    .any(|(factor, level)| levels.get(factor) != Some(level))
+            }) {
                 continue;
             }
             let mut patches = vec![
@@ -140,9 +212,20 @@ fn plan_block(
         }
     }
     let change = beside.map_or_else(String::new, |beside| {
-        beside.set.iter().map(|(path, value)| format!("{path} = {value}")).collect::<Vec<_>>().join(", ")
+        beside
+            .set
+            .iter()
+            .map(|(path, value)| format!("{path} = {value}"))
+            .collect::<Vec<_>>()
+            .join(", ")
     });
-    Ok(PlannedBlock { name: name.to_owned(), role, change, seeds, arms })
+    Ok(PlannedBlock {
+        name: name.to_owned(),
+        role,
+        change,
+        seeds,
+        arms,
+    })
 }
 
 /// What the command line says, it says of every cell: applied last.
@@ -160,14 +243,30 @@ fn overrides(config: &mut CellConfig, overrides: &Overrides) {
 fn check_beside(study: &Study, index: usize) -> Result<(), Error> {
     let beside = &study.beside[index];
     let refuse = |name: &str, value: String, rule: &str| {
-        Err(impossible(&format!("{}, beside `{}`", study.place, beside.name), name, value, rule))
+        Err(impossible(
+            &format!("{}, beside `{}`", study.place, beside.name),
+            name,
+            value,
+            rule,
+        ))
     };
-    let taken = beside.name == MAIN || study.beside[..index].iter().any(|other| other.name == beside.name);
+    let taken = beside.name == MAIN
+        || study.beside[..index]
+            .iter()
+            .any(|other| other.name == beside.name);
     if taken || beside.name.trim().is_empty() {
-        return refuse("name", format!("{:?}", beside.name), "every block needs a name of its own");
+        return refuse(
+            "name",
+            format!("{:?}", beside.name),
+            "every block needs a name of its own",
+        );
     }
     if beside.role == Role::Main {
-        return refuse("role", "main".to_owned(), "the 2×2 itself is the main block: say depth, counter_arm, a_a or reference");
+        return refuse(
+            "role",
+            "main".to_owned(),
+            "the 2×2 itself is the main block: say depth, counter_arm, a_a or reference",
+        );
     }
     if beside.seeds == 0 {
         return refuse("seeds", "0".to_owned(), "a block needs at least 1 seed");
@@ -177,7 +276,11 @@ fn check_beside(study: &Study, index: usize) -> Result<(), Error> {
             return refuse("only", factor.clone(), "the factors are `skip` and `noise`");
         }
         if !["off", "on"].contains(&level.as_str()) {
-            return refuse(&format!("only.{factor}"), format!("{level:?}"), "a factor is \"off\" or \"on\"");
+            return refuse(
+                &format!("only.{factor}"),
+                format!("{level:?}"),
+                "a factor is \"off\" or \"on\"",
+            );
         }
     }
     Ok(())
@@ -189,22 +292,39 @@ fn check_block(study: &Study, block: &PlannedBlock, main: &PlannedBlock) -> Resu
     let refuse = |value: &str, rule: &str| Err(impossible(&place, "role", value.to_owned(), rule));
     let twin = |arm: &PlannedArm| main.arms.iter().find(|other| other.levels == arm.levels);
     match block.role {
-        Role::AA if block.arms.len() != 1 => {
-            refuse("a_a", "it repeats one arm: say which with only = { skip = …, noise = … }")
+        Role::AA if block.arms.len() != 1 => refuse(
+            "a_a",
+            "it repeats one arm: say which with only = { skip = …, noise = … }",
+        ),
+        Role::AA
+            if block
+                .arms
+                .iter()
+                .any(|arm| twin(arm).is_some_and(|twin| twin.config == arm.config)) =>
+        {
+            refuse(
+                "a_a",
+                "it must draw other random numbers than the arm that it repeats: set = { nuisance = 1 }",
+            )
         }
-        Role::AA if block.arms.iter().any(|arm| twin(arm).is_some_and(|twin| twin.config == arm.config)) => {
-            refuse("a_a", "it must draw other random numbers than the arm that it repeats: set = { nuisance = 1 }")
-        }
-        Role::CounterArm if !block.arms.iter().any(|arm| arm.levels["skip"] == "off") => {
-            refuse("counter_arm", "it stands against skips, so it has none itself: only = { skip = \"off\" }")
-        }
+        Role::CounterArm if !block.arms.iter().any(|arm| arm.levels["skip"] == "off") => refuse(
+            "counter_arm",
+            "it stands against skips, so it has none itself: only = { skip = \"off\" }",
+        ),
         _ => Ok(()),
     }
 }
 
-fn plan_contrast(study: &Study, contrast: &Contrast, blocks: &[PlannedBlock]) -> Result<PlannedContrast, Error> {
+fn plan_contrast(
+    study: &Study,
+    contrast: &Contrast,
+    blocks: &[PlannedBlock],
+) -> Result<PlannedContrast, Error> {
     let place = format!("{}, contrast `{}`", study.place, contrast.id);
-    let probe = contrast.probe.clone().unwrap_or_else(|| study.primary.clone());
+    let probe = contrast
+        .probe
+        .clone()
+        .unwrap_or_else(|| study.primary.clone());
     if catalog::probe(&probe).is_none() {
         return Err(unknown_probe(&place, "probe", &probe));
     }
@@ -215,20 +335,42 @@ fn plan_contrast(study: &Study, contrast: &Contrast, blocks: &[PlannedBlock]) ->
         return Err(impossible(&place, "delta", delta.to_string(), rule));
     }
     let (role, noise, rule) = match contrast.effect {
-        EffectName::SkipOverCounterWithoutNoise => {
-            (Role::CounterArm, "off", "it needs a [[beside]] block with role = \"counter_arm\" and noise off")
-        }
-        EffectName::SkipOverCounterWithNoise => {
-            (Role::CounterArm, "on", "it needs a [[beside]] block with role = \"counter_arm\" and noise on")
-        }
-        EffectName::AA => (Role::AA, "", "it needs a [[beside]] block with role = \"a_a\""),
+        EffectName::SkipOverCounterWithoutNoise => (
+            Role::CounterArm,
+            "off",
+            "it needs a [[beside]] block with role = \"counter_arm\" and noise off",
+        ),
+        EffectName::SkipOverCounterWithNoise => (
+            Role::CounterArm,
+            "on",
+            "it needs a [[beside]] block with role = \"counter_arm\" and noise on",
+        ),
+        EffectName::AA => (
+            Role::AA,
+            "",
+            "it needs a [[beside]] block with role = \"a_a\"",
+        ),
         _ => (Role::Main, "", ""),
     };
     let has = |block: &&PlannedBlock| {
-        block.role == role && block.arms.iter().any(|arm| noise.is_empty() || arm.levels["noise"] == noise)
+        block.role == role
+            && block
+                .arms
+                .iter()
+                .any(|arm| noise.is_empty() || arm.levels["noise"] == noise)
     };
-    if blocks.iter().find(|block| block.role == role).filter(has).is_none() {
-        return Err(impossible(&place, "effect", contrast.effect.id().to_owned(), rule));
+    if blocks
+        .iter()
+        .find(|block| block.role == role)
+        .filter(has)
+        .is_none()
+    {
+        return Err(impossible(
+            &place,
+            "effect",
+            contrast.effect.id().to_owned(),
+            rule,
+        ));
     }
     Ok(PlannedContrast {
         id: contrast.id.clone(),
@@ -251,5 +393,10 @@ fn unknown_probe(place: &str, name: &str, given: &str) -> Error {
 }
 
 fn impossible(place: &str, name: &str, value: String, rule: &str) -> Error {
-    Error::Impossible { place: place.to_owned(), name: name.to_owned(), value, rule: rule.to_owned() }
+    Error::Impossible {
+        place: place.to_owned(),
+        name: name.to_owned(),
+        value,
+        rule: rule.to_owned(),
+    }
 }

@@ -9,26 +9,62 @@ use crate::{
 
 /// One line each: data, network, skip, noise off, noise on, training.
 pub(super) fn setup(main: &PlannedBlock, place: &str) -> Result<Vec<String>, Error> {
-    let [off, .., on] = &main.arms[..] else { unreachable!("a 2×2 has four arms") };
+    let [off, .., on] = &main.arms[..] else {
+        unreachable!("a 2×2 has four arms")
+    };
     let config = &off.config;
     let data = match &config.data {
-        Data::SongErmon {} => "0.8 N((5,5), I) + 0.2 N((−5,−5), I) in the plane, exact score known".to_owned(),
-        Data::Sphere { intrinsic: 2, ambient, radius } => {
-            format!("circle of radius {radius} embedded at random in R^{ambient}; it has an exact score only once it is noised")
+        Data::SongErmon {} => {
+            "0.8 N((5,5), I) + 0.2 N((−5,−5), I) in the plane, exact score known".to_owned()
         }
-        Data::Sphere { intrinsic, ambient, radius } => {
-            format!("sphere S^{} of radius {radius} embedded at random in R^{ambient}; exact score only once it is noised", intrinsic - 1)
+        Data::Sphere {
+            intrinsic: 2,
+            ambient,
+            radius,
+        } => {
+            format!(
+                "circle of radius {radius} embedded at random in R^{ambient}; it has an exact score only once it is noised"
+            )
+        }
+        Data::Sphere {
+            intrinsic,
+            ambient,
+            radius,
+        } => {
+            format!(
+                "sphere S^{} of radius {radius} embedded at random in R^{ambient}; exact score only once it is noised",
+                intrinsic - 1
+            )
         }
         Data::GaussianField {} => {
-            "mixture of four Gaussian random fields on 16×16, exact score known per frequency band".to_owned()
+            "mixture of four Gaussian random fields on 16×16, exact score known per frequency band"
+                .to_owned()
         }
-        Data::Images { name, held_out, shape: [c, h, w], digest } => {
-            format!("{name}: {h}×{w} images, {c} channel(s), last {held_out} kept back, digest {}", &digest[..12])
+        Data::Images {
+            name,
+            held_out,
+            shape: [c, h, w],
+            digest,
+        } => {
+            format!(
+                "{name}: {h}×{w} images, {c} channel(s), last {held_out} kept back, digest {}",
+                &digest[..12]
+            )
         }
     };
     let architecture = Architecture::of(&config.network, &config.shape(), place)?;
-    let fewest = main.arms.iter().map(|arm| arm.parameters).min().unwrap_or(0);
-    let most = main.arms.iter().map(|arm| arm.parameters).max().unwrap_or(0);
+    let fewest = main
+        .arms
+        .iter()
+        .map(|arm| arm.parameters)
+        .min()
+        .unwrap_or(0);
+    let most = main
+        .arms
+        .iter()
+        .map(|arm| arm.parameters)
+        .max()
+        .unwrap_or(0);
     let parameters = if fewest == most {
         format!("{most} parameters in every arm")
     } else {
@@ -40,18 +76,28 @@ pub(super) fn setup(main: &PlannedBlock, place: &str) -> Result<Vec<String>, Err
         Start::Gaussian(s) => format!("N(0, {s}²)"),
     };
     let initial = |network: &Network| match network {
-        Network::Mlp { init, .. } | Network::Unet { init, .. } => {
-            serde_json::to_value(init).expect("plain").as_str().unwrap_or("").to_owned()
-        }
+        Network::Mlp { init, .. } | Network::Unet { init, .. } => serde_json::to_value(init)
+            .expect("plain")
+            .as_str()
+            .unwrap_or("")
+            .to_owned(),
         Network::Exact {} => "none".to_owned(),
     };
     Ok(vec![
         format!("Data: {data}."),
-        format!("Network: {}, {parameters}; initial weights `{}`.", architecture.words(), initial(&off.config.network)),
+        format!(
+            "Network: {}, {parameters}; initial weights `{}`.",
+            architecture.words(),
+            initial(&off.config.network)
+        ),
         format!(
             "Skip on: {}.",
             match &on.config.network {
-                Network::Unet { short, long, .. } => format!("{} around each block, {} from encoder to decoder", short.words(), long.words()),
+                Network::Unet { short, long, .. } => format!(
+                    "{} around each block, {} from encoder to decoder",
+                    short.words(),
+                    long.words()
+                ),
                 Network::Mlp { short, .. } => format!("{} around each block", short.words()),
                 Network::Exact {} => "–".to_owned(),
             }
@@ -72,7 +118,10 @@ pub(super) fn setup(main: &PlannedBlock, place: &str) -> Result<Vec<String>, Err
         ),
         format!(
             "Training: Adam, {} steps of {} examples, peak rate {}, {} steps of warm-up, then a cosine to zero; the same in every arm, tuned for none.",
-            config.training.steps, config.training.batch, config.training.rate, config.training.warmup
+            config.training.steps,
+            config.training.batch,
+            config.training.rate,
+            config.training.warmup
         ),
     ])
 }

@@ -18,7 +18,9 @@ fn ids(plan: &Plan) -> BTreeSet<String> {
 }
 
 fn base() -> CellConfig {
-    plan(STUDY).expect("the study is sound").studies[0].blocks[0].arms[0].config.clone()
+    plan(STUDY).expect("the study is sound").studies[0].blocks[0].arms[0]
+        .config
+        .clone()
 }
 
 /// If this fails, every result that anybody keeps is orphaned: a field was renamed, added or is written in
@@ -58,14 +60,27 @@ fn images() -> Value {
 
 #[test]
 fn the_order_of_keys_is_nothing() {
-    let (head, rest) = STUDY.split_once("[config]\n").expect("the section is there");
-    let (config, tail) = rest.split_once("\n[config.sampling]").expect("the section is there");
+    let (head, rest) = STUDY
+        .split_once("[config]\n")
+        .expect("the section is there");
+    let (config, tail) = rest
+        .split_once("\n[config.sampling]")
+        .expect("the section is there");
     let mut lines: Vec<&str> = config.lines().collect();
     lines.reverse();
-    let turned = format!("{head}[config]\n{}\n[config.sampling]{tail}", lines.join("\n"));
-    let turned = turned.replace("{ sigma_min = 0.3, sigma_max = 50.0,", "{ sigma_max = 50, sigma_min = 3e-1,");
+    let turned = format!(
+        "{head}[config]\n{}\n[config.sampling]{tail}",
+        lines.join("\n")
+    );
+    let turned = turned.replace(
+        "{ sigma_min = 0.3, sigma_max = 50.0,",
+        "{ sigma_max = 50, sigma_min = 3e-1,",
+    );
     assert_ne!(turned, STUDY);
-    assert_eq!(ids(&plan(&turned).expect("the same study")), ids(&plan(STUDY).expect("the study")));
+    assert_eq!(
+        ids(&plan(&turned).expect("the same study")),
+        ids(&plan(STUDY).expect("the study"))
+    );
 }
 
 #[test]
@@ -77,7 +92,10 @@ fn names_are_nothing() {
         .replace("well-initialised plain", "rival")
         .replace("delta = 0.1", "delta = 0.2");
     assert_ne!(renamed, STUDY);
-    assert_eq!(ids(&plan(&renamed).expect("sound")), ids(&plan(STUDY).expect("sound")));
+    assert_eq!(
+        ids(&plan(&renamed).expect("sound")),
+        ids(&plan(STUDY).expect("sound"))
+    );
 }
 
 #[test]
@@ -86,7 +104,9 @@ fn every_number_and_every_word_is_part_of_the_identity() {
     let mut sphere = plane.clone();
     sphere["data"] = json!({ "kind": "sphere", "intrinsic": 2, "ambient": 8, "radius": 1.0 });
     for whole in [plane, sphere, images()] {
-        let config = |value: &Value| -> CellConfig { serde_json::from_value(value.clone()).expect("a configuration") };
+        let config = |value: &Value| -> CellConfig {
+            serde_json::from_value(value.clone()).expect("a configuration")
+        };
         let id = |value: &Value| Cell::new(config(value), 0).id;
         let mut seen = BTreeSet::from([id(&whole), Cell::new(config(&whole), 1).id]);
         let numbers = numbers(&whole, "");
@@ -98,7 +118,10 @@ fn every_number_and_every_word_is_part_of_the_identity() {
                 Some(n) => json!(n + 1),
                 None => json!(slot.as_f64().expect("a number") * 1.25),
             };
-            assert!(seen.insert(id(&changed)), "{pointer} does not change the id");
+            assert!(
+                seen.insert(id(&changed)),
+                "{pointer} does not change the id"
+            );
         }
         assert_eq!(seen.len(), numbers.len() + 2);
     }
@@ -108,12 +131,15 @@ fn every_number_and_every_word_is_part_of_the_identity() {
 fn numbers(value: &Value, pointer: &str) -> Vec<String> {
     match value {
         Value::Number(_) => vec![pointer.to_owned()],
-        Value::Object(fields) => {
-            fields.iter().flat_map(|(key, inner)| numbers(inner, &format!("{pointer}/{key}"))).collect()
-        }
-        Value::Array(items) => {
-            items.iter().enumerate().flat_map(|(i, inner)| numbers(inner, &format!("{pointer}/{i}"))).collect()
-        }
+        Value::Object(fields) => fields
+            .iter()
+            .flat_map(|(key, inner)| numbers(inner, &format!("{pointer}/{key}")))
+            .collect(),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .flat_map(|(i, inner)| numbers(inner, &format!("{pointer}/{i}")))
+            .collect(),
         _ => Vec::new(),
     }
 }
@@ -122,22 +148,58 @@ fn numbers(value: &Value, pointer: &str) -> Vec<String> {
 fn a_seed_or_an_arm_more_adds_cells_and_changes_none() {
     let two = ids(&plan(STUDY).expect("sound"));
     assert_eq!(two.len(), 4 * 2 + 2 + 2);
-    let three = plan_with(STUDY, &Overrides { seeds: Some(3), ..Overrides::default() }).expect("sound");
+    let three = plan_with(
+        STUDY,
+        &Overrides {
+            seeds: Some(3),
+            ..Overrides::default()
+        },
+    )
+    .expect("sound");
     assert!(ids(&three).is_superset(&two));
-    assert_eq!(ids(&three).len(), 4 * 3 + 2 + 2, "blocks beside the 2×2 keep their seeds");
-    let all = plan_with(STUDY, &Overrides { seeds: Some(3), all: true, ..Overrides::default() }).expect("sound");
+    assert_eq!(
+        ids(&three).len(),
+        4 * 3 + 2 + 2,
+        "blocks beside the 2×2 keep their seeds"
+    );
+    let all = plan_with(
+        STUDY,
+        &Overrides {
+            seeds: Some(3),
+            all: true,
+            ..Overrides::default()
+        },
+    )
+    .expect("sound");
     assert_eq!(ids(&all).len(), 7 * 3);
-    let fewer = plan_with(STUDY, &Overrides { seeds: Some(1), ..Overrides::default() }).expect("sound");
+    let fewer = plan_with(
+        STUDY,
+        &Overrides {
+            seeds: Some(1),
+            ..Overrides::default()
+        },
+    )
+    .expect("sound");
     assert!(ids(&fewer).is_subset(&two));
 }
 
 #[test]
 fn what_the_command_line_says_holds_for_every_cell() {
-    let text = study_with("set = { nuisance = 1 }", "set = { nuisance = 1, \"training.steps\" = 40 }");
-    let overrides = Overrides { steps: Some(8), device: Some(Device::Cuda), ..Overrides::default() };
+    let text = study_with(
+        "set = { nuisance = 1 }",
+        "set = { nuisance = 1, \"training.steps\" = 40 }",
+    );
+    let overrides = Overrides {
+        steps: Some(8),
+        device: Some(Device::Cuda),
+        ..Overrides::default()
+    };
     let changed = plan_with(&text, &overrides).expect("sound");
     for (cell, _) in changed.cells() {
-        assert_eq!((cell.config.training.steps, cell.config.training.warmup), (8, 2));
+        assert_eq!(
+            (cell.config.training.steps, cell.config.training.warmup),
+            (8, 2)
+        );
         assert_eq!(cell.config.numerics.device, Device::Cuda);
     }
     assert!(ids(&changed).is_disjoint(&ids(&plan(STUDY).expect("sound"))));
@@ -148,7 +210,8 @@ fn cells_come_seed_by_seed_and_each_once() {
     let cells = plan(STUDY).expect("sound").cells();
     let seeds: Vec<u32> = cells.iter().map(|(cell, _)| cell.seed).collect();
     assert!(seeds.is_sorted(), "{seeds:?}");
-    let doubled = format!("{STUDY}\n[[beside]]\nname = \"again\"\nrole = \"depth\"\nset = {{}}\nseeds = 2\n");
+    let doubled =
+        format!("{STUDY}\n[[beside]]\nname = \"again\"\nrole = \"depth\"\nset = {{}}\nseeds = 2\n");
     assert_eq!(plan(&doubled).expect("sound").cells().len(), cells.len());
 }
 
@@ -164,38 +227,91 @@ fn impossible_studies_are_refused() {
     let counter = "role = \"counter_arm\"";
     let cases = [
         ("schema = 1\n", "schema = 2\n", "schema = 2"),
-        ("name = \"plane\"", "name = \"A plane\"", "name = \"A plane\""),
+        (
+            "name = \"plane\"",
+            "name = \"A plane\"",
+            "name = \"A plane\"",
+        ),
         ("name = \"plane\"", "name = \"\"", "name = \"\""),
         ("seeds = 2\nprimary", "seeds = 0\nprimary", "seeds = 0"),
-        ("seeds = 2\nprimary", "seeds = 4294967295\nprimary", "seeds = 4294967295"),
-        ("seeds = 1\n\n[[beside]]", "seeds = 0\n\n[[beside]]", "seeds = 0"),
-        ("primary = \"log_energy_distance\"", "primary = \"log_energy_distanse\"", "did you mean `log_energy_distance`"),
-        ("effect = \"noise\"", "probe = \"nothing-like-it\"\neffect = \"noise\"", "no probe has that name"),
-        ("name = \"A/A\"", "name = \"well-initialised plain\"", "a name of its own"),
+        (
+            "seeds = 2\nprimary",
+            "seeds = 4294967295\nprimary",
+            "seeds = 4294967295",
+        ),
+        (
+            "seeds = 1\n\n[[beside]]",
+            "seeds = 0\n\n[[beside]]",
+            "seeds = 0",
+        ),
+        (
+            "primary = \"log_energy_distance\"",
+            "primary = \"log_energy_distanse\"",
+            "did you mean `log_energy_distance`",
+        ),
+        (
+            "effect = \"noise\"",
+            "probe = \"nothing-like-it\"\neffect = \"noise\"",
+            "no probe has that name",
+        ),
+        (
+            "name = \"A/A\"",
+            "name = \"well-initialised plain\"",
+            "a name of its own",
+        ),
         ("name = \"A/A\"", "name = \"the 2×2\"", "a name of its own"),
         ("role = \"a_a\"", "role = \"main\"", "role = main"),
-        ("only = { skip = \"on\", noise = \"on\" }", "only = { skip = \"on\" }", "it repeats one arm"),
-        ("set = { nuisance = 1 }", "set = {}", "set = { nuisance = 1 }"),
-        ("only = { skip = \"off\" }", "only = { skip = \"on\" }", "it stands against skips"),
-        ("only = { skip = \"off\" }", "only = { skip = \"of\" }", "only.skip = \"of\""),
-        ("only = { skip = \"off\" }", "only = { depth = \"off\" }", "the factors are `skip` and `noise`"),
+        (
+            "only = { skip = \"on\", noise = \"on\" }",
+            "only = { skip = \"on\" }",
+            "it repeats one arm",
+        ),
+        (
+            "set = { nuisance = 1 }",
+            "set = {}",
+            "set = { nuisance = 1 }",
+        ),
+        (
+            "only = { skip = \"off\" }",
+            "only = { skip = \"on\" }",
+            "it stands against skips",
+        ),
+        (
+            "only = { skip = \"off\" }",
+            "only = { skip = \"of\" }",
+            "only.skip = \"of\"",
+        ),
+        (
+            "only = { skip = \"off\" }",
+            "only = { depth = \"off\" }",
+            "the factors are `skip` and `noise`",
+        ),
         ("delta = 0.1", "delta = -0.1", "delta = -0.1"),
         ("delta = 0.1", "delta = nan", "delta = NaN"),
-        ("expect = \"lower\"\ndelta = 0.1", "expect = \"equal\"\ndelta = 0.0", "> 0 where equality is claimed"),
+        (
+            "expect = \"lower\"\ndelta = 0.1",
+            "expect = \"equal\"\ndelta = 0.0",
+            "> 0 where equality is claimed",
+        ),
         (counter, "role = \"depth\"", "counter_arm"),
         ("role = \"a_a\"", "role = \"depth\"", "role = \"a_a\""),
         ("width = 8", "width = 0", "width"),
         ("rate = 3e-3", "rate = inf", "training.rate = nan or inf"),
     ];
     for (from, to, expected) in cases {
-        let text = study_with(from, to)
-            .replace("effect = \"noise\"\nexpect = \"lower\"", match expected {
+        let text = study_with(from, to).replace(
+            "effect = \"noise\"\nexpect = \"lower\"",
+            match expected {
                 "counter_arm" => "effect = \"skip_over_counter_with_noise\"\nexpect = \"lower\"",
                 "role = \"a_a\"" => "effect = \"a_a\"\nexpect = \"lower\"",
                 _ => "effect = \"noise\"\nexpect = \"lower\"",
-            });
+            },
+        );
         let message = refusal(plan(&text));
-        assert!(message.contains(expected) && message.contains("study.toml"), "{to}: {message}");
+        assert!(
+            message.contains(expected) && message.contains("study.toml"),
+            "{to}: {message}"
+        );
     }
 }
 
@@ -216,14 +332,31 @@ fn the_built_in_studies_are_sound() {
                 write_idx(data.path(), held_out as u32 + 1);
             }
         }
-        let overrides = Overrides { data: Some(data.path().to_owned()), ..Overrides::default() };
-        let plan = Plan::resolve(folder, &overrides).unwrap_or_else(|error| panic!("{}: {error}", built_in.name));
+        let overrides = Overrides {
+            data: Some(data.path().to_owned()),
+            ..Overrides::default()
+        };
+        let plan = Plan::resolve(folder, &overrides)
+            .unwrap_or_else(|error| panic!("{}: {error}", built_in.name));
         for study in &plan.studies {
             assert_eq!(study.blocks[0].arms.len(), 4, "{}", study.name);
             assert!(!study.contrasts.is_empty(), "{}", study.name);
-            assert!(study.blocks.iter().all(|block| !block.arms.is_empty()), "{}", study.name);
-            let parameters: BTreeSet<u64> = study.blocks[0].arms.iter().map(|arm| arm.parameters).collect();
-            assert_eq!(parameters.len(), 1, "{}: an arm has more capacity than another", study.name);
+            assert!(
+                study.blocks.iter().all(|block| !block.arms.is_empty()),
+                "{}",
+                study.name
+            );
+            let parameters: BTreeSet<u64> = study.blocks[0]
+                .arms
+                .iter()
+                .map(|arm| arm.parameters)
+                .collect();
+            assert_eq!(
+                parameters.len(),
+                1,
+                "{}: an arm has more capacity than another",
+                study.name
+            );
         }
         assert_eq!(ids(&plan).len(), plan.cells().len());
     }
@@ -231,17 +364,25 @@ fn the_built_in_studies_are_sound() {
 
 /// Black 28×28 images in the format of MNIST.
 fn write_idx(folder: &Path, count: u32) {
-    let mut bytes: Vec<u8> = [0x803, count, 28, 28].into_iter().flat_map(u32::to_be_bytes).collect();
+    let mut bytes: Vec<u8> = [0x803, count, 28, 28]
+        .into_iter()
+        .flat_map(u32::to_be_bytes)
+        .collect();
     bytes.resize(16 + count as usize * 28 * 28, 0);
     std::fs::write(folder.join("train-images-idx3-ubyte"), bytes).expect("a temporary file");
 }
 
 #[test]
 fn images_enter_the_identity_by_their_content() {
-    let text = STUDY
-        .replace("{ kind = \"song_ermon\" }", "{ kind = \"images\", name = \"tiny\", held_out = 128, digest = \"\", shape = [0, 0, 0] }");
+    let text = STUDY.replace(
+        "{ kind = \"song_ermon\" }",
+        "{ kind = \"images\", name = \"tiny\", held_out = 128, digest = \"\", shape = [0, 0, 0] }",
+    );
     let data = tempfile::tempdir().expect("a temporary folder");
-    let overrides = Overrides { data: Some(data.path().to_owned()), ..Overrides::default() };
+    let overrides = Overrides {
+        data: Some(data.path().to_owned()),
+        ..Overrides::default()
+    };
     write_idx(data.path(), 129);
     let first = plan_with(&text, &overrides).expect("129 images are enough");
     let (cell, _) = &first.cells()[0];
@@ -250,7 +391,10 @@ fn images_enter_the_identity_by_their_content() {
     assert!(ids(&plan_with(&text, &overrides).expect("sound")).is_disjoint(&ids(&first)));
     write_idx(data.path(), 128);
     let message = refusal(plan_with(&text, &overrides));
-    assert!(message.contains("data.held_out = 128") && message.contains("128 images"), "{message}");
+    assert!(
+        message.contains("data.held_out = 128") && message.contains("128 images"),
+        "{message}"
+    );
     let message = refusal(plan(&text));
     assert!(message.contains("--data DIR"), "{message}");
     assert!(matches!(plan(&text), Err(Error::Data(_))));

@@ -33,7 +33,13 @@ impl Bands {
             }
         };
         let index = (0..side * side).map(|i| band(i / side, i % side)).collect();
-        Bands { side, channels, transform, index, count: bands + 1 }
+        Bands {
+            side,
+            channels,
+            transform,
+            index,
+            count: bands + 1,
+        }
     }
 
     /// Mean power per coefficient of each band, over all rows of `images` \[n, channels·side·side\].
@@ -48,8 +54,13 @@ impl Bands {
         }
         for row in images.outer_iter() {
             let row = row.as_standard_layout();
-            for plane in row.as_slice().expect("standard layout").chunks_exact(self.side * self.side) {
-                let plane = ArrayView2::from_shape((self.side, self.side), plane).expect("side × side");
+            for plane in row
+                .as_slice()
+                .expect("standard layout")
+                .chunks_exact(self.side * self.side)
+            {
+                let plane =
+                    ArrayView2::from_shape((self.side, self.side), plane).expect("side × side");
                 let spectrum = self.transform.dot(&plane).dot(&self.transform.t());
                 for (coefficient, &band) in spectrum.iter().zip(&self.index) {
                     power[band] += coefficient * coefficient;
@@ -57,7 +68,11 @@ impl Bands {
             }
         }
         let rows = (images.nrows() * self.channels) as f64;
-        power.iter().zip(size).map(|(sum, size)| sum / (rows * size.max(1) as f64)).collect()
+        power
+            .iter()
+            .zip(size)
+            .map(|(sum, size)| sum / (rows * size.max(1) as f64))
+            .collect()
     }
 
     /// Root mean square over bands of log10(power/reference); bands without power in the reference are left out.
@@ -92,7 +107,12 @@ mod tests {
             let sizes = (0..5).map(|b| bands.index.iter().filter(|i| **i == b).count() as f64);
             let kept: f64 = power.iter().zip(sizes).map(|(p, n)| p * n).sum();
             assert!((kept - total(&x)).abs() < 1e-9, "Parseval at k = {k}");
-            let loudest = power.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).expect("bands").0;
+            let loudest = power
+                .iter()
+                .enumerate()
+                .max_by(|a, b| a.1.total_cmp(b.1))
+                .expect("bands")
+                .0;
             assert_eq!(loudest, if k == 0 { 0 } else { bands.index[k] }, "k = {k}");
         }
     }

@@ -29,12 +29,17 @@ impl Reference {
 
 /// Mean Euclidean distance over all pairs.
 fn mean_distance(x: ArrayView2<'_, f64>, y: ArrayView2<'_, f64>) -> f64 {
-    let squares = |a: ArrayView2<'_, f64>| -> Array1<f64> { a.map_axis(Axis(1), |row| row.dot(&row)) };
+    let squares =
+        |a: ArrayView2<'_, f64>| -> Array1<f64> { a.map_axis(Axis(1), |row| row.dot(&row)) };
     let (xx, yy) = (squares(x), squares(y));
     let products = x.dot(&y.t());
     let mut sum = 0.0;
     for (row, x2) in products.outer_iter().zip(xx.iter()) {
-        sum += row.iter().zip(yy.iter()).map(|(xy, y2)| (x2 + y2 - 2.0 * xy).max(0.0).sqrt()).sum::<f64>();
+        sum += row
+            .iter()
+            .zip(yy.iter())
+            .map(|(xy, y2)| (x2 + y2 - 2.0 * xy).max(0.0).sqrt())
+            .sum::<f64>();
     }
     sum / (x.nrows() * y.nrows()) as f64
 }
@@ -51,7 +56,11 @@ mod tests {
         let reference = Reference::new(array![[0.0, 0.0]]);
         assert!((reference.energy_distance(array![[3.0, 4.0]].view()) - 10.0).abs() < 1e-12);
         // Samples {0, 2} against {1}: 2·1 − (0 + 2 + 2 + 0)/4 = 1.
-        assert!((Reference::new(array![[1.0]]).energy_distance(array![[0.0], [2.0]].view()) - 1.0).abs() < 1e-12);
+        assert!(
+            (Reference::new(array![[1.0]]).energy_distance(array![[0.0], [2.0]].view()) - 1.0)
+                .abs()
+                < 1e-12
+        );
         let same = array![[0.3, 1.0], [2.0, -1.0], [0.5, 0.5]];
         assert!(Reference::new(same.clone()).energy_distance(same.view()) < 1e-12);
     }
@@ -61,9 +70,12 @@ mod tests {
         // Quantiles stand in for draws: 2[2/√π e^{−m²/4} + m erf(m/2)] − 4/√π at m = 1 is 0.5418066.
         use statrs_free_normal_quantile as quantile;
         let n = 2000;
-        let grid: Vec<f64> = (0..n).map(|i| quantile((i as f64 + 0.5) / n as f64)).collect();
+        let grid: Vec<f64> = (0..n)
+            .map(|i| quantile((i as f64 + 0.5) / n as f64))
+            .collect();
         let x = Array2::from_shape_vec((n, 1), grid.clone()).expect("shape");
-        let y = Array2::from_shape_vec((n, 1), grid.iter().map(|q| q + 1.0).collect()).expect("shape");
+        let y =
+            Array2::from_shape_vec((n, 1), grid.iter().map(|q| q + 1.0).collect()).expect("shape");
         let found = Reference::new(x).energy_distance(y.view());
         assert!((found - 0.541_806_6).abs() < 2e-3, "{found}");
     }
@@ -84,7 +96,11 @@ mod tests {
         let (mut low, mut high) = (-6.0, 6.0);
         for _ in 0..40 {
             let middle = 0.5 * (low + high);
-            if cdf(middle) < p { low = middle } else { high = middle }
+            if cdf(middle) < p {
+                low = middle
+            } else {
+                high = middle
+            }
         }
         0.5 * (low + high)
     }

@@ -7,7 +7,11 @@ use ndarray::{ArrayView2, Axis};
 
 /// E|s − s*|²/E|s*|²: 0 is exact, 1 is a network that answers nothing.
 pub fn relative_error(estimate: ArrayView2<'_, f64>, exact: ArrayView2<'_, f64>) -> f64 {
-    let error: f64 = estimate.iter().zip(exact.iter()).map(|(s, t)| (s - t).powi(2)).sum();
+    let error: f64 = estimate
+        .iter()
+        .zip(exact.iter())
+        .map(|(s, t)| (s - t).powi(2))
+        .sum();
     let scale: f64 = exact.iter().map(|t| t * t).sum();
     error / scale
 }
@@ -27,7 +31,8 @@ pub fn mean_cosine(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> f64 {
 ///
 /// \[n, K\] and \[m, K\], each row summing to 1.
 pub fn weight_error(shares: ArrayView2<'_, f64>, reference: ArrayView2<'_, f64>) -> f64 {
-    let mean = |shares: ArrayView2<'_, f64>| shares.mean_axis(Axis(0)).expect("at least one sample");
+    let mean =
+        |shares: ArrayView2<'_, f64>| shares.mean_axis(Axis(0)).expect("at least one sample");
     0.5 * (mean(shares) - mean(reference)).mapv(f64::abs).sum()
 }
 
@@ -43,7 +48,13 @@ mod tests {
         assert_eq!(relative_error((&exact * 0.0).view(), exact.view()), 1.0);
         assert_eq!(relative_error((&exact * 1.5).view(), exact.view()), 0.25);
         assert!((mean_cosine((&exact * 7.0).view(), exact.view()) - 1.0).abs() < 1e-15);
-        assert_eq!(mean_cosine(array![[1.0, 0.0], [0.0, 0.0]].view(), array![[0.0, 1.0], [1.0, 1.0]].view()), 0.0);
+        assert_eq!(
+            mean_cosine(
+                array![[1.0, 0.0], [0.0, 0.0]].view(),
+                array![[0.0, 1.0], [1.0, 1.0]].view()
+            ),
+            0.0
+        );
         let (even, all) = (array![[1.0, 0.0], [0.0, 1.0]], array![[0.8, 0.2]]);
         assert!((weight_error(even.view(), all.view()) - 0.3).abs() < 1e-15);
     }

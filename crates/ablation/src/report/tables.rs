@@ -72,7 +72,7 @@ pub(super) fn costs(out: &mut String, summary: &Summary) {
     }
     out.push_str(
         "<section id=\"costs\">\n<h2>What noise and skips cost, and what the counter-arm reaches</h2>\n\
-         <p>As loud as what helps. First every effect whose 95&nbsp;% interval lies wholly on the worse side of zero, \
+         <p>As loud as what helps. First every effect in a 2×2 whose 95&nbsp;% interval lies wholly on the worse side of zero, \
          registered or not; these intervals are not adjusted for their number.</p>\n",
     );
     let rows = || {
@@ -84,8 +84,13 @@ pub(super) fn costs(out: &mut String, summary: &Summary) {
     let side = |(study, row): &(&StudySummary, &EffectRow)| {
         view::side(view::better(study, &row.probe), &row.numbers)
     };
-    let of_square = |(_, row): &(&StudySummary, &EffectRow)| {
-        view::EFFECTS.iter().any(|(name, _)| *name == row.effect)
+    // Blocks beside the 2×2 have few seeds and their own tables further down.
+    let of_square = |(study, row): &(&StudySummary, &EffectRow)| {
+        let main = study
+            .blocks
+            .iter()
+            .any(|block| block.role == Role::Main && block.name == row.block);
+        main && view::EFFECTS.iter().any(|(name, _)| *name == row.effect)
     };
     let has_side = |(study, row): &(&StudySummary, &EffectRow)| {
         view::better(study, &row.probe) != Better::Descriptive

@@ -39,7 +39,10 @@ struct FolderFile {
 /// [`Error::UnknownStudy`] with the nearest name; [`Error::StudySyntax`] with file, line and column.
 pub fn load(given: &str) -> Result<Folder, Error> {
     if let Some(built_in) = catalog::STUDIES.iter().find(|study| study.name == given) {
-        let files = built_in.files.iter().map(|(name, text)| (format!("{given}/{name}"), (*text).to_owned()));
+        let files = built_in
+            .files
+            .iter()
+            .map(|(name, text)| (format!("{given}/{name}"), (*text).to_owned()));
         return assemble(given, files.collect());
     }
     let path = Path::new(given);
@@ -49,14 +52,19 @@ pub fn load(given: &str) -> Result<Folder, Error> {
             files.push((file.display().to_string(), read(&file)?));
         }
         if files.iter().all(|(place, _)| is_folder_file(place)) {
-            return Err(Error::EmptyFolder { path: path.to_owned() });
+            return Err(Error::EmptyFolder {
+                path: path.to_owned(),
+            });
         }
         let absolute = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         return assemble(&stem(&absolute), files);
     }
     if path.is_file() && is_folder_file(given) {
         // It is no study, it belongs to those beside it.
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         return load(&folder.to_string_lossy());
     }
     if path.is_file() {
@@ -75,36 +83,60 @@ fn assemble(name: &str, files: Vec<(String, String)>) -> Result<Folder, Error> {
     let mut studies: Vec<Study> = Vec::new();
     for (place, text) in files {
         if is_folder_file(&place) {
-            let folder: FolderFile = toml::from_str(&text).map_err(|error| located(&place, &text, &error))?;
+            let folder: FolderFile =
+                toml::from_str(&text).map_err(|error| located(&place, &text, &error))?;
             question = Some(folder.question);
             continue;
         }
-        let mut study: Study = toml::from_str(&text).map_err(|error| located(&place, &text, &error))?;
+        let mut study: Study =
+            toml::from_str(&text).map_err(|error| located(&place, &text, &error))?;
         if studies.iter().any(|other| other.name == study.name) {
-            return Err(Error::DuplicateName { folder: name.to_owned(), name: study.name });
+            return Err(Error::DuplicateName {
+                folder: name.to_owned(),
+                name: study.name,
+            });
         }
         study.place = place;
         studies.push(study);
     }
-    let Some(first) = studies.first() else { return Err(Error::EmptyFolder { path: name.into() }) };
-    let name = if studies.len() == 1 { first.name.clone() } else { name.to_owned() };
+    let Some(first) = studies.first() else {
+        return Err(Error::EmptyFolder { path: name.into() });
+    };
+    let name = if studies.len() == 1 {
+        first.name.clone()
+    } else {
+        name.to_owned()
+    };
     let question = question.unwrap_or_else(|| first.question.clone());
-    Ok(Folder { name, question, studies })
+    Ok(Folder {
+        name,
+        question,
+        studies,
+    })
 }
 
 fn is_folder_file(place: &str) -> bool {
-    Path::new(place).file_name().is_some_and(|name| name == "folder.toml")
+    Path::new(place)
+        .file_name()
+        .is_some_and(|name| name == "folder.toml")
 }
 
 fn stem(path: &Path) -> String {
-    path.file_stem().map_or_else(|| "study".to_owned(), |stem| stem.to_string_lossy().into_owned())
+    path.file_stem().map_or_else(
+        || "study".to_owned(),
+        |stem| stem.to_string_lossy().into_owned(),
+    )
 }
 
 fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let entries = fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let entries = entries.map_err(|error| files::Error::read(folder, error))?;
     let is_study = |path: &PathBuf| path.extension().is_some_and(|e| e == "toml") && path.is_file();
-    let mut found: Vec<PathBuf> = entries.iter().map(fs::DirEntry::path).filter(is_study).collect();
+    let mut found: Vec<PathBuf> = entries
+        .iter()
+        .map(fs::DirEntry::path)
+        .filter(is_study)
+        .collect();
     found.sort();
     Ok(found)
 }
@@ -122,7 +154,11 @@ fn located(place: &str, text: &str, error: &toml::de::Error) -> Error {
         Some(span) => {
             let before = &text[..span.start.min(text.len())];
             let line = before.matches('\n').count() + 1;
-            let column = before.rsplit('\n').next().map_or(0, |tail| tail.chars().count()) + 1;
+            let column = before
+                .rsplit('\n')
+                .next()
+                .map_or(0, |tail| tail.chars().count())
+                + 1;
             format!("{place}, line {line}, column {column}")
         }
         None => place.to_owned(),

@@ -13,7 +13,11 @@ use crate::{
 pub(crate) type Patch = BTreeMap<String, toml::Value>;
 
 /// The baseline with patches applied in order; each comes with its place for messages.
-pub(crate) fn resolve(base: &CellConfig, patches: &[(String, &Patch)], place: &str) -> Result<CellConfig, Error> {
+pub(crate) fn resolve(
+    base: &CellConfig,
+    patches: &[(String, &Patch)],
+    place: &str,
+) -> Result<CellConfig, Error> {
     let mut value = serde_json::to_value(base).expect("a configuration is plain data");
     finite(&value, &format!("{place}, config"))?;
     let mut config = base.clone();
@@ -35,7 +39,8 @@ pub(crate) fn resolve(base: &CellConfig, patches: &[(String, &Patch)], place: &s
         }
         finite(&value, &place)?;
         // Section by section, so that a bad value is blamed on the section that holds it.
-        config = serde_json::from_value(value.clone()).map_err(|error| syntax(place, &error.to_string()))?;
+        config = serde_json::from_value(value.clone())
+            .map_err(|error| syntax(place, &error.to_string()))?;
     }
     Ok(config)
 }
@@ -55,11 +60,22 @@ fn finite(value: &Value, place: &str) -> Result<(), Error> {
 
 /// The path of the first null.
 fn null(value: &Value, path: &str) -> Option<String> {
-    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    let below = |key: &str| {
+        if path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{path}.{key}")
+        }
+    };
     match value {
         Value::Null => Some(path.to_owned()),
-        Value::Object(fields) => fields.iter().find_map(|(key, inner)| null(inner, &below(key))),
-        Value::Array(items) => items.iter().enumerate().find_map(|(i, inner)| null(inner, &below(&i.to_string()))),
+        Value::Object(fields) => fields
+            .iter()
+            .find_map(|(key, inner)| null(inner, &below(key))),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(i, inner)| null(inner, &below(&i.to_string()))),
         _ => None,
     }
 }
@@ -68,21 +84,34 @@ fn null(value: &Value, path: &str) -> Option<String> {
 pub(super) fn syntax(place: String, message: &str) -> Error {
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     let nearest = match quoted.split_first() {
-        Some((given, known)) if message.contains("unknown ") => nearest_name(given, known.iter().copied()),
+        Some((given, known)) if message.contains("unknown ") => {
+            nearest_name(given, known.iter().copied())
+        }
         _ => None,
     };
-    Error::StudySyntax { place, message: message.trim().replace('\n', " "), nearest }
+    Error::StudySyntax {
+        place,
+        message: message.trim().replace('\n', " "),
+        nearest,
+    }
 }
 
 fn slot<'v>(value: &'v mut Value, path: &str) -> Option<&'v mut Value> {
-    path.split('.').try_fold(value, |value, key| value.get_mut(key))
+    path.split('.')
+        .try_fold(value, |value, key| value.get_mut(key))
 }
 
 fn paths(value: &Value, prefix: &str) -> Vec<String> {
-    let Value::Object(fields) = value else { return Vec::new() };
+    let Value::Object(fields) = value else {
+        return Vec::new();
+    };
     let mut found = Vec::new();
     for (key, inner) in fields {
-        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        let path = if prefix.is_empty() {
+            key.clone()
+        } else {
+            format!("{prefix}.{key}")
+        };
         found.extend(paths(inner, &path));
         found.push(path);
     }

@@ -40,22 +40,25 @@ pub(in crate::report) fn samples(study: &StudySummary) -> Option<String> {
         }
     }
     body.push_str("</div><div class=\"square\">");
-    for (block, arm) in drawn.iter().filter(|(block, _)| !is_main(block)) {
-        body.push_str(&panel(study, block, arm));
+    let (off, on): (Vec<_>, Vec<_>) = drawn
+        .iter()
+        .filter(|(block, _)| !is_main(block))
+        .partition(|(_, arm)| view::on(arm, "noise") != Some(true));
+    let fresh = fresh_data(first);
+    let whole_rows = off.len() % 2 == 0;
+    let panels = |body: &mut String, arms: &[&(&Block, &Arm)]| {
+        for (block, arm) in arms {
+            body.push_str(&panel(study, block, arm));
+        }
+    };
+    // An odd row is filled up with the data, so that noise off and on stay on rows of their own.
+    panels(&mut body, &off);
+    if !whole_rows {
+        body.push_str(&fresh);
     }
-    if let Exhibit::Images {
-        height,
-        width,
-        data,
-        ..
-    } = first
-    {
-        let uri = grid_uri(data, *width, *height);
-        let _ = write!(
-            body,
-            "<div class=\"panel\">{}<p>fresh data</p></div>",
-            bitmap(&uri, "fresh data")
-        );
+    panels(&mut body, &on);
+    if whole_rows {
+        body.push_str(&fresh);
     }
     body.push_str("</div></div>");
     Some(figure(
@@ -64,6 +67,22 @@ pub(in crate::report) fn samples(study: &StudySummary) -> Option<String> {
         &caption(study, first, &drawn),
         &data(&[("study", &study.name)]),
     ))
+}
+
+/// Images kept back, to compare with; points have the data under them instead.
+fn fresh_data(exhibit: &Exhibit) -> String {
+    match exhibit {
+        Exhibit::Images {
+            height,
+            width,
+            data,
+            ..
+        } => format!(
+            "<div class=\"panel\">{}<p>fresh data</p></div>",
+            bitmap(&grid_uri(data, *width, *height), "fresh data")
+        ),
+        Exhibit::Points { .. } => String::new(),
+    }
 }
 
 /// One arm: drawing and label.
@@ -78,7 +97,11 @@ fn panel(study: &StudySummary, block: &Block, arm: &Arm) -> String {
             ..
         }) => {
             if 0 < *outside {
-                let _ = write!(notes, "{outside} of {} outside", samples.len() + *outside as usize);
+                let _ = write!(
+                    notes,
+                    "{outside} of {} outside",
+                    samples.len() + *outside as usize
+                );
             }
             points(samples, data, *window, &view::look(block, arm), &arm.label)
         }

@@ -1,0 +1,164 @@
+//! Killed and interrupted runs.
+
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use tempfile::tempdir;
+
+use crate::{
+    common::{refusal, run, stderr, stdout},
+    process::{LONG, Line, Running, claims, last_line, midway, results, signal, undisturbed, with},
+};
+
+#[test]
+fn killed_workers_and_coordinators_change_no_byte() {
+    let folder = tempdir().expect("a temporary folder");
+    let arguments = with(&LONG, &["--jobs", "2"]);
+    let mut running = Running::start(&folder, &arguments);
+    let (cell, worker) = running.until("a cell in the middle", midway);
+    signal("KILL", worker);
+    running.until("the note of the failure", |root| {
+        let cell = root.join("cells").join(&cell);
+        (cell.join("failure.json").exists() || cell.join("result.json").exists()).then_some(())
+    });
+    running.until("another cell in the middle", midway);
+    signal("KILL", running.id());
+    let killed = running.wait();
+    assert!(!killed.status.success());
+
+    let output = run(folder.path(), &with(&arguments, &["--out", "run"]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let line = last_line(&output);
+    assert_eq!((line.done, line.failed), (8, 0));
+    assert!(
+        line.run_now < 8,
+        "what was finished before the end was kept"
+    );
+    assert!(
+        results(&folder.path().join("run")) == undisturbed(&LONG),
+        "results differ after kills"
+    );
+}
+
+#[test]
+fn an_interrupted_run_says_how_to_go_on() {
+    for name in ["INT", "TERM"] {
+        let folder = tempdir().expect("a temporary folder");
+        let mut running = Running::start(&folder, &with(&LONG, &["--jobs", "2"]));
+        let workers = running.until("a cell in the middle", |root| {
+            midway(root).map(|_| claims(root))
+        });
+        signal(name, running.id());
+        let output = running.wait();
+        let line = refusal(&output, 130);
+        assert!(
+            line.contains("interrupted: ") && line.contains("run the same command again to go on"),
+            "{line}"
+        );
+        for (_, worker) in workers {
+            assert!(
+                !Path::new(&format!("/proc/{worker}")).exists(),
+                "a worker outlived its coordinator"
+            );
+        }
+        let before = results(&folder.path().join("run"));
+        assert!(before.len() < 8);
+        let output = run(folder.path(), &with(&LONG, &["--out", "run"]));
+        let line = last_line(&output);
+        assert_eq!((line.done, line.run_now), (8, 8 - before.len() as u32));
+        assert!(
+            results(&folder.path().join("run")) == undisturbed(&LONG),
+            "results differ after SIG{name}"
+        );
+    }
+}
+
+#[test]
+fn workers_end_when_their_coordinator_is_gone() {
+    let folder = tempdir().expect("a temporary folder");
+    let mut running = Running::start(
+        &folder,
+        &["ablate", "smoke", "--steps", "1000000", "--jobs", "2"],
+    );
+    let workers = running.until("two workers", |root| {
+        Some(claims(root)).filter(|found| found.len() == 2)
+    });
+    signal("KILL", running.id());
+    running.wait();
+    let begun = Instant::now();
+    for (_, worker) in workers {
+        // A zombie that nobody waits for is as good as gone.
+        let at_work = || {
+            let state = fs::read_to_string(format!("/proc/{worker}/stat")).unwrap_or_default();
+            state
+                .rsplit_once(") ")
+                .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+        };
+        while at_work() {
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "worker {worker} goes on unseen"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn a_cell_that_kills_its_workers_is_given_up_and_the_rest_goes_on() {
+    let folder = tempdir().expect("a temporary folder");
+    let arguments = with(&LONG, &["--jobs", "1"]);
+    let mut running = Running::start(&folder, &arguments);
+    let (cell, worker) = running.until("a cell in the middle", midway);
+    signal("KILL", worker);
+    let again = running.until("the second try", |root| {
+        claims(root)
+            .into_iter()
+            .find(|(id, process)| *id == cell && *process != worker)
+            .map(|(_, process)| process)
+    });
+    signal("KILL", again);
+    let output = running.wait();
+    let line = refusal(&output, 1);
+    assert!(line.contains("1 of 8 cells have no result"), "{line}");
+    assert_eq!(
+        last_line(&output),
+        Line {
+            cells: 8,
+            done: 7,
+            run_now: 7,
+            diverged: 0,
+            failed: 1
+        }
+    );
+    let told = stderr(&output);
+    assert!(
+        told.contains("it is tried again") && told.contains("it is given up"),
+        "{told}"
+    );
+    assert!(stdout(&output).contains("INTERIM"));
+    let status = stdout(&run(folder.path(), &["status", "run", "--cells"]));
+    assert!(
+        status.contains("failed 2 times: signal: 9 (SIGKILL)"),
+        "{status}"
+    );
+
+    let output = run(folder.path(), &with(&arguments, &["--out", "run"]));
+    assert_eq!(
+        last_line(&output),
+        Line {
+            cells: 8,
+            done: 8,
+            run_now: 1,
+            diverged: 0,
+            failed: 0
+        }
+    );
+    assert!(
+        results(&folder.path().join("run")) == undisturbed(&LONG),
+        "results differ after a failure"
+    );
+}

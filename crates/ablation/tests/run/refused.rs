@@ -1,0 +1,154 @@
+//! Runs that cannot begin or cannot go on, for reasons that lie outside.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::tempdir;
+
+use crate::{
+    common::{refusal, run, stderr},
+    process::{Line, Running, claims, last_line, results, signal, undisturbed, with},
+};
+
+/// A folder with ten 8×8 images, and a study of them.
+fn images(folder: &Path) {
+    let data = folder.join("data");
+    fs::create_dir(&data).expect("a folder");
+    let mut bytes: Vec<u8> = [0x803_u32, 40, 8, 8]
+        .into_iter()
+        .flat_map(u32::to_be_bytes)
+        .collect();
+    bytes.extend((0..40 * 64_u32).map(|i| (i * 37 % 251) as u8));
+    fs::write(data.join("train-images-idx3-ubyte"), bytes).expect("images");
+    let smoke = include_str!("../../studies/smoke.toml");
+    let study = smoke
+        .replace("name = \"smoke\"", "name = \"dots\"")
+        .replace(
+            "{ kind = \"song_ermon\" }",
+            "{ kind = \"images\", name = \"dots\", held_out = 20, digest = \"\", shape = [0, 0, 0] }",
+        )
+        .replace("fresh = 64", "fresh = 10");
+    fs::write(folder.join("dots.toml"), study).expect("a study");
+}
+
+#[test]
+fn images_are_trained_on_and_their_loss_stops_the_run() {
+    let folder = tempdir().expect("a temporary folder");
+    images(folder.path());
+    let arguments = ["ablate", "dots.toml", "--data", "data", "--jobs", "1"];
+    let output = run(folder.path(), &with(&arguments, &["--out", "short"]));
+    assert_eq!(
+        last_line(&output),
+        Line {
+            cells: 4,
+            done: 4,
+            run_now: 4,
+            diverged: 0,
+            failed: 0
+        },
+        "{}",
+        stderr(&output)
+    );
+
+    let mut running = Running::start(&folder, &with(&arguments, &["--steps", "1000000"]));
+    let (_, worker) = running.until("a worker", |root| claims(root).pop());
+    fs::rename(folder.path().join("data"), folder.path().join("gone")).expect("it can be moved");
+    signal("KILL", worker);
+    // The worker that takes its place finds nothing, and no other would.
+    let line = refusal(&running.wait(), 2);
+    assert!(line.contains("data"), "{line}");
+    assert!(!line["ablate: ".len()..].contains("ablate: "), "{line}");
+
+    // Other images under the same name are another study's.
+    fs::rename(folder.path().join("gone"), folder.path().join("data")).expect("it can be moved");
+    let mut running = Running::start(&folder, &with(&arguments, &["--steps", "1000000"]));
+    let (_, worker) = running.until("a worker", |root| claims(root).pop());
+    let images = folder.path().join("data/train-images-idx3-ubyte");
+    let mut bytes = fs::read(&images).expect("images");
+    bytes[16] ^= 1;
+    fs::write(&images, bytes).expect("images");
+    signal("KILL", worker);
+    let line = refusal(&running.wait(), 2);
+    assert!(
+        line.contains("the plan was made with the files of digest"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_device_that_is_not_there_stops_the_run() {
+    let folder = tempdir().expect("a temporary folder");
+    let output = run(
+        folder.path(),
+        &["ablate", "smoke", "--device", "cuda", "--out", "run"],
+    );
+    if output.status.success() {
+        return; // this machine has one
+    }
+    let line = refusal(&output, 2);
+    assert!(
+        line.contains("`cuda`") && line.contains("--device cpu"),
+        "{line}"
+    );
+    assert!(results(&folder.path().join("run")).is_empty());
+}
+
+#[test]
+fn a_place_that_cannot_hold_a_run_is_refused() {
+    let folder = tempdir().expect("a temporary folder");
+    fs::write(folder.path().join("file"), "").expect("a file");
+    // Neither binds less where permissions do not: for root.
+    for place in ["file", "file/below", "/proc/nothing"] {
+        let line = refusal(&run(folder.path(), &["ablate", "smoke", "--out", place]), 2);
+        assert!(line.contains(place), "{line}");
+    }
+}
+
+/// A file system of 300 kB; `None` where this user may not make one.
+fn small_disk(place: &Path) -> Option<SmallDisk> {
+    fs::create_dir(place).expect("a folder");
+    let mount = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=300k", "tmpfs"])
+        .arg(place)
+        .output()
+        .ok()?;
+    mount.status.success().then(|| SmallDisk(place.to_owned()))
+}
+
+struct SmallDisk(PathBuf);
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_stops_the_run_and_keeps_what_is_finished() {
+    let folder = tempdir().expect("a temporary folder");
+    let Some(disk) = small_disk(&folder.path().join("disk")) else {
+        return;
+    };
+    let output = run(
+        folder.path(),
+        &[
+            "ablate", "smoke", "--seeds", "40", "--jobs", "2", "--out", "disk",
+        ],
+    );
+    let line = refusal(&output, 74);
+    assert!(
+        line.contains("is full") && line.contains("finished cells are kept"),
+        "{line}"
+    );
+    let kept = results(&disk.0);
+    assert!(!kept.is_empty() && kept.len() < 160, "{}", kept.len());
+    let whole = undisturbed(&["ablate", "smoke", "--seeds", "2"]);
+    assert!(
+        kept.iter()
+            .all(|(id, bytes)| whole.get(id).is_none_or(|other| other == bytes)),
+        "a torn result"
+    );
+}
