@@ -179,7 +179,7 @@ pub(crate) enum Error {
         rule: &'static str,
     },
 
-    /// The two-cell ablation ended well and left no report.
+    /// The small ablation ended well and left no report.
     #[error("the smoke study wrote no report.md under {}; see the lines of `ablate` above", path.display())]
     NoReport {
         /// The folder it was told to write to.

@@ -47,7 +47,7 @@ enum Step {
     Torch,
     /// Documentation without warnings, with torch
     DocTorch,
-    /// A study of two cells, from its file to its report
+    /// A study of four small cells, from its file to its report
     Smoke,
 }
 
@@ -325,7 +325,7 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
     fs::write(path, text).map_err(at("write", path))
 }
 
-/// The study `smoke`: two cells, trained, measured and reported.
+/// The study `smoke`: four small cells, trained, measured and reported.
 fn smoke(workspace: &Workspace) -> Result<(), Error> {
     let out = workspace.target.join("smoke");
     if out.exists() {

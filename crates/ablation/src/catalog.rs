@@ -62,7 +62,7 @@ pub const PROBES: &[Row] = &[
         "log_energy_distance_ode",
         "energy distance (ODE), log10",
         Better::Lower,
-        "the same for samples of the probability-flow ODE, which only the noise-on arms have",
+        "the same for samples of the probability-flow ODE, which only the noise-on arms have and which spends fewer evaluations",
     ),
     (
         "log_energy_distance_cap",
@@ -83,6 +83,18 @@ pub const PROBES: &[Row] = &[
         "log10 of the root-mean-square over radial frequency bands of log10(power of the samples / power of the data); never above that of the do-nothing sample; sees the spectrum that the energy distance is blind to",
     ),
     (
+        "log_band_power_error_cap",
+        "band power error of doing nothing, log10",
+        Better::Descriptive,
+        "the band power error of the do-nothing sample: the cap",
+    ),
+    (
+        "log_band_power_error_floor",
+        "band power error of fresh data, log10",
+        Better::Descriptive,
+        "the band power error of as many fresh data points: what a perfect sampler reaches",
+    ),
+    (
         "log_band_power_error_ode",
         "band power error (ODE), log10",
         Better::Lower,
@@ -92,7 +104,13 @@ pub const PROBES: &[Row] = &[
         "weight_error",
         "error of mode weights",
         Better::Lower,
-        "total variation between the shares of the components (of the templates, for fields) among the samples and among fresh data; 0 is perfect, its sampling floor is about 0.01 to 0.05",
+        "total variation between the shares of the components (of the templates, for fields) among the samples and among fresh data; 0 is perfect; a diverged cell takes 1, the largest value",
+    ),
+    (
+        "weight_error_floor",
+        "error of mode weights of fresh data",
+        Better::Descriptive,
+        "the same for as many fresh data points: what a perfect sampler reaches",
     ),
     (
         "weight_error_ode",
@@ -107,6 +125,12 @@ pub const PROBES: &[Row] = &[
         "log10 of the root-mean-square distance of the samples to the manifold; never above that of the do-nothing sample",
     ),
     (
+        "log_distance_cap",
+        "distance of doing nothing, log10",
+        Better::Descriptive,
+        "the distance of the do-nothing sample: the cap",
+    ),
+    (
         "log_distance_ode",
         "distance to the manifold (ODE), log10",
         Better::Lower,
@@ -116,13 +140,19 @@ pub const PROBES: &[Row] = &[
         "log_score_error_on_data",
         "score error on data, log10",
         Better::Lower,
-        "log10 of E|s − s*|²/E|s*|² at the smallest noise level, at points of the noised data that all arms share; a noise-off arm aims at the clean score, so on full-support data it is compared at a small bias and on a manifold for reference only; 0 is a network that answers nothing",
+        "log10 of E|s − s*|²/E|s*|², each arm against what it aims at: the clean score at clean data where noise is off, the score at the smallest level at data noised to it where noise is on; the data points are shared by all arms; 0 is a network that answers nothing",
+    ),
+    (
+        "log_score_error_reference",
+        "score error for reference, log10",
+        Better::Descriptive,
+        "for a noise-off arm on a manifold, whose clean score does not exist: its error against the score at the smallest level; no arm aims at it",
     ),
     (
         "log_score_error_off_data",
         "score error off data, log10",
         Better::Lower,
-        "the same at points away from the data, which all arms share",
+        "the same at points drawn wide of the data, which all arms share",
     ),
     (
         "score_cosine",
@@ -164,7 +194,7 @@ pub const PROBES: &[Row] = &[
         "log_denoising_error",
         "denoising error, log10",
         Better::Lower,
-        "log10 of E|D(x) − x0|²/E|x0 − mean|² on fresh data at the smallest noise level, the one that all arms have; near the irreducible error for every network that answers something",
+        "log10 of E|D(x) − x0|²/E|x0 − mean|² on fresh data at the smallest noise level, the one that all arms have",
     ),
 ];
 

@@ -9,6 +9,9 @@ use crate::{
 /// More of anything than a machine holds: beyond it, a slip of the keyboard, refused before it is multiplied.
 const MOST: usize = 100_000_000;
 
+/// Noise levels that single precision can compute with.
+const LEVELS: std::ops::RangeInclusive<f64> = 1e-6..=1e6;
+
 /// Checks every value of a resolved configuration.
 ///
 /// # Errors
@@ -94,16 +97,16 @@ pub(crate) fn check(config: &CellConfig, place: &str) -> Result<(), Error> {
     );
     let noise = &config.noise;
     require!(
-        positive(noise.sigma_min),
+        LEVELS.contains(&noise.sigma_min),
         "noise.sigma_min",
         noise.sigma_min,
-        "a noise level is a finite number > 0"
+        "a noise level lies within [1e-6, 1e6], where single precision holds its square"
     );
     require!(
-        noise.sigma_max.is_finite() && noise.sigma_min < noise.sigma_max,
+        LEVELS.contains(&noise.sigma_max) && noise.sigma_min < noise.sigma_max,
         "noise.sigma_max",
         noise.sigma_max,
-        "it must be finite and above noise.sigma_min"
+        "it must be above noise.sigma_min and at most 1e6"
     );
     require!(
         positive(noise.data_std),
@@ -296,7 +299,9 @@ mod tests {
             ("/data", images(127), "probes.fresh"),
             ("/noise/sigma_min", json!(0.0), "noise.sigma_min"),
             ("/noise/sigma_min", json!(-0.3), "noise.sigma_min"),
+            ("/noise/sigma_min", json!(1e-300), "noise.sigma_min"),
             ("/noise/sigma_max", json!(0.3), "noise.sigma_max"),
+            ("/noise/sigma_max", json!(1e300), "noise.sigma_max"),
             ("/noise/data_std", json!(0.0), "noise.data_std"),
             (
                 "/objective",

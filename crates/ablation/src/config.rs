@@ -173,7 +173,7 @@ pub struct NoiseLevels {
     pub sigma_min: f64,
     /// Largest level.
     pub sigma_max: f64,
-    /// Root mean square of a coordinate of the data: the network sees x/√(data_std² + sigma²).
+    /// Scale of a coordinate of the data, its standard deviation or root mean square: the network sees x/√(data_std² + sigma²).
     pub data_std: f64,
 }
 

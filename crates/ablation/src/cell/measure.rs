@@ -1,7 +1,7 @@
 //! What is measured of a cell: gradients of untrained networks, samples, scores.
 
 use learnability::{
-    gradient::{Snapshot, first_to_last, unit_gradients},
+    gradient::{Snapshot, unit_gradients},
     silence::is_silent,
 };
 use ndarray::{Array2, ArrayView2, Axis, s};
@@ -12,11 +12,11 @@ use tch::{Kind, Tensor};
 
 use super::{
     Stop,
-    judge::{Judge, bands, exhibit},
+    judge::{Judge, Judged, bands, exhibit},
     model::{Learned, Model},
     optimizer::Adam,
     sampling::{Guarded, Starts, annealed, ode, plain, start},
-    train::{Example, loss},
+    train::{Example, first_to_last, loss, rate},
 };
 use crate::{
     architecture::Architecture,
@@ -63,7 +63,7 @@ pub(super) fn untrained(
         let before = Snapshot::of(&learned.units);
         adam.step(
             &Tensor::run_backward(&[&loss], &parameters, false, false),
-            config.training.rate,
+            rate(&config.training, 0),
         );
         let absorbed = before.absorbed(&learned.units);
         let inner = learned.layers();
@@ -104,12 +104,22 @@ pub(super) fn samples(
     let [fresh, again] = dataset.draw_fresh(config.probes.fresh, &mut common.at(Role::Probe, 0));
     let judge = Judge::new(config, dataset, fresh);
     let starts = Starts::draw(config, own, judge.fresh.ncols());
-    let idle = judge.of(starts.langevin.view());
-    record.set("log_energy_distance_cap", idle.energy);
+    // Drawn from what an A/A pair shares, so that all arms of a seed have one cap.
+    let idle = Starts::draw(config, common, judge.fresh.ncols()).langevin;
+    let idle = judge.of(idle.view());
     let as_many = again
         .slice(s![..config.sampling.samples.min(again.nrows()), ..])
         .to_owned();
-    record.set("log_energy_distance_floor", judge.of(as_many.view()).energy);
+    let floor = judge.of(as_many.view());
+    for (bound, judged) in [("cap", &idle), ("floor", &floor)] {
+        record.set(&format!("log_energy_distance_{bound}"), judged.energy);
+        record.set(
+            &format!("log_band_power_error_{bound}"),
+            judged.bands.unwrap_or(f64::NAN),
+        );
+    }
+    record.set("log_distance_cap", idle.distance.unwrap_or(f64::NAN));
+    record.set("weight_error_floor", floor.weights.unwrap_or(f64::NAN));
 
     let failed = matches!(record.outcome, Outcome::Diverged { .. });
     let mut guarded = Guarded {
@@ -149,30 +159,7 @@ pub(super) fn samples(
     }
     let trusted = main.as_ref().filter(|_| guarded.diverged_at.is_none());
     let verdict = trusted.map(|x| judge.of(x.view()));
-    record.set(
-        "log_energy_distance",
-        verdict
-            .as_ref()
-            .map_or(idle.energy, |v| v.energy.min(idle.energy)),
-    );
-    // Not defined without a number, so that a probe that does not belong to this data stays absent.
-    let capped = |value: Option<f64>, cap: Option<f64>| match (value, cap) {
-        (Some(value), Some(cap)) => value.min(cap),
-        (None, Some(cap)) => cap,
-        _ => f64::NAN,
-    };
-    record.set(
-        "log_band_power_error",
-        capped(verdict.as_ref().and_then(|v| v.bands), idle.bands),
-    );
-    record.set(
-        "log_distance",
-        capped(verdict.as_ref().and_then(|v| v.distance), idle.distance),
-    );
-    record.set(
-        "weight_error",
-        capped(verdict.as_ref().and_then(|v| v.weights), idle.weights),
-    );
+    enter(record, "", verdict.as_ref(), &idle);
     if let Some(power) = &judge.power {
         let points = |power: &[f64]| {
             power
@@ -203,44 +190,52 @@ pub(super) fn samples(
     }
     record.exhibit = exhibit(config, dataset, main.as_ref(), &judge.fresh);
 
-    if config.objective.uses_noise() && !failed {
-        guarded.evaluations = 0;
-        guarded.diverged_at = None;
-        let x = ode(&mut guarded, config, starts.ode);
-        record.evaluations.ode = guarded.evaluations;
-        if (guarded.stop)() {
-            return false;
-        }
-        let verdict = match guarded.diverged_at {
-            Some(step) => {
-                if matches!(record.outcome, Outcome::Measured {}) {
+    if config.objective.uses_noise() {
+        let mut judged = None;
+        if !failed {
+            guarded.evaluations = 0;
+            guarded.diverged_at = None;
+            let x = ode(&mut guarded, config, starts.ode);
+            record.evaluations.ode = guarded.evaluations;
+            if (guarded.stop)() {
+                return false;
+            }
+            match guarded.diverged_at {
+                None => judged = Some(judge.of(x.view())),
+                Some(step) if matches!(record.outcome, Outcome::Measured {}) => {
                     record.outcome = Outcome::Diverged {
                         stage: Stage::Ode,
                         step,
                     };
                 }
-                None
+                Some(_) => {}
             }
-            None => Some(judge.of(x.view())),
-        };
-        record.set(
-            "log_energy_distance_ode",
-            capped(verdict.as_ref().map(|v| v.energy), Some(idle.energy)),
-        );
-        record.set(
-            "log_band_power_error_ode",
-            capped(verdict.as_ref().and_then(|v| v.bands), idle.bands),
-        );
-        record.set(
-            "log_distance_ode",
-            capped(verdict.as_ref().and_then(|v| v.distance), idle.distance),
-        );
-        record.set(
-            "weight_error_ode",
-            capped(verdict.as_ref().and_then(|v| v.weights), idle.weights),
-        );
+        }
+        enter(record, "_ode", judged.as_ref(), &idle);
     }
     true
+}
+
+/// Enters what samples are worth; `None` stands for a cell that diverged.
+///
+/// Unbounded errors are never worse than those of the do-nothing sample. The error of weights is bounded by
+/// itself, and a diverged cell takes its largest value.
+fn enter(record: &mut Record, suffix: &str, judged: Option<&Judged>, idle: &Judged) {
+    let capped = |value: Option<Option<f64>>, cap: Option<f64>| {
+        // Without a cap the probe does not belong to this data and stays absent.
+        let cap = cap.unwrap_or(f64::NAN);
+        value.flatten().map_or(cap, |value| value.min(cap))
+    };
+    let energy = capped(judged.map(|j| Some(j.energy)), Some(idle.energy));
+    record.set(&format!("log_energy_distance{suffix}"), energy);
+    let bands = capped(judged.map(|j| j.bands), idle.bands);
+    record.set(&format!("log_band_power_error{suffix}"), bands);
+    let distance = capped(judged.map(|j| j.distance), idle.distance);
+    record.set(&format!("log_distance{suffix}"), distance);
+    if idle.weights.is_some() {
+        let weights = judged.and_then(|j| j.weights).unwrap_or(1.0);
+        record.set(&format!("weight_error{suffix}"), weights);
+    }
 }
 
 /// Score errors at query points that all arms share.
@@ -264,11 +259,14 @@ pub(super) fn scores(
     };
     let noise = normal(&clean, &mut rng);
     let noised = |sigma: f64| &clean + &(&noise * sigma);
-    let levels: Vec<f64> = if config.objective.uses_noise() {
+    let mut levels = if config.objective.uses_noise() {
         config.probes.levels.clone()
     } else {
-        vec![level]
+        Vec::new()
     };
+    if !levels.contains(&level) {
+        levels.insert(0, level);
+    }
 
     let spread = clean.var_axis(Axis(0), 0.0).sum();
     let mut errors = Vec::new();
@@ -278,10 +276,10 @@ pub(super) fn scores(
         let error = (&denoised - &clean).mapv(|v| v * v).sum() / clean.nrows() as f64 / spread;
         errors.push((sigma, String::new(), error.log10()));
     }
-    record.set(
-        "log_denoising_error",
-        errors.iter().map(|(_, _, e)| e).sum::<f64>() / errors.len() as f64,
-    );
+    // At the one level that all arms have.
+    if let Some((_, _, smallest)) = errors.iter().find(|(sigma, ..)| *sigma == level) {
+        record.set("log_denoising_error", *smallest);
+    }
     record.curve(
         "denoising_error_by_sigma",
         ["noise level sigma", "denoising error, log10"],
@@ -290,7 +288,15 @@ pub(super) fn scores(
     );
 
     let Some(exact) = dataset.exact() else { return };
-    let on = noised(level);
+    // A noise-off arm aims at the score of the clean data. Where there is none, the score at the smallest level
+    // stands in, for reference.
+    let aims_at_nothing = !config.objective.uses_noise() && !exact.has_density();
+    let target = if config.objective.uses_noise() || aims_at_nothing {
+        level
+    } else {
+        0.0
+    };
+    let on = noised(target);
     let mut off = clean.clone();
     for (mut row, mut rng) in off
         .outer_iter_mut()
@@ -298,17 +304,18 @@ pub(super) fn scores(
     {
         row.mapv_inplace(|_| start(config.probes.off_data, &mut rng));
     }
-    let error = |x: ArrayView2<'_, f64>, sigma: f64| {
-        let wanted = exact.score(x, sigma);
-        (
-            probe::relative_error(model.score(x, sigma, Some(exact)).view(), wanted.view()).log10(),
-            wanted,
-        )
+    let compare = |x: ArrayView2<'_, f64>, sigma: f64| {
+        let (found, wanted) = (model.score(x, sigma, Some(exact)), exact.score(x, sigma));
+        let error = probe::relative_error(found.view(), wanted.view()).log10();
+        (error, found, wanted)
     };
-    let (at_data, wanted) = error(on.view(), level);
-    record.set("log_score_error_on_data", at_data);
-    record.set("log_score_error_off_data", error(off.view(), level).0);
-    let found = model.score(on.view(), level, Some(exact));
+    let (error, found, wanted) = compare(on.view(), target);
+    if aims_at_nothing {
+        record.set("log_score_error_reference", error);
+    } else {
+        record.set("log_score_error_on_data", error);
+        record.set("log_score_error_off_data", compare(off.view(), target).0);
+    }
     record.set(
         "score_cosine",
         probe::mean_cosine(found.view(), wanted.view()),
@@ -318,7 +325,7 @@ pub(super) fn scores(
             .probes
             .levels
             .iter()
-            .map(|&sigma| (sigma, String::new(), error(noised(sigma).view(), sigma).0));
+            .map(|&sigma| (sigma, String::new(), compare(noised(sigma).view(), sigma).0));
         record.curve(
             "score_error_by_sigma",
             ["noise level sigma", "score error, log10"],

@@ -59,7 +59,7 @@ pub fn run(cell: &Cell, images: Option<&Images>, stop: Stop<'_>) -> Result<Optio
     if !measure::samples(&model, config, &dataset, &common, &own, stop, &mut record) {
         return Ok(None);
     }
-    if matches!(record.outcome, Outcome::Measured {}) || !diverged_in_training(&record) {
+    if !diverged_in_training(&record) {
         measure::scores(&model, config, &dataset, &common, &mut record);
     }
     Ok(Some(record))

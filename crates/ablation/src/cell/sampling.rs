@@ -34,7 +34,6 @@ impl Guarded<'_> {
             return Array2::zeros(x.raw_dim());
         }
         let score = self.model.score(x.view(), sigma, self.dataset.exact());
-        let left = |v: &f64| v.is_nan() || BEYOND <= v.abs();
         if x.iter().any(left) || score.iter().any(|v| !v.is_finite()) {
             self.diverged_at = Some(step);
             return Array2::zeros(x.raw_dim());
@@ -42,10 +41,22 @@ impl Guarded<'_> {
         score
     }
 
+    /// Looks at where the last step led, which no evaluation sees.
+    fn arrived(&mut self, x: Array2<f64>) -> Array2<f64> {
+        if self.diverged_at.is_none() && x.iter().any(left) {
+            self.diverged_at = Some(self.evaluations);
+        }
+        x
+    }
+
     fn denoise(&mut self, x: &Array2<f64>, at: Kernel) -> Array2<f64> {
         let sigma = at.sigma();
         x + &(self.score(x, sigma) * (sigma * sigma))
     }
+}
+
+fn left(v: &f64) -> bool {
+    v.is_nan() || BEYOND <= v.abs()
 }
 
 /// Plain Langevin dynamics at the smallest level.
@@ -60,13 +71,9 @@ pub(super) fn plain(
     let step = config.sampling.langevin.step;
     // One step more than annealed Langevin takes, which spends one evaluation on its last denoising.
     let steps = config.sampling.evaluations + 1;
-    langevin(
-        &mut |x: &Array2<f64>| model.score(x, level),
-        &mut noise,
-        start,
-        step,
-        steps,
-    )
+    let score = &mut |x: &Array2<f64>| model.score(x, level);
+    let x = langevin(score, &mut noise, start, step, steps);
+    model.arrived(x)
 }
 
 /// Annealed Langevin dynamics, with a last denoising.
@@ -85,12 +92,9 @@ pub(super) fn annealed(
         final_denoise: true,
     };
     let mut noise = PerSample::new(streams);
-    sampler.run(
-        &grid,
-        &mut |x: &Array2<f64>, at: Kernel| model.denoise(x, at),
-        &mut noise,
-        start,
-    )
+    let denoise = &mut |x: &Array2<f64>, at: Kernel| model.denoise(x, at);
+    let x = sampler.run(&grid, denoise, &mut noise, start);
+    model.arrived(x)
 }
 
 /// The probability-flow ODE by Heun's method.
@@ -103,13 +107,9 @@ pub(super) fn ode(model: &mut Guarded<'_>, config: &CellConfig, start: Array2<f6
         config.sampling.ode.steps,
     )
     .expect("checked by the plan");
-    sample(
-        &grid.then_clean(),
-        Heun,
-        &mut |x: &Array2<f64>, at: Kernel| model.denoise(x, at),
-        &mut Silent,
-        start,
-    )
+    let denoise = &mut |x: &Array2<f64>, at: Kernel| model.denoise(x, at);
+    let x = sample(&grid.then_clean(), Heun, denoise, &mut Silent, start);
+    model.arrived(x)
 }
 
 /// Starting points of the samplers, row i from the stream of sample i.

@@ -1,6 +1,6 @@
 //! The training loop: one loop for all arms; what differs is the loss.
 
-use learnability::gradient::{Snapshot, first_to_last, unit_gradients};
+use learnability::gradient::{Snapshot, UnitGradient, unit_gradients};
 use learnability::silence::is_silent;
 use ndarray::Array2;
 use noise_schedule::{Kernel, LevelDistribution, LogUniform};
@@ -117,11 +117,10 @@ pub(super) fn train(
         }
     }
     record.evaluations.training = diverged_at.unwrap_or(steps);
-    if let Some((_, _, ratio)) = ratios.first() {
-        record.set("gradient_ratio_init", *ratio);
-    }
-    if let (Some((_, _, ratio)), None) = (ratios.last(), diverged_at) {
-        record.set("gradient_ratio_end", *ratio);
+    for (probe, at) in [("gradient_ratio_init", 1), ("gradient_ratio_end", steps)] {
+        if let Some((_, _, ratio)) = ratios.iter().find(|(step, ..)| *step == at as f64) {
+            record.set(probe, *ratio);
+        }
     }
     if let Some(((_, _, first), rest)) = silence.split_first() {
         record.set("silent_fraction_init", *first);
@@ -190,8 +189,16 @@ pub(super) fn loss(
     }
 }
 
+/// log10 |g_first|/|g_last|; a first gradient that has vanished entirely counts as the smallest number of single
+/// precision, so that the worst case does not disappear.
+pub(super) fn first_to_last(gradients: &[UnitGradient], first: usize, last: usize) -> Option<f64> {
+    const SMALLEST: f64 = 1e-45;
+    let (first, last) = (gradients[first].norm, gradients[last].norm);
+    (0.0 < last).then(|| (first.max(SMALLEST) / last).log10())
+}
+
 /// Linear warm-up, then a cosine to zero.
-fn rate(training: &Training, step: u64) -> f64 {
+pub(super) fn rate(training: &Training, step: u64) -> f64 {
     let done = step as f64 + 1.0;
     if step < training.warmup {
         return training.rate * done / training.warmup as f64;

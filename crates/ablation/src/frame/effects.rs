@@ -6,13 +6,14 @@ use paired_stats::{SignFlip, TwoByTwo, bootstrap_t, paired_t, sign_flip, sign_fl
 
 use crate::{
     plan::PlannedStudy,
+    record::Stage,
     stream::{self, Stream},
     study::EffectName,
     summary::{Arm, Block, EffectNumbers, EffectRow, Role},
 };
 
 pub(super) const CONFIDENCE: f64 = 0.95;
-const RESAMPLES: usize = 2000;
+const RESAMPLES: usize = 10_000;
 /// Sign patterns drawn where there are too many to list.
 const FLIPS: usize = 20_000;
 /// Keeps the draws of sign patterns apart from those of the bootstrap.
@@ -35,6 +36,8 @@ pub(super) fn all_effects(
                 ]
             }
             Role::AA => vec![EffectName::AA],
+            // What the samplers alone make of noise.
+            Role::Reference => vec![EffectName::NoiseWithoutSkip],
             _ => Vec::new(),
         };
         for probe in probes {
@@ -59,9 +62,52 @@ pub(super) fn all_effects(
 #[derive(Debug, Default)]
 pub(super) struct PerSeed {
     pub(super) complete: BTreeMap<u32, f64>,
-    /// Seeds among the complete ones in which a cell diverged.
+    /// Seeds among the complete ones in which a cell diverged before the probe was measured.
     pub(super) diverged: BTreeSet<u32>,
+    /// Seeds that have no number because a cell diverged.
+    pub(super) lost: BTreeSet<u32>,
+    /// Labels of arms of which half the seeds or more are at the probe's cap, with how many.
+    pub(super) capped: Vec<(String, u32)>,
     incomplete: u32,
+}
+
+/// Whether a divergence (as an arm tells it) comes before a probe is measured.
+fn precedes(divergence: &str, probe: &str) -> bool {
+    let untrained = probe.ends_with("_init");
+    let sampled = [
+        "log_energy_distance",
+        "log_band_power_error",
+        "log_distance",
+        "weight_error",
+    ]
+    .iter()
+    .any(|base| {
+        probe
+            .strip_prefix(base)
+            .is_some_and(|rest| rest.is_empty() || rest == "_ode")
+    });
+    if divergence.contains(Stage::Training.words()) {
+        !untrained
+    } else if divergence.contains(Stage::Ode.words()) {
+        probe.ends_with("_ode")
+    } else {
+        sampled && !probe.ends_with("_ode")
+    }
+}
+
+/// How many seeds of an arm are at the cap of a probe that has one.
+fn at_cap(arm: &Arm, probe: &str) -> u32 {
+    let base = probe.strip_suffix("_ode").unwrap_or(probe);
+    let (Some(values), Some(caps)) = (
+        arm.values.get(probe),
+        arm.values.get(&format!("{base}_cap")),
+    ) else {
+        return 0;
+    };
+    let capped = values.seeds.iter().filter(|(seed, value)| {
+        matches!((value, caps.seeds.get(seed)), (Some(value), Some(Some(cap))) if cap <= value)
+    });
+    capped.count() as u32
 }
 
 /// The effect in each seed whose cells are all there.
@@ -101,13 +147,27 @@ pub(super) fn per_seed(
         return PerSeed::default();
     };
     let mut found = PerSeed::default();
+    for arm in &arms {
+        let capped = at_cap(arm, probe);
+        if 0 < capped && arm.finished <= 2 * capped {
+            found.capped.push((arm.label.clone(), capped));
+        }
+    }
     for seed in 0..block.seeds {
+        let prefix = format!("seed {seed}:");
+        let diverged = arms
+            .iter()
+            .flat_map(|arm| &arm.divergences)
+            .any(|text| text.starts_with(&prefix) && precedes(text, probe));
         let values: Option<Vec<f64>> = arms
             .iter()
             .map(|arm| arm.values.get(probe)?.seeds.get(&seed).copied().flatten())
             .collect();
         let Some(values) = values else {
             found.incomplete += 1;
+            if diverged {
+                found.lost.insert(seed);
+            }
             continue;
         };
         let value = match (effect, &values[..]) {
@@ -124,11 +184,7 @@ pub(super) fn per_seed(
             _ => unreachable!("an effect has two or four arms"),
         };
         found.complete.insert(seed, value);
-        let prefix = format!("seed {seed}:");
-        if arms
-            .iter()
-            .any(|arm| arm.divergences.iter().any(|text| text.starts_with(&prefix)))
-        {
+        if diverged {
             found.diverged.insert(seed);
         }
     }

@@ -4,7 +4,7 @@ use paired_stats::{Direction, Evidence, Expectation, Problem, Verdict, decide, h
 
 use super::{
     MINIMUM_SEEDS,
-    effects::{CONFIDENCE, PerSeed, flips, numbers, per_seed},
+    effects::{CONFIDENCE, PerSeed, numbers, per_seed},
 };
 use crate::{
     plan::{PlannedContrast, PlannedStudy},
@@ -17,28 +17,45 @@ pub(crate) const ALPHA: f64 = 0.05;
 /// Level at which the A/A arm makes a study invalid.
 const AA_LEVEL: f64 = 0.01;
 
+/// Seeds without divergence from which their interval alone is looked at.
+const CALM_SEEDS: usize = 3;
+
 /// The registered contrasts with their verdicts, in the order of registration.
 pub(super) fn verdicts(study: &PlannedStudy, blocks: &[Block]) -> Vec<VerdictRow> {
-    let evidence: Vec<(u32, PerSeed, EffectNumbers)> = study
+    let found: Vec<(PerSeed, EffectNumbers)> = study
         .contrasts
         .iter()
         .map(|contrast| {
             let block = block_of(study, blocks, contrast);
             let values = per_seed(blocks, block, &contrast.probe, contrast.effect);
             let numbers = numbers(&study.name, &values);
-            (block.seeds, values, numbers)
+            (values, numbers)
         })
         .collect();
-    let adjusted = holm(
-        &evidence
-            .iter()
-            .map(|(.., numbers)| numbers.p.unwrap_or(1.0))
-            .collect::<Vec<_>>(),
-    );
+    // A claim of equality rests on its interval alone: its p would only weaken the others.
+    let tested: Vec<usize> = (0..found.len())
+        .filter(|&index| study.contrasts[index].expect != Expect::Equal)
+        .collect();
+    let p: Vec<f64> = tested
+        .iter()
+        .map(|&index| found[index].1.p.unwrap_or(1.0))
+        .collect();
+    let mut adjusted = vec![None; found.len()];
+    for (index, p) in tested.into_iter().zip(holm(&p)) {
+        adjusted[index] = found[index].1.p.map(|_| p);
+    }
     let problems = problems(study, blocks);
-    let rows = study.contrasts.iter().zip(evidence).zip(adjusted);
-    rows.map(|((contrast, (planned, values, numbers)), adjusted)| {
-        verdict(contrast, planned, &values, numbers, adjusted, &problems)
+    let rows = study.contrasts.iter().zip(found).zip(adjusted);
+    rows.map(|((contrast, (values, numbers)), adjusted_p)| {
+        let case = Case {
+            study,
+            blocks,
+            contrast,
+            values: &values,
+            problems: &problems,
+            adjusted_p,
+        };
+        case.row(numbers)
     })
     .collect()
 }
@@ -64,105 +81,230 @@ pub(super) fn block_of<'b>(
     &blocks[index]
 }
 
-fn verdict(
-    contrast: &PlannedContrast,
-    planned: u32,
-    values: &PerSeed,
-    numbers: EffectNumbers,
-    adjusted: f64,
-    problems: &[Problem],
-) -> VerdictRow {
-    let list: Vec<f64> = values.complete.values().copied().collect();
-    let calm: Vec<f64> = values
-        .complete
-        .iter()
-        .filter(|(seed, _)| !values.diverged.contains(seed))
-        .map(|(_, v)| *v)
-        .collect();
-    let calm = (!values.diverged.is_empty()).then_some(calm);
-    let direction = match contrast.expect {
-        Expect::Lower => Direction::Lower,
-        Expect::Higher => Direction::Higher,
-        Expect::Equal => Direction::Equal,
-    };
-    // Complete blocks alone are too few to judge by where most seeds diverged: then the cap speaks alone.
-    let sensitivity = calm
-        .as_deref()
-        .filter(|calm| MINIMUM_SEEDS as usize <= calm.len());
-    let verdict = decide(
-        &Expectation {
-            direction,
+/// One registered contrast with everything that its verdict rests on.
+struct Case<'a> {
+    study: &'a PlannedStudy,
+    blocks: &'a [Block],
+    contrast: &'a PlannedContrast,
+    values: &'a PerSeed,
+    problems: &'a [Problem],
+    adjusted_p: Option<f64>,
+}
+
+impl Case<'_> {
+    fn row(&self, numbers: EffectNumbers) -> VerdictRow {
+        let contrast = self.contrast;
+        let (verdict, mut remarks) = self.verdict();
+        remarks.splice(0..0, verdict.reason().map(str::to_owned));
+        if let (Some(low), Some(high), Some(b_low), Some(b_high)) = (
+            numbers.low,
+            numbers.high,
+            numbers.bootstrap_low,
+            numbers.bootstrap_high,
+        ) && ((0.0 < low || high < 0.0) != (0.0 < b_low || b_high < 0.0))
+        {
+            let remark = "the t interval and the bootstrap-t interval disagree about zero";
+            remarks.push(remark.to_owned());
+        }
+        remarks.extend(self.samplers_alone());
+        let bound = match contrast.expect {
+            Expect::Lower if contrast.delta == 0.0 => "lower".to_owned(),
+            Expect::Higher if contrast.delta == 0.0 => "higher".to_owned(),
+            Expect::Lower => format!("lower by more than {}", contrast.delta),
+            Expect::Higher => format!("higher by more than {}", contrast.delta),
+            Expect::Equal => format!("equal within ±{}", contrast.delta),
+        };
+        let class = match &verdict {
+            Verdict::Invalid { .. } => "invalid",
+            Verdict::Supported => "supported",
+            Verdict::SupportedUnder { .. } => "supported_under",
+            Verdict::Refuted(_) => "refuted",
+            Verdict::Inconclusive { .. } => "inconclusive",
+            Verdict::NotTested { .. } => "not_tested",
+        };
+        VerdictRow {
+            id: contrast.id.clone(),
+            claim: contrast.claim.clone(),
+            probe: contrast.probe.clone(),
+            effect: contrast.effect.words().to_owned(),
+            expect: bound,
             delta: contrast.delta,
-        },
-        &Evidence {
-            values: &list,
-            adjusted_p: adjusted,
-            alpha: ALPHA,
-            confidence: CONFIDENCE,
-            validity: problems.to_vec(),
-            planned_seeds: planned as usize,
-            minimum_seeds: MINIMUM_SEEDS as usize,
-            sensitivity,
-            condition: None,
-        },
-    );
-    let mut remarks: Vec<String> = verdict.reason().map(str::to_owned).into_iter().collect();
-    if !values.diverged.is_empty() {
-        remarks.push(format!(
-            "in {} of {} seeds a cell diverged and took the cap; {}",
-            values.diverged.len(),
-            list.len(),
-            match &calm {
-                Some(calm) if calm.is_empty() => "no seed is free of it".to_owned(),
-                Some(calm) => {
-                    let mean = calm.iter().sum::<f64>() / calm.len() as f64;
-                    let judged = if sensitivity.is_some() {
-                        "were judged too"
-                    } else {
-                        "are too few to be judged alone"
-                    };
-                    format!("the {} others, mean effect {mean:.2}, {judged}", calm.len())
+            verdict: verdict.to_string(),
+            class: class.to_owned(),
+            adjusted_p: self.adjusted_p,
+            numbers,
+            remarks,
+        }
+    }
+
+    /// The verdict, and what qualifies it.
+    fn verdict(&self) -> (Verdict, Vec<String>) {
+        let values: Vec<f64> = self.values.complete.values().copied().collect();
+        let mut remarks = Vec::new();
+        let verdict = decide(
+            &self.expectation(),
+            &Evidence {
+                values: &values,
+                adjusted_p: self.adjusted_p.unwrap_or(1.0),
+                alpha: ALPHA,
+                confidence: CONFIDENCE,
+                validity: self.problems.to_vec(),
+                planned_seeds: block_of(self.study, self.blocks, self.contrast).seeds as usize,
+                minimum_seeds: MINIMUM_SEEDS as usize,
+                sensitivity: None,
+                condition: self.condition(),
+            },
+        );
+        let decided = matches!(
+            verdict,
+            Verdict::Supported | Verdict::SupportedUnder { .. } | Verdict::Refuted(_)
+        );
+        let open = |reason: String| Verdict::Inconclusive {
+            reason,
+            seeds_needed: None,
+        };
+        if !self.values.lost.is_empty() {
+            remarks.push(format!(
+                "{} seeds have no number because a cell diverged before it could be measured",
+                self.values.lost.len()
+            ));
+        }
+        let capped: Vec<String> = self
+            .values
+            .capped
+            .iter()
+            .map(|(arm, seeds)| format!("{arm} in {seeds}"))
+            .collect();
+        if !capped.is_empty() {
+            remarks.push(format!(
+                "at the cap, no better than doing nothing: {}; the effect is of what is left",
+                capped.join(", ")
+            ));
+        }
+        // With two arms or more at the cap an interaction is the effect of the others under another name.
+        if decided && self.contrast.effect == EffectName::Interaction && 1 < capped.len() {
+            let reason = "arms at the cap leave the interaction undetermined".to_owned();
+            return (open(reason), remarks);
+        }
+        if let Some(calm) = self.calm() {
+            let all = values.len();
+            let mut remark = format!(
+                "in {} of {all} seeds a cell diverged and took the worst value",
+                all - calm.len()
+            );
+            if let (false, Some(interval)) =
+                (calm.len() < CALM_SEEDS, paired_t(&calm, CONFIDENCE).ok())
+            {
+                remark += &format!(
+                    "; the {} others alone give {:.2} [{:.2}, {:.2}]",
+                    calm.len(),
+                    interval.estimate,
+                    interval.low,
+                    interval.high
+                );
+                if decided && self.contradicts(&verdict, interval.low, interval.high) {
+                    remarks.push(remark);
+                    let reason = "the seeds without divergence contradict it".to_owned();
+                    return (open(reason), remarks);
                 }
-                None => String::new(),
             }
-        ));
+            remarks.push(remark);
+        }
+        (verdict, remarks)
     }
-    if let (Some(low), Some(high), Some(b_low), Some(b_high)) = (
-        numbers.low,
-        numbers.high,
-        numbers.bootstrap_low,
-        numbers.bootstrap_high,
-    ) && ((0.0 < low || high < 0.0) != (0.0 < b_low || b_high < 0.0))
-    {
-        remarks.push("the t interval and the bootstrap-t interval disagree about zero".to_owned());
+
+    fn expectation(&self) -> Expectation {
+        Expectation {
+            direction: match self.contrast.expect {
+                Expect::Lower => Direction::Lower,
+                Expect::Higher => Direction::Higher,
+                Expect::Equal => Direction::Equal,
+            },
+            delta: self.contrast.delta,
+        }
     }
-    let bound = match contrast.expect {
-        Expect::Lower if contrast.delta == 0.0 => "lower".to_owned(),
-        Expect::Higher if contrast.delta == 0.0 => "higher".to_owned(),
-        Expect::Lower => format!("lower by more than {}", contrast.delta),
-        Expect::Higher => format!("higher by more than {}", contrast.delta),
-        Expect::Equal => format!("equal within ±{}", contrast.delta),
-    };
-    let class = match &verdict {
-        Verdict::Invalid { .. } => "invalid",
-        Verdict::Supported => "supported",
-        Verdict::SupportedUnder { .. } => "supported_under",
-        Verdict::Refuted(_) => "refuted",
-        Verdict::Inconclusive { .. } => "inconclusive",
-        Verdict::NotTested { .. } => "not_tested",
-    };
-    VerdictRow {
-        id: contrast.id.clone(),
-        claim: contrast.claim.clone(),
-        probe: contrast.probe.clone(),
-        effect: contrast.effect.words().to_owned(),
-        expect: bound,
-        delta: contrast.delta,
-        verdict: verdict.to_string(),
-        class: class.to_owned(),
-        adjusted_p: numbers.p.map(|_| adjusted),
-        numbers,
-        remarks,
+
+    /// The effects of the seeds in which nothing diverged, where something did.
+    fn calm(&self) -> Option<Vec<f64>> {
+        let values = self.values;
+        let calm = values.complete.iter();
+        let calm = calm.filter(|(seed, _)| !values.diverged.contains(seed));
+        (!values.diverged.is_empty()).then(|| calm.map(|(_, value)| *value).collect())
+    }
+
+    /// Whether an interval excludes what a verdict says.
+    fn contradicts(&self, verdict: &Verdict, low: f64, high: f64) -> bool {
+        let delta = self.contrast.delta;
+        let supports = match self.contrast.expect {
+            Expect::Lower => low < -delta,
+            Expect::Higher => delta < high,
+            Expect::Equal => -delta < high && low < delta,
+        };
+        let refutes = match self.contrast.expect {
+            Expect::Lower => -delta < high,
+            Expect::Higher => low < delta,
+            Expect::Equal => low < -delta || delta < high,
+        };
+        match verdict {
+            Verdict::Refuted(_) => !refutes,
+            _ => !supports,
+        }
+    }
+
+    /// The condition under which alone a main effect holds, if it holds at one level of the other factor only.
+    fn condition(&self) -> Option<String> {
+        let levels = match self.contrast.effect {
+            EffectName::Skip => [
+                (EffectName::SkipWithoutNoise, "noise off"),
+                (EffectName::SkipWithNoise, "noise on"),
+            ],
+            EffectName::Noise => [
+                (EffectName::NoiseWithoutSkip, "skip off"),
+                (EffectName::NoiseWithSkip, "skip on"),
+            ],
+            _ => return None,
+        };
+        let holds = levels.map(|(effect, _)| {
+            let values = per_seed(self.blocks, &self.blocks[0], &self.contrast.probe, effect);
+            let values: Vec<f64> = values.complete.into_values().collect();
+            paired_t(&values, CONFIDENCE).is_ok_and(|interval| match self.contrast.expect {
+                Expect::Lower => interval.high < -self.contrast.delta,
+                Expect::Higher => self.contrast.delta < interval.low,
+                Expect::Equal => true,
+            })
+        });
+        match holds {
+            [true, false] => Some(levels[0].1.to_owned()),
+            [false, true] => Some(levels[1].1.to_owned()),
+            _ => None,
+        }
+    }
+
+    /// What the samplers alone make of noise, so that their failure is not taken for a network's.
+    fn samplers_alone(&self) -> Option<String> {
+        let of_noise = matches!(
+            self.contrast.effect,
+            EffectName::Noise | EffectName::NoiseWithSkip | EffectName::NoiseWithoutSkip
+        );
+        let block = self
+            .blocks
+            .iter()
+            .find(|block| block.role == Role::Reference);
+        let values = per_seed(
+            self.blocks,
+            block.filter(|_| of_noise)?,
+            &self.contrast.probe,
+            EffectName::NoiseWithoutSkip,
+        );
+        let interval = paired_t(
+            &values.complete.into_values().collect::<Vec<_>>(),
+            CONFIDENCE,
+        )
+        .ok()?;
+        Some(format!(
+            "with the exact score in place of the network the samplers alone give {:.2} [{:.2}, {:.2}] over {} seeds",
+            interval.estimate, interval.low, interval.high, interval.n
+        ))
     }
 }
 
@@ -178,7 +320,7 @@ fn problems(study: &PlannedStudy, blocks: &[Block]) -> Vec<Problem> {
         if let Ok(interval) = paired_t(&values, 1.0 - AA_LEVEL)
             && !interval.contains(0.0)
         {
-            let p = flips(&study.name, &values).map_or(AA_LEVEL, |flips| flips.p);
+            let p = t_p(&values);
             problems.push(Problem::AaRejected { p, level: AA_LEVEL });
         }
     }
@@ -189,6 +331,21 @@ fn problems(study: &PlannedStudy, blocks: &[Block]) -> Vec<Problem> {
         problems.push(Problem::UnequalBudgets { fewest, most });
     }
     problems
+}
+
+/// The p of the paired t test: the level at which its interval begins to contain zero.
+fn t_p(values: &[f64]) -> f64 {
+    let excludes = |p: f64| paired_t(values, 1.0 - p).is_ok_and(|interval| !interval.contains(0.0));
+    let (mut rejected, mut kept) = (1.0, 0.0);
+    for _ in 0..40 {
+        let middle = 0.5 * (rejected + kept);
+        if excludes(middle) {
+            rejected = middle;
+        } else {
+            kept = middle;
+        }
+    }
+    rejected
 }
 
 fn blocks_budgets(study: &PlannedStudy) -> impl Iterator<Item = u64> + '_ {

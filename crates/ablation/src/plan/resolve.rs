@@ -55,6 +55,25 @@ pub(super) fn plan_study(study: Study, overrides: &Overrides) -> Result<PlannedS
         found: BTreeMap::new(),
     };
     let mut blocks = vec![plan_block(&study, None, seeds, &mut images)?];
+    for (factor, other) in [("skip", "noise"), ("noise", "skip")] {
+        let twins = |a: &&PlannedArm, b: &PlannedArm| {
+            a.levels[other] == b.levels[other] && a.levels != b.levels
+        };
+        let idle = |a: &PlannedArm| {
+            blocks[0]
+                .arms
+                .iter()
+                .find(|b| twins(b, a))
+                .is_some_and(|b| a.config == b.config)
+        };
+        if blocks[0].arms.iter().any(idle) {
+            return refuse(
+                &format!("factors.{factor}"),
+                "the same".to_owned(),
+                "on and off must differ, or there is nothing to compare",
+            );
+        }
+    }
     for (index, beside) in study.beside.iter().enumerate() {
         check_beside(&study, index)?;
         let own = if overrides.all {

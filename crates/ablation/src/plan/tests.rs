@@ -295,6 +295,16 @@ fn impossible_studies_are_refused() {
         ),
         (counter, "role = \"depth\"", "counter_arm"),
         ("role = \"a_a\"", "role = \"depth\"", "role = \"a_a\""),
+        (
+            "on = { \"network.short\" = \"inverse_sqrt_depth\" }",
+            "on = {}",
+            "factors.skip = the same",
+        ),
+        (
+            "on = { objective = { kind = \"denoising\" } }",
+            "on = {}",
+            "factors.noise = the same",
+        ),
         ("width = 8", "width = 0", "width"),
         ("rate = 3e-3", "rate = inf", "training.rate = nan or inf"),
     ];

@@ -18,10 +18,15 @@ impl Reference {
 
     /// 2 E|X − Y| − E|X − X′| − E|Y − Y′| (Székely & Rizzo 2013, V-statistic): ≥ 0, and 0 only for equal samples.
     ///
+    /// NaN for samples that are not finite.
+    ///
     /// # Shapes
     ///
     /// `samples`: \[n, d\] with the `d` of the reference.
     pub fn energy_distance(&self, samples: ArrayView2<'_, f64>) -> f64 {
+        if samples.iter().any(|v| !v.is_finite()) {
+            return f64::NAN;
+        }
         let between = mean_distance(samples, self.points.view());
         (2.0 * between - mean_distance(samples, samples) - self.within).max(0.0)
     }
