@@ -1,5 +1,6 @@
 //! Hand-made records with known effects.
 
+mod qualified;
 mod verdicts;
 
 use std::collections::BTreeMap;
