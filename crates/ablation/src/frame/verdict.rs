@@ -1,6 +1,8 @@
 //! Verdicts on the registered contrasts.
 
-use paired_stats::{Direction, Evidence, Expectation, Problem, Verdict, decide, holm, paired_t};
+use paired_stats::{
+    Direction, Evidence, Expectation, Interval, Problem, Verdict, decide, holm, paired_t,
+};
 
 use super::{
     MINIMUM_SEEDS,
@@ -196,11 +198,9 @@ impl Case<'_> {
                 (calm.len() < CALM_SEEDS, paired_t(&calm, CONFIDENCE).ok())
             {
                 remark += &format!(
-                    "; the {} others alone give {:.2} [{:.2}, {:.2}]",
+                    "; the {} others alone give {}",
                     calm.len(),
-                    interval.estimate,
-                    interval.low,
-                    interval.high
+                    words(&interval)
                 );
                 if decided && self.contradicts(&verdict, interval.low, interval.high) {
                     remarks.push(remark);
@@ -302,10 +302,22 @@ impl Case<'_> {
         )
         .ok()?;
         Some(format!(
-            "with the exact score in place of the network the samplers alone give {:.2} [{:.2}, {:.2}] over {} seeds",
-            interval.estimate, interval.low, interval.high, interval.n
+            "with the exact score in place of the network the samplers alone give {} over {} seeds",
+            words(&interval),
+            interval.n
         ))
     }
+}
+
+/// An interval in words, with a proper minus sign.
+fn words(interval: &Interval) -> String {
+    let Interval {
+        estimate,
+        low,
+        high,
+        ..
+    } = interval;
+    format!("{estimate:.2} [{low:.2}, {high:.2}]").replace('-', "−")
 }
 
 /// What makes the whole study invalid.

@@ -125,7 +125,7 @@ fn the_exact_score_says_what_the_samplers_alone_give() {
     assert!(
         row.remarks
             .iter()
-            .any(|remark| remark.contains("samplers alone give -0.70")),
+            .any(|remark| remark.contains("samplers alone give −0.70")),
         "{:?}",
         row.remarks
     );
