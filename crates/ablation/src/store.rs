@@ -4,6 +4,7 @@
 //! runs/<name>/plan.json                    what is to be done, resolved
 //!             cells/<id>/result.json       the commit: first wins, deterministic bytes
 //!             cells/<id>/attempt.json      seconds, host, program
+//!             cells/<id>/conflict.json     a later result of other bytes: something is not deterministic
 //!             cells/<id>/failure.json      the last words of a worker that died on the cell
 //!             claims/<id>                  who is at work on the cell; saves work, decides nothing
 //!             claims/coordinator           who starts workers here
@@ -146,11 +147,21 @@ impl Store {
     pub fn commit(&self, record: &Record, attempt: &Attempt) -> Result<(), Error> {
         let folder = self.cell(&record.cell.id);
         files::create_dir(&folder)?;
-        let published = files::publish_new(&folder.join("result.json"), &json(record))?;
-        if published == Published::Written {
+        // First what stands beside it: without a result it says nothing, and a result never stands alone.
+        if !self.is_done(&record.cell.id) {
             files::replace(&folder.join("attempt.json"), &json(attempt))?;
         }
-        Ok(())
+        let bytes = json(record);
+        match files::publish_new(&folder.join("result.json"), &bytes)? {
+            Published::Written | Published::AlreadySame => Ok(()),
+            // Two workers, two answers: the first stays, and the second is kept as evidence.
+            Published::Conflict => Ok(files::replace(&folder.join("conflict.json"), &bytes)?),
+        }
+    }
+
+    /// Whether a second, different result was committed for a cell.
+    pub fn has_conflict(&self, id: &str) -> bool {
+        self.cell(id).join("conflict.json").is_file()
     }
 
     /// Notes that a worker died on a cell, and how often that happened.
@@ -185,7 +196,7 @@ impl Store {
     ///
     /// Files.
     pub fn forget(&self, id: &str) -> Result<(), Error> {
-        for name in ["result.json", "failure.json"] {
+        for name in ["result.json", "failure.json", "conflict.json"] {
             let path = self.cell(id).join(name);
             if path.exists() {
                 fs::remove_file(&path).map_err(|error| files::Error::write(&path, error))?;

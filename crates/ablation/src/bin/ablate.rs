@@ -270,6 +270,9 @@ fn collect(store: &Store, plan: &Plan) -> Results {
     for (cell, _) in plan.cells() {
         match store.state(&cell.id) {
             State::Done(record, attempt) => {
+                if store.has_conflict(&cell.id) {
+                    results.conflicts.insert(cell.id.clone());
+                }
                 results.records.insert(cell.id, (*record, attempt));
             }
             State::Failed(failure) => {

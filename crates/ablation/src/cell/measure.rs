@@ -1,9 +1,6 @@
 //! What is measured of a cell: gradients of untrained networks, samples, scores.
 
-use learnability::{
-    gradient::{Snapshot, unit_gradients},
-    silence::is_silent,
-};
+use learnability::gradient::{Snapshot, unit_gradients};
 use ndarray::{Array2, ArrayView2, Axis, s};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -54,24 +51,14 @@ pub(super) fn untrained(
         if let Some(ratio) = first_to_last(&gradients, first, last) {
             ratios.push((layers, String::new(), ratio));
         }
-        let mut parameters: Vec<Tensor> = learned
-            .units
-            .iter()
-            .flat_map(|(_, tensors)| tensors.iter().map(Tensor::shallow_clone))
-            .collect();
+        let mut parameters = learned.parameters();
         let mut adam = Adam::new(&mut parameters);
         let before = Snapshot::of(&learned.units);
         adam.step(
             &Tensor::run_backward(&[&loss], &parameters, false, false),
             rate(&config.training, 0),
         );
-        let absorbed = before.absorbed(&learned.units);
-        let inner = learned.layers();
-        let silent = inner
-            .iter()
-            .filter(|&&unit| is_silent(absorbed[unit]))
-            .count();
-        silence.push((layers, String::new(), silent as f64 / inner.len() as f64));
+        silence.push((layers, String::new(), learned.silent_share(&before)));
     }
     record.curve(
         "gradient_ratio_by_depth",

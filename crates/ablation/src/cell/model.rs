@@ -1,5 +1,6 @@
 //! What answers for the score: a network that is trained, or the exact score in its place.
 
+use learnability::{gradient::Snapshot, silence::is_silent};
 use ndarray::{Array2, ArrayView2, Axis};
 use noise_schedule::Kernel;
 use rand::RngCore;
@@ -184,6 +185,20 @@ impl Learned {
         (0..self.units.len())
             .filter(|&unit| !beside(&self.units[unit].0))
             .collect()
+    }
+
+    /// All parameters, in forward order.
+    pub(super) fn parameters(&self) -> Vec<Tensor> {
+        let tensors = self.units.iter().flat_map(|(_, tensors)| tensors);
+        tensors.map(Tensor::shallow_clone).collect()
+    }
+
+    /// The share of layers that the steps since `before` left as they were, to the last bit.
+    pub(super) fn silent_share(&self, before: &Snapshot) -> f64 {
+        let absorbed = before.absorbed(&self.units);
+        let layers = self.layers();
+        let silent = layers.iter().filter(|&&unit| is_silent(absorbed[unit]));
+        silent.count() as f64 / layers.len() as f64
     }
 
     /// The first and the last layer between read-in and read-out.

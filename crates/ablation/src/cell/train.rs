@@ -1,7 +1,6 @@
 //! The training loop: one loop for all arms; what differs is the loss.
 
 use learnability::gradient::{Snapshot, UnitGradient, unit_gradients};
-use learnability::silence::is_silent;
 use ndarray::Array2;
 use noise_schedule::{Kernel, LevelDistribution, LogUniform};
 use rand::Rng;
@@ -43,11 +42,7 @@ pub(super) fn train(
     let Some(learned) = &model.learned else {
         return Ok(Some(Trained { diverged_at: None }));
     };
-    let mut parameters: Vec<Tensor> = learned
-        .units
-        .iter()
-        .flat_map(|(_, tensors)| tensors.iter().map(Tensor::shallow_clone))
-        .collect();
+    let mut parameters = learned.parameters();
     let mut adam = Adam::new(&mut parameters);
     let Training { steps, batch, .. } = config.training;
     let (mut losses, mut ratios, mut silence) = (Vec::new(), Vec::new(), Vec::new());
@@ -103,17 +98,8 @@ pub(super) fn train(
         let gradients = Tensor::run_backward(&[&loss], &parameters, false, false);
         adam.step(&gradients, rate(&config.training, step));
         if let Some(before) = before {
-            let absorbed = before.absorbed(&learned.units);
-            let layers = learned.layers();
-            let silent = layers
-                .iter()
-                .filter(|&&unit| is_silent(absorbed[unit]))
-                .count();
-            silence.push((
-                step as f64 + 1.0,
-                String::new(),
-                silent as f64 / layers.len() as f64,
-            ));
+            let share = learned.silent_share(&before);
+            silence.push((step as f64 + 1.0, String::new(), share));
         }
     }
     record.evaluations.training = diverged_at.unwrap_or(steps);

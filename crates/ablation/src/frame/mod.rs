@@ -28,6 +28,8 @@ pub struct Results {
     pub records: BTreeMap<String, (Record, Attempt)>,
     /// Cells on which workers died.
     pub failures: BTreeMap<String, Failure>,
+    /// Cells for which two different results were committed.
+    pub conflicts: BTreeSet<String>,
     /// Cells whose file does not read.
     pub corrupt: BTreeMap<String, String>,
 }
@@ -60,6 +62,15 @@ pub fn summarise(plan: &Plan, results: &Results, command: &str) -> Summary {
             study.seeds, study.name
         );
         stamp("EXPLORATORY", reason);
+    }
+    if !results.conflicts.is_empty() {
+        stamp(
+            "NOT DETERMINISTIC",
+            format!(
+                "{} cells were computed twice with different results; the first one counts",
+                results.conflicts.len()
+            ),
+        );
     }
     let distinct = |of: &dyn Fn(&(Record, Attempt)) -> String| -> Vec<String> {
         results

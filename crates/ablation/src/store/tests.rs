@@ -81,10 +81,12 @@ fn the_first_commit_wins() {
     store
         .commit(&record(&cell, 1.0), &Attempt::default())
         .expect("the same again");
+    assert!(!store.has_conflict(&cell.id));
     store
         .commit(&record(&cell, 2.0), &Attempt::default())
         .expect("another one is too late");
     assert_eq!(value(&store, &cell.id), 1.0);
+    assert!(store.has_conflict(&cell.id), "the second answer is kept");
     let State::Done(_, attempt) = store.state(&cell.id) else {
         panic!("it is done")
     };

@@ -92,6 +92,15 @@ fn seeds_without_divergence_that_say_the_opposite_leave_it_open() {
 }
 
 #[test]
+fn two_results_of_one_cell_are_said_first() {
+    let plan = planned(STUDY, 8);
+    let mut found = results(&plan, with_skip_only);
+    found.conflicts.insert("0123".to_owned());
+    let stamps = summarise(&plan, &found, "").stamps;
+    assert_eq!(stamps[0].word, "NOT DETERMINISTIC");
+}
+
+#[test]
 fn a_claim_of_equality_stays_out_of_the_family() {
     let text = format!(
         "{STUDY}\n[[contrasts]]\nid = \"same\"\nclaim = \"Skips change nothing\"\neffect = \"skip_without_noise\"\n\
