@@ -1,11 +1,12 @@
-//! The root README shows code that no compiler sees: each block must be one that a crate's README is tested with.
+//! The root README shows code that no compiler sees and numbers that no program wrote: each block must be one that a
+//! crate's README is tested with, each interval one of a report under `docs/results`.
 
 use std::fs;
 use std::path::Path;
 
 use crate::error::{Error, at};
 
-/// Rust blocks of the root README that stand in no crate's README, word for word.
+/// Rust blocks of the root README that stand in no crate's README, and intervals that stand in no report.
 pub(crate) fn findings(
     root: &Path,
     crates: impl IntoIterator<Item = &'static str>,
@@ -15,7 +16,47 @@ pub(crate) fn findings(
     for folder in crates {
         tested.extend(blocks(&read(&root.join(folder).join("README.md"))?));
     }
-    Ok(untested(&read(&root.join("README.md"))?, &tested))
+    let mut reports = String::new();
+    let results = root.join("docs/results");
+    for entry in fs::read_dir(&results).map_err(at("read", &results))? {
+        reports += &read(&entry.map_err(at("read", &results))?.path())?;
+    }
+    let readme = read(&root.join("README.md"))?;
+    let mut found = untested(&readme, &tested);
+    found.extend(unfounded(&readme, &reports));
+    Ok(found)
+}
+
+/// Intervals, such as `[−1.10, −0.44]`, that no report has.
+fn unfounded(readme: &str, reports: &str) -> Vec<String> {
+    let numeric = |text: &str| {
+        text.contains(", ")
+            && text
+                .chars()
+                .all(|c| c.is_ascii_digit() || "−., ".contains(c))
+    };
+    let mut found = Vec::new();
+    let mut code = false;
+    for (number, line) in readme.lines().enumerate() {
+        code ^= line.starts_with("```");
+        if code {
+            continue;
+        }
+        for inner in line
+            .split('[')
+            .skip(1)
+            .filter_map(|rest| rest.split_once(']'))
+        {
+            let interval = format!("[{}]", inner.0);
+            if numeric(inner.0) && !reports.contains(&interval) {
+                found.push(format!(
+                    "README.md:{}: {interval} stands in no report under docs/results; copy it from there",
+                    number + 1
+                ));
+            }
+        }
+    }
+    found
 }
 
 fn untested(readme: &str, tested: &[(usize, String)]) -> Vec<String> {
@@ -48,6 +89,23 @@ fn blocks(text: &str) -> Vec<(usize, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_interval_that_no_report_has_is_found() {
+        let report = "noise | −1.09 [−1.36, −0.83] |";
+        assert!(
+            unfounded(
+                "a [−1.36, −0.83] and [a link](b) and `[n, d]`\n```rust\n[1.0, 2.0]\n```\n",
+                report
+            )
+            .is_empty()
+        );
+        let found = unfounded("x\n−1.09 [−1.36, −0.84]", report);
+        assert!(
+            found.len() == 1 && found[0].starts_with("README.md:2:"),
+            "{found:?}"
+        );
+    }
 
     #[test]
     fn code_that_no_crate_tests_is_found() {
