@@ -143,6 +143,11 @@ impl Rates {
     }
 }
 
+/// 1/(1 + e^(−z)), which is exact to the last bits at both ends of its range, (0, 1).
+pub(crate) fn sigmoid(z: f64) -> f64 {
+    (-softplus(-z)).exp()
+}
+
 /// ln(1 + e^z) without overflow, and without loss where e^z is small.
 pub(crate) fn softplus(z: f64) -> f64 {
     z.max(0.0) + (-z.abs()).exp().ln_1p()

@@ -1,4 +1,4 @@
-//! The variance-preserving schedule whose log-SNR is linear in time.
+//! Variance-preserving schedules given by their log-SNR.
 
 use crate::schedule::{check_time, clamp_time};
 use crate::{Error, Kernel, NoiseSchedule, Rates};
@@ -21,18 +21,11 @@ impl LogSnrLinear {
     /// [`Error::LogSnrRange`] unless log_snr_min < log_snr_max and both lie within ±1000
     /// (beyond that a scale vanishes in f64).
     pub fn new(log_snr_max: f64, log_snr_min: f64) -> Result<LogSnrLinear, Error> {
-        let representable = |log_snr: f64| log_snr.abs() <= 1000.0;
-        if log_snr_min < log_snr_max && representable(log_snr_min) && representable(log_snr_max) {
-            Ok(LogSnrLinear {
-                log_snr_max,
-                log_snr_min,
-            })
-        } else {
-            Err(Error::LogSnrRange {
-                log_snr_max,
-                log_snr_min,
-            })
-        }
+        check_log_snrs(log_snr_max, log_snr_min)?;
+        Ok(LogSnrLinear {
+            log_snr_max,
+            log_snr_min,
+        })
     }
 
     /// Log-SNR from 13.3 to −5, the values at which Kingma et al. 2021 initialise their learned schedule.
@@ -56,17 +49,63 @@ impl NoiseSchedule for LogSnrLinear {
     }
 
     fn rates(&self, t: f64) -> Rates {
-        let kernel = self.kernel(t);
-        let (alpha, sigma) = (kernel.alpha(), kernel.sigma());
-        // d(alpha)/dλ = alpha sigma²/2 and d(sigma)/dλ = -sigma alpha²/2.
-        Rates {
-            alpha: -0.5 * alpha * sigma * sigma * self.fall(),
-            sigma: 0.5 * sigma * alpha * alpha * self.fall(),
-        }
+        log_snr_rates(self.kernel(t), -self.fall())
     }
 
     fn time_at(&self, log_snr: f64) -> f64 {
         clamp_time((self.log_snr_max - log_snr) / self.fall())
+    }
+}
+
+/// The variance-preserving schedule of a log-SNR that the caller gives: t ↦ (λ, dλ/dt).
+///
+/// The caller answers for the laws: λ falls strictly on [0, 1], and the second number is its derivative.
+/// The inverse is found by bisection.
+///
+/// ```
+/// use noise_schedule::{FromLogSnr, NoiseSchedule};
+/// // alpha_bar = exp(−1e-4 − 10 t²), the `beta_linear` of some continuous-time code.
+/// let schedule = FromLogSnr(|t: f64| {
+///     let exponent = 1e-4 + 10.0 * t * t;
+///     (-exponent.exp_m1().ln(), 20.0 * t / (-exponent).exp_m1())
+/// });
+/// assert!((schedule.kernel(0.5).alpha().powi(2) - (-2.5001_f64).exp()).abs() < 1e-15);
+/// let g2 = schedule.rates(0.5).squared_diffusion(schedule.kernel(0.5));
+/// assert!((g2 - 10.0).abs() < 1e-12);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct FromLogSnr<F>(pub F);
+
+impl<F: Fn(f64) -> (f64, f64)> NoiseSchedule for FromLogSnr<F> {
+    fn kernel(&self, t: f64) -> Kernel {
+        check_time(t);
+        Kernel::variance_preserving(self.0(t).0)
+    }
+
+    fn rates(&self, t: f64) -> Rates {
+        log_snr_rates(self.kernel(t), self.0(t).1)
+    }
+}
+
+/// The rates of a variance-preserving kernel whose log-SNR has this slope:
+/// d(alpha)/dλ = alpha sigma²/2 and d(sigma)/dλ = −sigma alpha²/2.
+pub(crate) fn log_snr_rates(at: Kernel, slope: f64) -> Rates {
+    let (alpha, sigma) = (at.alpha(), at.sigma());
+    Rates {
+        alpha: 0.5 * alpha * sigma * sigma * slope,
+        sigma: -0.5 * sigma * alpha * alpha * slope,
+    }
+}
+
+/// Refuses ends of a log-SNR that do not fall or at which a scale would vanish in `f64`.
+pub(crate) fn check_log_snrs(log_snr_max: f64, log_snr_min: f64) -> Result<(), Error> {
+    if -1000.0 <= log_snr_min && log_snr_min < log_snr_max && log_snr_max <= 1000.0 {
+        Ok(())
+    } else {
+        Err(Error::LogSnrRange {
+            log_snr_max,
+            log_snr_min,
+        })
     }
 }
 

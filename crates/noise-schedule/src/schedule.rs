@@ -52,25 +52,7 @@ pub trait NoiseSchedule {
     /// # Panics
     /// If `log_snr` is NaN.
     fn time_at(&self, log_snr: f64) -> f64 {
-        assert!(!log_snr.is_nan(), "schedule: log_snr must not be NaN");
-        let (mut early, mut late) = (0.0, 1.0);
-        if self.kernel(early).log_snr() <= log_snr {
-            return early;
-        }
-        if log_snr <= self.kernel(late).log_snr() {
-            return late;
-        }
-        loop {
-            let middle = 0.5 * (early + late);
-            if middle <= early || late <= middle {
-                return middle;
-            }
-            if log_snr < self.kernel(middle).log_snr() {
-                early = middle;
-            } else {
-                late = middle;
-            }
-        }
+        bisect(self, log_snr)
     }
 }
 
@@ -99,6 +81,29 @@ impl<S: NoiseSchedule + ?Sized> NoiseSchedule for Box<S> {
 
     fn time_at(&self, log_snr: f64) -> f64 {
         (**self).time_at(log_snr)
+    }
+}
+
+/// The inverse of the log-SNR by bisection, to the last bit.
+pub(crate) fn bisect(schedule: &(impl NoiseSchedule + ?Sized), log_snr: f64) -> f64 {
+    assert!(!log_snr.is_nan(), "schedule: log_snr must not be NaN");
+    let (mut early, mut late) = (0.0, 1.0);
+    if schedule.kernel(early).log_snr() <= log_snr {
+        return early;
+    }
+    if log_snr <= schedule.kernel(late).log_snr() {
+        return late;
+    }
+    loop {
+        let middle = 0.5 * (early + late);
+        if middle <= early || late <= middle {
+            return middle;
+        }
+        if log_snr < schedule.kernel(middle).log_snr() {
+            early = middle;
+        } else {
+            late = middle;
+        }
     }
 }
 

@@ -1,9 +1,8 @@
-//! Schedules of the variance-preserving family: linear beta, cosine, and sub-VP.
-
-use std::f64::consts::FRAC_PI_2;
+//! Schedules of the variance-preserving family: linear beta and sub-VP.
 
 use crate::kernel::softplus;
 use crate::schedule::{check_time, clamp_time};
+use crate::ve::check_sigmas;
 use crate::{Error, Kernel, NoiseSchedule, Rates};
 
 /// The variance-preserving schedule with linear rate beta(t) = beta_min + t (beta_max − beta_min):
@@ -11,6 +10,7 @@ use crate::{Error, Kernel, NoiseSchedule, Rates};
 ///
 /// The continuous limit of the schedule of Ho et al. 2020 (<https://arxiv.org/abs/2006.11239>);
 /// Song et al. 2021 (<https://arxiv.org/abs/2011.13456>), VP SDE.
+/// Equal ends are alpha_bar = exp(−beta t); beta_min = 0 is alpha = exp(−beta_max t²/4).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct VpLinear(LinearBeta);
 
@@ -18,7 +18,7 @@ impl VpLinear {
     /// The schedule whose rate rises from `beta_min` at t = 0 to `beta_max` at t = 1 (both per unit time).
     ///
     /// # Errors
-    /// [`Error::BetaRange`] unless 0 < beta_min ≤ beta_max < ∞;
+    /// [`Error::BetaRange`] unless 0 ≤ beta_min ≤ beta_max, 0 < beta_max < ∞;
     /// [`Error::SignalLost`] if their mean is above 1000.
     pub fn new(beta_min: f64, beta_max: f64) -> Result<VpLinear, Error> {
         LinearBeta::new(beta_min, beta_max).map(VpLinear)
@@ -28,6 +28,25 @@ impl VpLinear {
     pub fn song2021() -> VpLinear {
         VpLinear(LinearBeta::SONG2021)
     }
+
+    /// The schedule whose noise-to-signal ratio is `sigma_min` at time `t` and `sigma_max` at time 1.
+    ///
+    /// Karras et al. 2022 (<https://arxiv.org/abs/2206.00364>) so find the VP schedule of a range of noise levels,
+    /// with t = 0.001 in sampling; B = ln(1 + sigma²) at both times.
+    ///
+    /// # Errors
+    /// [`Error::SigmaRange`] unless 0 < sigma_min ≤ sigma_max < ∞; [`Error::GridTimes`] unless 0 < t < 1;
+    /// [`Error::BetaRange`] if the rate would be negative at t = 0, as where `sigma_min` is too small for its time, or would fall.
+    pub fn through(t: f64, sigma_min: f64, sigma_max: f64) -> Result<VpLinear, Error> {
+        check_sigmas(sigma_min, sigma_max)?;
+        if !(0.0 < t && t < 1.0) {
+            return Err(Error::GridTimes { from: 1.0, to: t });
+        }
+        let integral = |sigma: f64| softplus(2.0 * sigma.ln());
+        let rise = 2.0 * (integral(sigma_max) - integral(sigma_min) / t) / (1.0 - t);
+        let beta_min = integral(sigma_max) - 0.5 * rise;
+        VpLinear::new(beta_min, beta_min + rise)
+    }
 }
 
 impl NoiseSchedule for VpLinear {
@@ -36,6 +55,13 @@ impl NoiseSchedule for VpLinear {
     }
 
     fn rates(&self, t: f64) -> Rates {
+        if t == 0.0 && self.0.min == 0.0 {
+            // B = max t²/2, so that sigma starts like t and not like √t.
+            return Rates {
+                alpha: 0.0,
+                sigma: (0.5 * self.0.max).sqrt(),
+            };
+        }
         decay_rates(self.kernel(t), self.0.at(t))
     }
 
@@ -56,7 +82,7 @@ impl SubVp {
     /// The schedule whose rate rises from `beta_min` at t = 0 to `beta_max` at t = 1 (both per unit time).
     ///
     /// # Errors
-    /// [`Error::BetaRange`] unless 0 < beta_min ≤ beta_max < ∞;
+    /// [`Error::BetaRange`] unless 0 ≤ beta_min ≤ beta_max, 0 < beta_max < ∞;
     /// [`Error::SignalLost`] if their mean is above 1000.
     pub fn new(beta_min: f64, beta_max: f64) -> Result<SubVp, Error> {
         LinearBeta::new(beta_min, beta_max).map(SubVp)
@@ -89,71 +115,6 @@ impl NoiseSchedule for SubVp {
     }
 }
 
-/// The cosine schedule in continuous time: alpha = cos θ / cos θ₀, sigma² = 1 − alpha²,
-/// with θ(t) = (π/2) (t + s) / (1 + s) and θ₀ = θ(0).
-///
-/// Nichol & Dhariwal 2021 (<https://arxiv.org/abs/2102.09672>).
-/// Their discrete schedule also limits each beta to 0.999; the continuous one needs no limit and ends in pure noise, alpha = 0.
-#[doc(alias = "squaredcos_cap_v2")]
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Cosine {
-    offset: f64,
-}
-
-impl Cosine {
-    /// The schedule with offset s ≥ 0; s = 0 gives alpha = cos(πt/2), sigma = sin(πt/2).
-    ///
-    /// # Errors
-    /// [`Error::CosineOffset`] unless `offset` is finite and not negative.
-    pub fn new(offset: f64) -> Result<Cosine, Error> {
-        if offset.is_finite() && 0.0 <= offset {
-            Ok(Cosine { offset })
-        } else {
-            Err(Error::CosineOffset { offset })
-        }
-    }
-
-    /// s = 0.008, the value of Nichol & Dhariwal 2021.
-    pub fn nichol2021() -> Cosine {
-        Cosine { offset: 0.008 }
-    }
-
-    /// d(θ)/dt = (π/2)/(1 + s), in (0, π/2]. The angle left to π/2 is (1 − t) times this,
-    /// and the formulas below, written in the angle left, lose no digits at either end.
-    fn frequency(&self) -> f64 {
-        FRAC_PI_2 / (1.0 + self.offset)
-    }
-}
-
-impl NoiseSchedule for Cosine {
-    fn kernel(&self, t: f64) -> Kernel {
-        check_time(t);
-        let frequency = self.frequency();
-        // cos θ = sin(angle left), so cos θ₀ = sin(frequency).
-        let relative = |time: f64| (time * frequency).sin() / frequency.sin();
-        // cos² θ₀ - cos² θ = sin(θ - θ₀) sin(θ + θ₀).
-        Kernel::from_scales(relative(1.0 - t), (relative(t) * relative(2.0 - t)).sqrt())
-    }
-
-    fn rates(&self, t: f64) -> Rates {
-        let (kernel, frequency) = (self.kernel(t), self.frequency());
-        let alpha = -frequency * ((1.0 - t) * frequency).cos() / frequency.sin();
-        // The variance is preserved: alpha alpha′ + sigma sigma′ = 0.
-        Rates {
-            alpha,
-            sigma: -kernel.alpha() * alpha / kernel.sigma(),
-        }
-    }
-
-    fn time_at(&self, log_snr: f64) -> f64 {
-        let kernel = Kernel::variance_preserving(log_snr);
-        let (sine, cosine) = self.frequency().sin_cos();
-        // The angle left has sine alpha sin f, hence squared cosine alpha² cos² f + sigma².
-        let left = (kernel.alpha() * sine).atan2((kernel.alpha() * cosine).hypot(kernel.sigma()));
-        clamp_time(1.0 - left / self.frequency())
-    }
-}
-
 /// The rates of a variance-preserving kernel whose exponent B (alpha² = e^(−B)) grows at rate `beta`.
 pub(crate) fn decay_rates(at: Kernel, beta: f64) -> Rates {
     Rates {
@@ -162,10 +123,18 @@ pub(crate) fn decay_rates(at: Kernel, beta: f64) -> Rates {
     }
 }
 
+/// The rates of a variance-preserving kernel whose alpha changes at rate `alpha`: alpha alpha′ + sigma sigma′ = 0.
+pub(crate) fn preserving_rates(at: Kernel, alpha: f64) -> Rates {
+    Rates {
+        alpha,
+        sigma: -at.alpha() * alpha / at.sigma(),
+    }
+}
+
 /// The largest integral of beta for which alpha stays far from underflow.
 pub(crate) const MAX_INTEGRAL: f64 = 1000.0;
 
-/// beta(t) = min + t (max − min), with 0 < min ≤ max.
+/// beta(t) = min + t (max − min), with 0 ≤ min ≤ max and 0 < max.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct LinearBeta {
     min: f64,
@@ -179,7 +148,7 @@ impl LinearBeta {
     };
 
     fn new(beta_min: f64, beta_max: f64) -> Result<LinearBeta, Error> {
-        if !(0.0 < beta_min && beta_min <= beta_max && beta_max.is_finite()) {
+        if !(0.0 <= beta_min && beta_min <= beta_max && 0.0 < beta_max && beta_max.is_finite()) {
             return Err(Error::BetaRange { beta_min, beta_max });
         }
         let integral = 0.5 * beta_min + 0.5 * beta_max;
@@ -205,6 +174,9 @@ impl LinearBeta {
     fn time_of(self, integral: f64) -> f64 {
         if integral == f64::INFINITY {
             return 1.0;
+        }
+        if integral == 0.0 {
+            return 0.0;
         }
         let root = (self.min * self.min + 2.0 * (self.max - self.min) * integral).sqrt();
         clamp_time(2.0 * integral / (self.min + root))
@@ -239,23 +211,39 @@ mod tests {
     }
 
     #[test]
-    fn cosine_starts_clean_and_ends_in_pure_noise() {
-        let schedule = Cosine::nichol2021();
-        assert_eq!(schedule.kernel(0.0).sigma(), 0.0);
-        assert!((schedule.kernel(0.0).alpha() - 1.0).abs() < 1e-15);
-        assert_eq!(schedule.kernel(1.0).alpha(), 0.0);
-        assert!((schedule.kernel(1.0).sigma() - 1.0).abs() < 1e-15);
-        // alpha_bar(1/2) by the formula of the paper.
-        let f = |t: f64| ((t + 0.008) / 1.008 * FRAC_PI_2).cos().powi(2);
-        let kernel = schedule.kernel(0.5);
-        assert!((kernel.alpha().powi(2) - f(0.5) / f(0.0)).abs() < 1e-14);
-        assert!((kernel.alpha().powi(2) + kernel.sigma().powi(2) - 1.0).abs() < 1e-14);
+    fn a_range_of_noise_levels_fixes_the_rates() {
+        // The levels of the standard rates at t = 0.001 and 1 give those rates back.
+        let vp = VpLinear::song2021();
+        let at = |t: f64| vp.kernel(t).noise_to_signal();
+        let VpLinear(found) = VpLinear::through(1e-3, at(1e-3), at(1.0)).unwrap();
+        assert!((found.min - 0.1).abs() < 1e-12 && (found.max - 20.0).abs() < 1e-12);
+        let edm = VpLinear::through(1e-3, 0.01, 80.0).unwrap();
+        assert!((edm.kernel(1e-3).noise_to_signal() / 0.01 - 1.0).abs() < 1e-9);
+        assert!((edm.kernel(1.0).noise_to_signal() / 80.0 - 1.0).abs() < 1e-12);
+        assert!(VpLinear::through(1.0, 0.1, 1.0).is_err());
+        // The smallest level of EDM is below what this process has at t = 0.001 at any rate.
+        assert!(VpLinear::through(1e-3, 0.002, 80.0).is_err());
+        assert!(VpLinear::through(1e-3, 0.1, 0.2).is_err());
+    }
+
+    #[test]
+    fn rates_that_start_at_zero_stay_finite() {
+        // The VP schedule of t² with alpha(1) = 0.001.
+        let schedule = VpLinear::new(0.0, -4.0 * 1e-3_f64.ln()).unwrap();
+        assert!((schedule.kernel(0.5).alpha() - 1e-3_f64.powf(0.25)).abs() < 1e-15);
+        let (start, after) = (schedule.rates(0.0), schedule.rates(1e-7));
+        assert!(
+            (start.sigma - after.sigma).abs() < 1e-6,
+            "{start:?} {after:?}"
+        );
+        assert_eq!(schedule.time_at(f64::INFINITY), 0.0);
     }
 
     #[test]
     fn parameters_are_checked() {
         for (min, max) in [
-            (0.0, 1.0),
+            (0.0, 0.0),
+            (-0.1, 1.0),
             (2.0, 1.0),
             (f64::NAN, 1.0),
             (1.0, f64::INFINITY),
@@ -269,7 +257,6 @@ mod tests {
             SubVp::new(1.0, 3999.0),
             Err(Error::SignalLost { integral: 2000.0 })
         );
-        assert!(Cosine::new(-0.1).is_err());
         assert_eq!(VpLinear::new(0.1, 20.0), Ok(VpLinear::song2021()));
     }
 

@@ -1,8 +1,16 @@
 //! The noise levels a sampler visits.
 
-use crate::schedule::geometric;
-use crate::ve::check_sigmas;
-use crate::{Error, Kernel, NoiseSchedule};
+mod align_your_steps;
+mod flow;
+mod schedule;
+mod sigma;
+
+pub use align_your_steps::AlignYourSteps;
+pub use flow::FlowShift;
+pub(crate) use schedule::finite_log_snr;
+
+use crate::spacing::rounded_ratio;
+use crate::{Error, Kernel};
 
 /// The noise levels a sampler visits, from noise to data.
 ///
@@ -45,102 +53,69 @@ impl Grid {
         Ok(Grid(levels))
     }
 
-    /// Variance-exploding levels, equally spaced in sigma^(1/rho):
-    /// sigma_i = (sigma_max^(1/rho) + i/(levels − 1) (sigma_min^(1/rho) − sigma_max^(1/rho)))^rho.
-    ///
-    /// A large `rho` puts more of the levels near `sigma_min`; one level is `sigma_max` alone.
-    /// The grid does not end at zero: see [`then_clean`](Grid::then_clean).
-    ///
-    /// Karras et al. 2022 (<https://arxiv.org/abs/2206.00364>), equation 5, with rho = 7.
-    ///
-    /// # Errors
-    /// [`Error::SigmaRange`] unless 0 < sigma_min ≤ sigma_max < ∞;
-    /// [`Error::Rho`] unless `rho` is positive and finite; [`Error::NoLevels`] for no levels.
-    pub fn karras(sigma_min: f64, sigma_max: f64, rho: f64, levels: usize) -> Result<Grid, Error> {
-        check_sigmas(sigma_min, sigma_max)?;
-        if !(0.0 < rho && rho.is_finite()) {
-            return Err(Error::Rho { rho });
-        }
-        // Relative to sigma_max, so that no power overflows.
-        let last = (sigma_min / sigma_max).powf(rho.recip());
-        Grid::exploding(sigma_max, sigma_min, levels, |u| {
-            sigma_max * (1.0 + u * (last - 1.0)).powf(rho)
-        })
-    }
-
-    /// Variance-exploding levels with a constant ratio between neighbours:
-    /// sigma_i = sigma_max^(1−u) sigma_min^u, u = i/(levels − 1); one level is `sigma_max` alone.
-    ///
-    /// Song & Ermon 2019 (<https://arxiv.org/abs/1907.05600>), for annealed Langevin dynamics.
-    ///
-    /// # Errors
-    /// [`Error::SigmaRange`] unless 0 < sigma_min ≤ sigma_max < ∞; [`Error::NoLevels`] for no levels.
-    #[doc(alias = "exponential")]
-    pub fn geometric(sigma_max: f64, sigma_min: f64, levels: usize) -> Result<Grid, Error> {
-        check_sigmas(sigma_min, sigma_max)?;
-        Grid::exploding(sigma_max, sigma_min, levels, |u| {
-            geometric(sigma_max, sigma_min, u)
-        })
-    }
-
-    /// The levels of a schedule at `steps` + 1 equally spaced times, from time `from` down to time `to`.
-    ///
-    /// # Errors
-    /// [`Error::GridTimes`] unless 0 ≤ to < from ≤ 1; [`Error::NoSteps`] for no steps;
-    /// [`Error::NoiseRises`] if the schedule breaks its law.
-    pub fn uniform_time(
-        schedule: &dyn NoiseSchedule,
-        from: f64,
-        to: f64,
-        steps: usize,
-    ) -> Result<Grid, Error> {
-        check_times(from, to)?;
-        fractions(steps)?
-            .map(|u| schedule.kernel((from * (1.0 - u) + to * u).clamp(to, from)))
-            .collect::<Vec<_>>()
-            .try_into()
-    }
-
-    /// The levels of a schedule at `steps` + 1 equally spaced log-SNRs, from time `from` down to time `to`.
-    ///
-    /// Lu et al. 2022, DPM-Solver (<https://arxiv.org/abs/2206.00927>), where the steps are uniform in λ = log-SNR / 2.
-    ///
-    /// # Errors
-    /// [`Error::GridTimes`] unless 0 ≤ to < from ≤ 1; [`Error::NoSteps`] for no steps;
-    /// [`Error::InfiniteLogSnr`] if an end is clean or pure noise;
-    /// [`Error::NoiseRises`] if the schedule breaks its law, or if the steps are too fine for `f64`.
-    pub fn uniform_log_snr(
-        schedule: &dyn NoiseSchedule,
-        from: f64,
-        to: f64,
-        steps: usize,
-    ) -> Result<Grid, Error> {
-        check_times(from, to)?;
-        let (first, last) = (
-            finite_log_snr(schedule, from)?,
-            finite_log_snr(schedule, to)?,
-        );
-        fractions(steps)?
-            .map(|u| {
-                let time = if u == 0.0 {
-                    from
-                } else if u == 1.0 {
-                    to
-                } else {
-                    schedule.time_at(first * (1.0 - u) + last * u)
-                };
-                schedule.kernel(time.clamp(to, from))
-            })
-            .collect::<Vec<_>>()
-            .try_into()
-    }
-
     /// The same grid, ended by [`Kernel::CLEAN`]; a grid that ends there already is unchanged.
     pub fn then_clean(mut self) -> Grid {
         if self.0.last() != Some(&Kernel::CLEAN) {
             self.0.push(Kernel::CLEAN);
         }
         self
+    }
+
+    /// The same grid, ended by this level, which is not noisier than its last.
+    ///
+    /// What a grid ends with is a choice: nothing more (the last step is to its own last level),
+    /// [`then_clean`](Grid::then_clean), or a level of one's own, such as the cleanest that a network was trained on.
+    ///
+    /// # Errors
+    /// [`Error::NoiseRises`] if it is noisier.
+    #[doc(alias = "final_sigmas_type")]
+    pub fn then(mut self, last: Kernel) -> Result<Grid, Error> {
+        self.0.push(last);
+        Grid::new(self.0)
+    }
+
+    /// The levels whose noise-to-signal ratio lies in [low, high].
+    ///
+    /// A lower bound on λ = ln(alpha/sigma) is `high` = e^(−λ): DPM-Solver stays above λ = −5.1 on the cosine schedule.
+    ///
+    /// # Errors
+    /// [`Error::NoLevels`] if none does.
+    #[doc(alias = "lambda_min_clipped")]
+    pub fn within(mut self, low: f64, high: f64) -> Result<Grid, Error> {
+        self.0
+            .retain(|level| (low..=high).contains(&level.noise_to_signal()));
+        Grid::new(self.0)
+    }
+
+    /// `levels` of the levels, at equal distances by index: the i-th is that of index i (len − 1)/(levels − 1),
+    /// rounded, halves to even; one level is the noisiest. Levels repeat where more are asked for than there are.
+    ///
+    /// # Errors
+    /// [`Error::NoLevels`] for none.
+    pub fn subset(&self, levels: usize) -> Result<Grid, Error> {
+        let gaps = levels.max(2) - 1;
+        (0..levels)
+            .map(|i| self.0[rounded_ratio(i * (self.0.len() - 1), gaps)])
+            .collect::<Vec<_>>()
+            .try_into()
+    }
+
+    /// The same noise-to-signal ratios as variance-preserving levels, alpha² + sigma² = 1:
+    /// a grid in sigma for a network of the VP kind.
+    pub fn variance_preserving(self) -> Grid {
+        self.rescaled(|level| {
+            let norm = level.alpha().hypot(level.sigma());
+            Kernel::from_scales(level.alpha() / norm, level.sigma() / norm)
+        })
+    }
+
+    /// The same noise-to-signal ratios as variance-exploding levels, alpha = 1.
+    ///
+    /// # Errors
+    /// [`Error::KernelScales`] if the first level is pure noise, whose ratio is infinite.
+    pub fn variance_exploding(self) -> Result<Grid, Error> {
+        Kernel::variance_exploding(self.0[0].noise_to_signal())?;
+        Ok(self.rescaled(|level| Kernel::from_scales(1.0, level.noise_to_signal())))
     }
 
     /// The steps (from, to), from noise to data: one fewer than the levels.
@@ -153,24 +128,53 @@ impl Grid {
         &self.0
     }
 
-    /// Variance-exploding levels `sigma(u)`, with exact ends and with rounding kept from raising the noise.
-    fn exploding(
-        sigma_max: f64,
-        sigma_min: f64,
-        levels: usize,
-        sigma: impl Fn(f64) -> f64,
-    ) -> Result<Grid, Error> {
-        let mut before = sigma_max;
-        let mut kernels = Vec::with_capacity(levels + 1);
-        for index in 0..levels {
-            if index + 1 == levels && 0 < index {
-                before = sigma_min;
-            } else if 0 < index {
-                before = sigma(index as f64 / (levels - 1) as f64).clamp(sigma_min, before);
+    /// The index of the level whose noise-to-signal ratio is nearest to this one; of two equally near, the noisier.
+    ///
+    /// # Panics
+    /// If `noise_to_signal` is NaN or negative.
+    pub fn nearest(&self, noise_to_signal: f64) -> usize {
+        assert!(
+            0.0 <= noise_to_signal,
+            "grid: noise_to_signal must not be negative or NaN, got {noise_to_signal}"
+        );
+        let distance = |index: usize| {
+            let there = self.0[index].noise_to_signal();
+            // Two levels of pure noise are equal, and their difference would be NaN.
+            if there == noise_to_signal {
+                0.0
+            } else {
+                (there - noise_to_signal).abs()
             }
-            kernels.push(Kernel::from_scales(1.0, before));
+        };
+        let below = self
+            .0
+            .partition_point(|level| noise_to_signal < level.noise_to_signal());
+        if below == self.0.len() || (0 < below && distance(below - 1) <= distance(below)) {
+            // The first of several equal levels.
+            let nearest = self.0[below - 1].noise_to_signal();
+            self.0
+                .partition_point(|level| nearest < level.noise_to_signal())
+        } else {
+            below
         }
-        Grid::new(kernels)
+    }
+
+    /// The levels alone.
+    pub(crate) fn into_levels(self) -> Vec<Kernel> {
+        self.0
+    }
+
+    /// The same ratios by other scales; where rounding would raise the noise, the level before is repeated.
+    fn rescaled(mut self, scaled: impl Fn(Kernel) -> Kernel) -> Grid {
+        let mut before = scaled(self.0[0]);
+        for level in &mut self.0 {
+            let next = scaled(*level);
+            if next.noise_to_signal() <= before.noise_to_signal() {
+                before = next;
+            }
+            *level = before;
+        }
+        self
     }
 }
 
@@ -182,36 +186,10 @@ impl TryFrom<Vec<Kernel>> for Grid {
     }
 }
 
-/// 0, 1/steps, …, 1.
-fn fractions(steps: usize) -> Result<impl Iterator<Item = f64>, Error> {
-    if steps == 0 {
-        return Err(Error::NoSteps);
-    }
-    Ok((0..=steps).map(move |index| index as f64 / steps as f64))
-}
-
-fn check_times(from: f64, to: f64) -> Result<(), Error> {
-    if 0.0 <= to && to < from && from <= 1.0 {
-        Ok(())
-    } else {
-        Err(Error::GridTimes { from, to })
-    }
-}
-
-/// The log-SNR at a time, refused where it is infinite.
-pub(crate) fn finite_log_snr(schedule: &dyn NoiseSchedule, time: f64) -> Result<f64, Error> {
-    let log_snr = schedule.kernel(time).log_snr();
-    if log_snr.is_finite() {
-        Ok(log_snr)
-    } else {
-        Err(Error::InfiniteLogSnr { time, log_snr })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Cosine, Rectified, VpLinear};
+    use crate::{Cosine, NoiseSchedule, Rectified, VpLinear};
 
     #[test]
     fn karras_is_equation_5() {
