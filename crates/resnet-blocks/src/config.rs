@@ -90,6 +90,14 @@ pub enum Activation {
     Relu,
     /// tanh(x).
     Tanh,
+    /// x Phi(x), with the normal distribution's Phi; exact, not the approximation by tanh.
+    ///
+    /// Source: Hendrycks & Gimpel 2016, "Gaussian Error Linear Units".
+    Gelu,
+    /// x tanh(ln(1 + exp(x))).
+    ///
+    /// Source: Misra 2019, "Mish: A Self Regularized Non-Monotonic Activation Function".
+    Mish,
 }
 
 /// Normalisation before each activation of a convolutional block.

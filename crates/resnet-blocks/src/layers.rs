@@ -11,6 +11,8 @@ impl Activation {
             Activation::Silu => x.silu(),
             Activation::Relu => x.relu(),
             Activation::Tanh => x.tanh(),
+            Activation::Gelu => x.gelu("none"),
+            Activation::Mish => x.mish(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use resnet_blocks::{Activation, Init, LongSkip, Norm, ShortSkip};
 
-use crate::Error;
+use crate::{Error, error::positive};
 
 /// A U-Net of plain pre-activation blocks, for square images and a scalar label.
 ///
@@ -90,13 +90,5 @@ impl UNetConfig {
     /// Width of the embedding that every block sees: four times `base`.
     pub(crate) fn embedding(&self) -> usize {
         4 * self.base
-    }
-}
-
-fn positive(what: &'static str, count: usize) -> Result<(), Error> {
-    if count == 0 {
-        Err(Error::Zero { what })
-    } else {
-        Ok(())
     }
 }

@@ -5,9 +5,10 @@
 )]
 //!
 //! Modules, in reading order: the choices (`config`), the plan (`topology`), the network
-//! (`network`, with its `embedding` of the label).
+//! (`network`, with its `embedding` of the label), and networks of another make ([`diffusers`]).
 
 mod config;
+pub mod diffusers;
 mod error;
 mod topology;
 

@@ -1,0 +1,293 @@
+//! Networks of diffusers, against diffusers; and what is no such network.
+#![cfg(feature = "tch")]
+
+mod common;
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use common::{distance, noise};
+use resnet_blocks::{Mode, Network};
+use tch::{Device, Kind, Tensor};
+use unet::{
+    Error,
+    diffusers::{Config, PlannedTensor, UNet2D},
+};
+
+/// What the generator of the goldens calls `uniform`: numbers that the name decides.
+fn uniform(name: &str, count: usize) -> Vec<f64> {
+    let fnv = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325, fnv);
+    let number = |index: usize| {
+        let mut z = seed.wrapping_add((index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 40) as f64 / (1u64 << 23) as f64 - 1.0
+    };
+    (0..count).map(number).collect()
+}
+
+/// What the generator of the goldens calls `weight`.
+fn weight(planned: &PlannedTensor) -> Tensor {
+    let fan_in: usize = planned.shape[1..].iter().product();
+    let scaled = |u: f64| match planned.shape.len() {
+        1 if planned.name.ends_with("weight") => 1.0 + u / 2.0,
+        1 => u / 4.0,
+        _ => u * (3.0 / fan_in as f64).sqrt(),
+    };
+    let values = uniform(&planned.name, planned.shape.iter().product());
+    let values: Vec<f32> = values.into_iter().map(|u| scaled(u) as f32).collect();
+    Tensor::from_slice(&values).view(&planned.dims()[..])
+}
+
+fn golden(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/diffusers");
+    folder.join(name)
+}
+
+fn tensors(path: &Path) -> HashMap<String, Tensor> {
+    let all = Tensor::read_safetensors(path).expect("a golden");
+    all.into_iter().collect()
+}
+
+/// The largest |ours - theirs| / (1 + |theirs|).
+fn deviation(net: &UNet2D, io: &HashMap<String, Tensor>) -> f64 {
+    let output = net.forward(&io["sample"], &io["timestep"], io.get("class_labels"));
+    let theirs = &io["output"];
+    assert_eq!(output.size(), theirs.size());
+    let relative = (output - theirs).abs() / (theirs.abs() + 1.0);
+    relative.max().double_value(&[])
+}
+
+fn made(name: &str) -> UNet2D {
+    tch::set_num_threads(1);
+    let text = fs::read_to_string(golden(name).join("config.json")).expect("a golden");
+    let config = Config::from_json(&text).expect("diffusers wrote it");
+    UNet2D::new(&config, weight).expect("diffusers ran it")
+}
+
+/// An empty folder of this test's own.
+fn empty(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).expect("cargo's folder for tests");
+    folder
+}
+
+#[test]
+fn every_kind_of_network_gives_what_diffusers_gives() {
+    let folder = golden("");
+    let mut cases = 0;
+    for entry in fs::read_dir(folder).expect("goldens") {
+        let path = entry.expect("goldens").path();
+        let io = tensors(&path.join("io.safetensors"));
+        let name = path.file_name().expect("a folder").to_string_lossy();
+        let net = if path.join("diffusion_pytorch_model.safetensors").exists() {
+            tch::set_num_threads(1);
+            UNet2D::open(&path, Device::Cpu).expect("diffusers wrote it")
+        } else {
+            made(&name)
+        };
+        let worst = deviation(&net, &io);
+        assert!(worst < 5e-5, "{name}: {worst}"); // 2e-5 where the output is divided by 0.02
+        cases += 1;
+    }
+    assert_eq!(cases, 14);
+}
+
+#[test]
+fn a_written_folder_is_read_as_it_was() -> Result<(), Error> {
+    for name in ["ncsnpp", "learned"] {
+        let net = made(name);
+        let folder = empty(&format!("written-{name}"));
+        net.save(&folder)?;
+        let again = UNet2D::open(&folder, Device::Cpu)?;
+        assert_eq!(again.plan(), net.plan());
+        for ((planned, ours), (_, theirs)) in net.weights().zip(again.weights()) {
+            assert_eq!(distance(ours, theirs), 0.0, "{}", planned.name);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn an_image_does_not_see_its_batch() {
+    let net = made("ncsnpp");
+    let x = noise(&[3, 3, 16, 8], Kind::Float, 1);
+    let timestep = Tensor::from_slice(&[0.1f32, 1.0, 10.0]);
+    let together = net.forward(&x, &timestep, None);
+    for index in 0..3 {
+        let alone = net.forward(&x.narrow(0, index, 1), &timestep.narrow(0, index, 1), None);
+        let difference = distance(&alone, &together.narrow(0, index, 1));
+        assert!(
+            difference < 1e-4 * (1.0 + alone.abs().max().double_value(&[])),
+            "{difference}"
+        );
+    }
+}
+
+#[test]
+fn one_timestep_serves_the_whole_batch_and_any_kind_does() {
+    let net = made("attention-conv");
+    let x = noise(&[2, 3, 4, 4], Kind::Float, 2);
+    let both = net.forward(&x, &Tensor::from_slice(&[7i64, 7]), None);
+    for timestep in [
+        Tensor::from(7i64),
+        Tensor::from(7.0f32),
+        Tensor::from_slice(&[7.0f64]),
+    ] {
+        assert_eq!(distance(&net.forward(&x, &timestep, None), &both), 0.0);
+    }
+    let network: &dyn Network = &net;
+    let label = Tensor::from_slice(&[7.0f32, 7.0]);
+    let evaluated = network.forward(&x, &label, &mut Mode::Eval);
+    assert_eq!(distance(&evaluated, &both), 0.0);
+}
+
+#[test]
+fn classes_are_given_exactly_where_they_are_taken() {
+    let panics = |name: &str, labels: Option<Tensor>| {
+        let net = made(name);
+        let (x, t) = (noise(&[1, 3, 4, 4], Kind::Float, 3), Tensor::from(5.0f32));
+        let run = || net.forward(&x, &t, labels.as_ref());
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err()
+    };
+    let label = || Some(Tensor::from_slice(&[3i64]));
+    assert!(!panics("labels", label()));
+    assert!(panics("labels", None));
+    assert!(panics("labels", Some(Tensor::from_slice(&[5i64])))); // rows 0 to 4
+    assert!(!panics("attention-conv", None));
+    assert!(panics("attention-conv", label()));
+}
+
+#[test]
+#[should_panic(expected = "must be multiples of 2, but are 5 and 4")]
+fn odd_sides_are_refused_with_their_reason() {
+    let x = Tensor::zeros([1, 3, 5, 4], (Kind::Float, Device::Cpu));
+    let _ = made("attention-conv").forward(&x, &Tensor::from(5.0f32), None);
+}
+
+/// A folder whose weights are these instead of the network's own.
+fn folder_of(name: &str, net: &UNet2D, weights: &[(String, Tensor)]) -> PathBuf {
+    let folder = empty(name);
+    fs::write(folder.join("config.json"), net.plan().config().to_json()).expect("a file");
+    let path = folder.join("diffusion_pytorch_model.safetensors");
+    Tensor::write_safetensors(weights, path).expect("a file");
+    folder
+}
+
+fn weights(net: &UNet2D) -> Vec<(String, Tensor)> {
+    let named = net
+        .weights()
+        .map(|(planned, weight)| (planned.name.clone(), weight.shallow_clone()));
+    named.collect()
+}
+
+#[test]
+fn half_precision_is_read_as_its_values_in_f32() -> Result<(), Error> {
+    let net = made("learned");
+    for kind in [Kind::Half, Kind::BFloat16, Kind::Double] {
+        let stored: Vec<_> = weights(&net)
+            .into_iter()
+            .map(|(name, weight)| (name, weight.to_kind(kind)))
+            .collect();
+        let folder = folder_of(&format!("{kind:?}"), &net, &stored);
+        let read = UNet2D::open(&folder, Device::Cpu)?;
+        for ((_, stored), (_, read)) in stored.iter().zip(read.weights()) {
+            assert_eq!(read.kind(), Kind::Float);
+            assert_eq!(distance(&stored.to_kind(Kind::Float), read), 0.0);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn names_and_shapes_of_old_checkpoints_are_read() -> Result<(), Error> {
+    let net = made("attention-conv");
+    let mut old = Vec::new();
+    for (name, weight) in weights(&net) {
+        let renamed = name
+            .replace(".to_q.", ".query.")
+            .replace(".to_k.", ".key.")
+            .replace(".to_v.", ".value.")
+            .replace(".to_out.0.", ".proj_attn.");
+        let weight = if renamed != name && weight.dim() == 2 {
+            weight.unsqueeze(-1).unsqueeze(-1)
+        } else {
+            weight
+        };
+        if name.contains(".downsamplers.0.conv.") {
+            let twin = name.replace(".conv.", ".op.");
+            old.push((twin, weight.copy()));
+        }
+        old.push((renamed, weight));
+    }
+    let read = UNet2D::open(&folder_of("old", &net, &old), Device::Cpu)?;
+    for ((planned, ours), (_, theirs)) in net.weights().zip(read.weights()) {
+        assert_eq!(distance(ours, theirs), 0.0, "{}", planned.name);
+    }
+    Ok(())
+}
+
+#[test]
+fn missing_unexpected_and_misshapen_tensors_are_all_listed() {
+    let net = made("attention-conv");
+    let mut others = weights(&net);
+    others.retain(|(name, _)| !name.starts_with("conv_out."));
+    others.push(("ema.decay".to_owned(), Tensor::from_slice(&[0.5f32])));
+    for (name, weight) in &mut others {
+        if name == "conv_in.weight" {
+            *weight = weight.transpose(0, 1).contiguous();
+        }
+    }
+    let folder = folder_of("others", &net, &others);
+    let error = UNet2D::open(&folder, Device::Cpu).expect_err("they are others");
+    let Error::Tensors { problems } = error else {
+        panic!("{error:?}")
+    };
+    let expected = [
+        "`conv_in.weight` has shape [3, 8, 3, 3] instead of [8, 3, 3, 3]",
+        "`conv_out.weight` of shape [3, 8, 3, 3] is missing",
+        "`conv_out.bias` of shape [3] is missing",
+        "`ema.decay` is unexpected",
+    ];
+    assert_eq!(problems, expected);
+}
+
+#[test]
+fn weights_that_are_not_numbers_are_refused() {
+    let net = made("learned");
+    let bad = weights(&net);
+    let _ = bad[5].1.get(0).fill_(f64::NAN);
+    let bad: Vec<_> = bad
+        .iter()
+        .map(|(name, weight)| (name.clone(), weight.copy()))
+        .collect();
+    let folder = folder_of("nan", &net, &bad);
+    let error = UNet2D::open(&folder, Device::Cpu).expect_err("one is NaN");
+    let name = bad[5].0.clone();
+    assert_eq!(error, Error::NotFinite { name });
+}
+
+#[test]
+fn files_that_are_not_there_or_cut_are_refused() {
+    let folder = empty("cut");
+    let refused = || UNet2D::open(&folder, Device::Cpu).expect_err("it is not whole");
+    assert!(matches!(refused(), Error::Read { path, .. } if path.ends_with("config.json")));
+    let net = made("learned");
+    net.save(&folder).expect("cargo's folder for tests");
+    let path = folder.join("diffusion_pytorch_model.safetensors");
+    let whole = fs::read(&path).expect("it was written");
+    for length in [0, 7, 8, 9, 1000, whole.len() - 1] {
+        fs::write(&path, &whole[..length]).expect("a file");
+        assert!(
+            matches!(refused(), Error::Safetensors { .. }),
+            "{length} bytes"
+        );
+    }
+    fs::remove_file(&path).expect("a file");
+    assert!(matches!(refused(), Error::Read { path, .. } if path.ends_with(".safetensors")));
+}
