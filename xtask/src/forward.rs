@@ -1,7 +1,9 @@
-//! `ablate`, `report`, `status`: handed to the program of crate `ablation`, built with torch only where it trains.
+//! `ablate`, `report`, `status`, `conform`: handed to the program of crate `ablation`, built with torch only where it trains.
 
 use std::env;
 use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
 
 use crate::error::Error;
 use crate::libtorch;
@@ -47,13 +49,24 @@ pub(crate) fn line(
     Ok(line.args(["--", command]).args(arguments))
 }
 
-/// Only training needs torch: a plan, a help page, a report and a status are ready without it.
+/// Only networks need torch: a plan, a help page, a report, a status and a sampler's trace are ready without it.
 fn needs_torch(command: &str, arguments: &[OsString]) -> bool {
-    let own = arguments.iter().take_while(|argument| *argument != "--");
-    command == "ablate"
-        && !own
-            .into_iter()
-            .any(|word| ["--plan", "--help", "-h"].iter().any(|pure| word == pure))
+    let mut own = arguments.iter().take_while(|argument| *argument != "--");
+    match command {
+        "ablate" => !own.any(|word| ["--plan", "--help", "-h"].iter().any(|pure| word == pure)),
+        "conform" => arguments.iter().any(|path| holds_network(Path::new(path))),
+        _ => false,
+    }
+}
+
+/// Whether the folder, or one inside it, has the configuration of a network. Links inside are not followed.
+fn holds_network(path: &Path) -> bool {
+    path.join("config.json").is_file()
+        || fs::read_dir(path).is_ok_and(|inside| {
+            inside.flatten().any(|entry| {
+                entry.file_type().is_ok_and(|kind| kind.is_dir()) && holds_network(&entry.path())
+            })
+        })
 }
 
 #[cfg(test)]
@@ -76,5 +89,15 @@ mod tests {
         }
         assert!(!needs_torch("report", &words("runs/smoke")));
         assert!(!needs_torch("status", &words("runs/smoke")));
+    }
+
+    #[test]
+    fn comparing_needs_torch_for_networks_only() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folder = |path: &str| vec![here.join(path).into_os_string()];
+        assert!(!needs_torch("conform", &folder("src")));
+        assert!(!needs_torch("conform", &folder("src/main.rs")));
+        let golden = "../crates/unet/tests/golden/diffusers";
+        assert!(needs_torch("conform", &folder(golden)));
     }
 }

@@ -57,6 +57,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Compare our samplers and networks with reference results of other toolkits; networks need libtorch
+    #[command(disable_help_flag = true)]
+    Conform {
+        /// Handed to the program as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Bring libtorch into cargo's target directory and say where it is
     Libtorch,
     /// Fetch a data set into cargo's target directory
@@ -74,6 +81,7 @@ fn main() -> ExitCode {
         Task::Ablate { arguments } => forward::forward(&workspace, "ablate", &arguments),
         Task::Report { arguments } => forward::forward(&workspace, "report", &arguments),
         Task::Status { arguments } => forward::forward(&workspace, "status", &arguments),
+        Task::Conform { arguments } => forward::forward(&workspace, "conform", &arguments),
         Task::Libtorch => libtorch::show(&workspace),
         Task::Data(arguments) => data::bring(&workspace, &arguments),
         Task::Test(arguments) => test::run(&workspace, &arguments),

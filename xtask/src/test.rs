@@ -55,7 +55,7 @@ enum Step {
 const TORCH_BY_DEFAULT: [&str; 2] = ["resnet-blocks", "unet"];
 /// What turns torch on everywhere.
 const TORCH_FEATURES: &str =
-    "score-objective/tch,learnability/tch,resnet-blocks/tch,unet/tch,ablation/tch";
+    "score-objective/tch,samplers/tch,learnability/tch,resnet-blocks/tch,unet/tch,ablation/tch";
 
 impl Step {
     fn needs_torch(self) -> bool {
@@ -144,7 +144,14 @@ fn one(workspace: &Workspace, step: Step) -> Result<(), Error> {
         // Without default features, as `ablate` itself is built: one build serves both.
         Step::Torch => cargo(&["test", "--release", "--no-default-features"])
             .args(["--features", TORCH_FEATURES])
-            .args(["-p", "score-objective", "-p", "learnability"])
+            .args([
+                "-p",
+                "score-objective",
+                "-p",
+                "samplers",
+                "-p",
+                "learnability",
+            ])
             .args(["-p", "resnet-blocks", "-p", "unet", "-p", "ablation"])
             .run(),
         Step::DocTorch => cargo(&[

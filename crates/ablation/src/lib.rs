@@ -21,6 +21,7 @@ pub mod stream;
 
 #[cfg(feature = "tch")]
 pub mod cell;
+pub mod conform;
 pub mod probe;
 pub mod record;
 

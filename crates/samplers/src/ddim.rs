@@ -2,7 +2,7 @@
 
 use noise_schedule::Kernel;
 
-use crate::stepper::{renoised, rescaled};
+use crate::stepper::{renoised_in, rescaled};
 use crate::{Denoiser, NoiseSource, Stepper, VectorSpace};
 
 /// The deterministic first-order step x_to = alpha_to D + sigma_to eps, with eps = (x − alpha_from D) / sigma_from.
@@ -33,6 +33,6 @@ impl<X: VectorSpace> Stepper<X> for Ddim {
             return same;
         }
         let denoised = model.denoise(x, from);
-        renoised(x, &denoised, from, to.alpha(), to.sigma())
+        renoised_in(x, denoised, from, to.alpha(), to.sigma())
     }
 }

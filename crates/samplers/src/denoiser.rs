@@ -2,7 +2,7 @@
 
 use noise_schedule::Kernel;
 
-use crate::VectorSpace;
+use crate::{Batch, VectorSpace};
 
 /// An estimate D(x; kernel) of E[x_0 | x_t = x].
 ///
@@ -13,6 +13,29 @@ pub trait Denoiser<X> {
     /// # Shapes
     /// The result has the shape of `x`; samples lie along the leading axis.
     fn denoise(&mut self, x: &X, at: Kernel) -> X;
+
+    /// The estimates for the states `x`, sample i at the level `at[i]`: for samplers that step each sample on its own.
+    ///
+    /// The provided method denoises one sample after the other; a network, whose label may differ between the samples
+    /// of a batch, does better in one evaluation.
+    ///
+    /// # Panics
+    /// If the number of levels is not that of the samples.
+    fn denoise_each(&mut self, x: &X, at: &[Kernel]) -> X
+    where
+        X: Batch,
+    {
+        let samples = x.split();
+        assert!(
+            samples.len() == at.len(),
+            "denoise_each: {} samples need as many levels, got {}",
+            samples.len(),
+            at.len()
+        );
+        let pairs = samples.iter().zip(at);
+        let denoised: Vec<X> = pairs.map(|(x, &at)| self.denoise(x, at)).collect();
+        X::stack(&denoised)
+    }
 }
 
 impl<X, F: FnMut(&X, Kernel) -> X> Denoiser<X> for F {
@@ -64,6 +87,15 @@ impl<X, D: Denoiser<X>> Denoiser<X> for Counted<D> {
     fn denoise(&mut self, x: &X, at: Kernel) -> X {
         self.evaluations += 1;
         self.inner.denoise(x, at)
+    }
+
+    /// One evaluation, as it is for a network.
+    fn denoise_each(&mut self, x: &X, at: &[Kernel]) -> X
+    where
+        X: Batch,
+    {
+        self.evaluations += 1;
+        self.inner.denoise_each(x, at)
     }
 }
 

@@ -43,11 +43,6 @@ impl<X: VectorSpace> Stepper<X> for Heun {
             return predicted;
         }
         let second = model.denoise(&predicted, to);
-        X::axpby(
-            1.0,
-            &predicted,
-            weight,
-            &X::axpby(1.0, &second, -1.0, &first),
-        )
+        X::combine_in(weight, second, &[(1.0, &predicted), (-weight, &first)])
     }
 }

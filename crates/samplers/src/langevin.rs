@@ -72,6 +72,30 @@ pub struct AnnealedLangevin {
 }
 
 impl AnnealedLangevin {
+    /// The dynamics of NCSN's code, in its own parameters: x + α score + √(2α) z with α = step_lr (sigma/sigma_L)²,
+    /// where sigma_L is the last level of `grid` that has noise; epsilon = 2 step_lr/sigma_L².
+    ///
+    /// Song & Ermon 2019 had `step_lr` 2e-5 with sigma_L 0.01 and 100 steps per level.
+    ///
+    /// # Panics
+    /// If no level of the grid has noise.
+    #[doc(alias = "step_lr")]
+    #[doc(alias = "anneal_Langevin_dynamics")]
+    pub fn song2019(
+        grid: &Grid,
+        step_lr: f64,
+        steps_per_level: usize,
+        final_denoise: bool,
+    ) -> AnnealedLangevin {
+        let last = noisy_levels(grid).last();
+        let last = last.expect("annealed Langevin: a grid with noise").sigma();
+        AnnealedLangevin {
+            epsilon: 2.0 * step_lr / (last * last),
+            steps_per_level,
+            final_denoise,
+        }
+    }
+
     /// The number of evaluations that [`run`](AnnealedLangevin::run) makes on this grid.
     pub fn evaluations(&self, grid: &Grid) -> usize {
         let noisy = noisy_levels(grid).count();
@@ -124,4 +148,26 @@ fn noisy_levels(grid: &Grid) -> impl Iterator<Item = Kernel> + '_ {
         .iter()
         .copied()
         .filter(|level| 0.0 < level.sigma())
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array1, array};
+
+    use super::*;
+
+    #[test]
+    fn step_lr_is_that_of_the_code() {
+        let grid = Grid::geometric(1.0, 0.1, 3).unwrap().then_clean();
+        let dynamics = AnnealedLangevin::song2019(&grid, 2e-3, 1, false);
+        let mut model = |x: &Array1<f64>, k: Kernel| x / (1.0 + k.sigma().powi(2));
+        let mut noise = |_: &Array1<f64>, _: Kernel, _: Kernel| array![0.7];
+        let found = dynamics.run(&grid, &mut model, &mut noise, array![2.0]);
+        let levels = grid.levels()[..3].iter().map(|level| level.sigma());
+        let expected = levels.fold(2.0_f64, |x, sigma| {
+            let step = 2e-3 * (sigma / 0.1).powi(2);
+            x - step * x / (1.0 + sigma * sigma) + (2.0 * step).sqrt() * 0.7
+        });
+        assert!((found[0] - expected).abs() < 1e-12);
+    }
 }

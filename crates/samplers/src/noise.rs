@@ -46,7 +46,7 @@ impl<X> NoiseSource<X> for Silent {
 /// Normal variates are drawn in `f64` and rounded: `f32` and `f64` states share their streams.
 #[derive(Clone, Debug)]
 pub struct PerSample<R> {
-    streams: Vec<R>,
+    pub(crate) streams: Vec<R>,
 }
 
 impl<R: RngCore> PerSample<R> {
@@ -56,18 +56,21 @@ impl<R: RngCore> PerSample<R> {
             streams: streams.into_iter().collect(),
         }
     }
+
+    pub(crate) fn expect(&self, samples: usize) {
+        assert!(
+            samples == self.streams.len(),
+            "PerSample: {samples} samples need as many streams, got {}",
+            self.streams.len()
+        );
+    }
 }
 
 impl<A: Element, D: Dimension + RemoveAxis, R: RngCore> NoiseSource<Array<A, D>> for PerSample<R> {
     /// # Panics
     /// If the length of the leading axis is not the number of streams.
     fn between(&mut self, like: &Array<A, D>, _from: Kernel, _to: Kernel) -> Array<A, D> {
-        assert!(
-            like.len_of(Axis(0)) == self.streams.len(),
-            "PerSample: {} samples need as many streams, got {}",
-            like.len_of(Axis(0)),
-            self.streams.len()
-        );
+        self.expect(like.len_of(Axis(0)));
         let mut noise = like.clone();
         for (mut sample, stream) in noise.outer_iter_mut().zip(&mut self.streams) {
             // `iter_mut` goes in logical order, whatever the layout in memory.

@@ -1,8 +1,8 @@
-//! What a sampler needs of its state: linear combinations.
+//! What a sampler needs of its state: linear combinations, and for a few samplers its samples and its coordinates.
 
-use ndarray::{Array, Dimension, Zip};
+use ndarray::{Array, Axis, Dimension, RemoveAxis, Zip, concatenate};
 
-/// All that a sampler of this crate ever does to its state: a x + b y.
+/// All that a fixed-step sampler of this crate ever does to its state: a x + b y.
 ///
 /// ```
 /// use ndarray::array;
@@ -19,6 +19,82 @@ pub trait VectorSpace: Clone {
     /// # Panics
     /// Implementations panic if the shapes differ: that is a bug in a denoiser or a noise source.
     fn axpby(a: f64, x: &Self, b: f64, y: &Self) -> Self;
+
+    /// The linear combination Σ a_i x_i.
+    ///
+    /// The provided method adds one term after the other; an implementation may do it in one pass over memory.
+    ///
+    /// # Panics
+    /// For no terms: there is no zero to return. As [`axpby`](VectorSpace::axpby) for shapes.
+    fn combine(terms: &[(f64, &Self)]) -> Self {
+        let (&(a, x), rest) = terms.split_first().expect("combine: at least one term");
+        let Some((&(b, y), rest)) = rest.split_first() else {
+            return Self::axpby(a, x, 0.0, x);
+        };
+        rest.iter().fold(Self::axpby(a, x, b, y), |sum, &(c, z)| {
+            Self::axpby(1.0, &sum, c, z)
+        })
+    }
+
+    /// The linear combination a x + Σ b_i y_i, which may be made in the memory of `x`.
+    ///
+    /// Memory that is fresh costs more than the arithmetic: a step that hands on its last operand needs none.
+    ///
+    /// # Panics
+    /// As [`axpby`](VectorSpace::axpby).
+    fn combine_in(a: f64, x: Self, terms: &[(f64, &Self)]) -> Self {
+        let all: Vec<(f64, &Self)> = [(a, &x)].into_iter().chain(terms.iter().copied()).collect();
+        Self::combine(&all)
+    }
+}
+
+/// A state that consists of samples, for samplers that treat each sample on its own.
+///
+/// Law: [`stack`](Batch::stack) undoes [`split`](Batch::split).
+pub trait Batch: VectorSpace {
+    /// The samples, each as a batch of one.
+    fn split(&self) -> Vec<Self>;
+
+    /// One batch of all these, in their order.
+    ///
+    /// # Panics
+    /// For no parts, or if their samples differ in shape.
+    fn stack(parts: &[Self]) -> Self;
+}
+
+/// A state whose coordinates can be read and written, for what is not linear: norms, clipping, error control.
+pub trait Coordinates: Batch {
+    /// All coordinates, in the order of [`with_values`](Coordinates::with_values).
+    fn values(&self) -> Vec<f64>;
+
+    /// The state of this shape with these coordinates.
+    ///
+    /// # Panics
+    /// If their number differs.
+    fn with_values(&self, values: Vec<f64>) -> Self;
+
+    /// The state with `f` applied to every coordinate.
+    fn apply(&self, f: impl Fn(f64) -> f64) -> Self
+    where
+        Self: Sized,
+    {
+        self.with_values(self.values().into_iter().map(f).collect())
+    }
+
+    /// The inner product Σ x_i y_i over all coordinates.
+    ///
+    /// # Panics
+    /// If the numbers of coordinates differ.
+    fn inner(&self, other: &Self) -> f64 {
+        let (x, y) = (self.values(), other.values());
+        assert!(
+            x.len() == y.len(),
+            "inner product: {} coordinates against {}",
+            x.len(),
+            y.len()
+        );
+        x.iter().zip(&y).map(|(x, y)| x * y).sum()
+    }
 }
 
 impl<A: Element, D: Dimension> VectorSpace for Array<A, D> {
@@ -26,6 +102,89 @@ impl<A: Element, D: Dimension> VectorSpace for Array<A, D> {
         Zip::from(x)
             .and(y)
             .map_collect(|&x, &y| A::round(a * x.into() + b * y.into()))
+    }
+
+    fn combine(terms: &[(f64, &Self)]) -> Self {
+        match *terms {
+            [] => panic!("combine: at least one term"),
+            [(a, x)] => Zip::from(x).map_collect(|&x| A::round(a * x.into())),
+            [(a, x), (b, y)] => Self::axpby(a, x, b, y),
+            [(a, x), (b, y), (c, z)] => Zip::from(x)
+                .and(y)
+                .and(z)
+                .map_collect(|&x, &y, &z| A::round(a * x.into() + b * y.into() + c * z.into())),
+            [(a, x), (b, y), (c, z), (d, w)] => {
+                Zip::from(x)
+                    .and(y)
+                    .and(z)
+                    .and(w)
+                    .map_collect(|&x, &y, &z, &w| {
+                        A::round(a * x.into() + b * y.into() + c * z.into() + d * w.into())
+                    })
+            }
+            [(a, x), (b, y), (c, z), (d, w), ref rest @ ..] => {
+                let mut sum: Array<f64, D> =
+                    Zip::from(x)
+                        .and(y)
+                        .and(z)
+                        .and(w)
+                        .map_collect(|&x, &y, &z, &w| {
+                            a * x.into() + b * y.into() + c * z.into() + d * w.into()
+                        });
+                for &(a, x) in rest {
+                    Zip::from(&mut sum)
+                        .and(x)
+                        .for_each(|sum, &x| *sum += a * x.into());
+                }
+                sum.mapv(A::round)
+            }
+        }
+    }
+
+    fn combine_in(a: f64, mut x: Self, terms: &[(f64, &Self)]) -> Self {
+        match *terms {
+            [(b, y)] => Zip::from(&mut x)
+                .and(y)
+                .for_each(|x, &y| *x = A::round(a * (*x).into() + b * y.into())),
+            [(b, y), (c, z)] => Zip::from(&mut x).and(y).and(z).for_each(|x, &y, &z| {
+                *x = A::round(a * (*x).into() + b * y.into() + c * z.into());
+            }),
+            _ => {
+                let all: Vec<(f64, &Self)> =
+                    [(a, &x)].into_iter().chain(terms.iter().copied()).collect();
+                return Self::combine(&all);
+            }
+        }
+        x
+    }
+}
+
+impl<A: Element, D: Dimension + RemoveAxis> Batch for Array<A, D> {
+    fn split(&self) -> Vec<Self> {
+        self.axis_chunks_iter(Axis(0), 1)
+            .map(|sample| sample.to_owned())
+            .collect()
+    }
+
+    fn stack(parts: &[Self]) -> Self {
+        let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
+        concatenate(Axis(0), &views).expect("stack: at least one part, and samples of one shape")
+    }
+}
+
+impl<A: Element, D: Dimension + RemoveAxis> Coordinates for Array<A, D> {
+    fn values(&self) -> Vec<f64> {
+        self.iter().map(|&value| value.into()).collect()
+    }
+
+    fn with_values(&self, values: Vec<f64>) -> Self {
+        let rounded = values.into_iter().map(A::round).collect();
+        Array::from_shape_vec(self.raw_dim(), rounded)
+            .expect("with_values: as many coordinates as the state has")
+    }
+
+    fn apply(&self, f: impl Fn(f64) -> f64) -> Self {
+        self.mapv(|value| A::round(f(value.into())))
     }
 }
 
@@ -51,9 +210,9 @@ impl Element for f32 {
 
 #[cfg(test)]
 mod tests {
-    use ndarray::{Array2, array};
+    use ndarray::{Array2, ShapeBuilder, array};
 
-    use super::VectorSpace;
+    use super::{Batch, Coordinates, VectorSpace};
 
     #[test]
     fn single_precision_is_rounded_once() {
@@ -61,6 +220,16 @@ mod tests {
         let x = array![1.0_f32];
         let sum = VectorSpace::axpby(1e8, &x, -(1e8 - 1.0), &x);
         assert_eq!(sum, array![1.0_f32]);
+        let terms = [1e8, -1e8, 1e8, -1e8, 1.0].map(|a| (a, &x));
+        for count in 1..=terms.len() {
+            let exact: f64 = terms[..count].iter().map(|(a, _)| a).sum();
+            assert_eq!(VectorSpace::combine(&terms[..count]), array![exact as f32]);
+            let (&(a, _), rest) = terms[..count].split_first().unwrap();
+            assert_eq!(
+                VectorSpace::combine_in(a, x.clone(), rest),
+                array![exact as f32]
+            );
+        }
     }
 
     #[test]
@@ -68,5 +237,18 @@ mod tests {
     fn shapes_that_would_broadcast_are_refused() {
         let (x, y) = (Array2::<f64>::zeros((3, 2)), Array2::<f64>::zeros((1, 2)));
         VectorSpace::axpby(1.0, &x, 1.0, &y);
+    }
+
+    #[test]
+    fn stacking_undoes_splitting_whatever_the_layout() {
+        let rows = Array2::from_shape_fn((3, 4), |(i, j)| (10 * i + j) as f64);
+        let columns = Array2::from_shape_fn((3, 4).f(), |(i, j)| (10 * i + j) as f64);
+        for x in [rows, columns] {
+            assert_eq!(x.split()[1], x.slice(ndarray::s![1..2, ..]));
+            assert_eq!(Batch::stack(&x.split()), x);
+            assert_eq!(x.with_values(x.values()), x);
+            assert_eq!(x.inner(&x), x.iter().map(|v| v * v).sum::<f64>());
+            assert_eq!(Coordinates::apply(&x, |v| v + 1.0), &x + 1.0);
+        }
     }
 }

@@ -65,6 +65,25 @@ impl<X, S: Stepper<X> + ?Sized> Stepper<X> for Box<S> {
     }
 }
 
+/// A stepper that can be copied through a box, as every `Clone` stepper can.
+pub trait CloneStepper<X>: Stepper<X> {
+    /// A copy with the same memory of earlier steps.
+    fn clone_box(&self) -> Box<dyn CloneStepper<X>>;
+}
+
+impl<X, S: Stepper<X> + Clone + 'static> CloneStepper<X> for S {
+    fn clone_box(&self) -> Box<dyn CloneStepper<X>> {
+        Box::new(self.clone())
+    }
+}
+
+impl<X> Clone for Box<dyn CloneStepper<X>> {
+    fn clone(&self) -> Self {
+        // Of the stepper inside: the box is a stepper itself.
+        (**self).clone_box()
+    }
+}
+
 /// The state at `to` if both levels have one noise-to-signal ratio: then only the scale changes.
 pub(crate) fn rescaled<X: VectorSpace>(x: &X, from: Kernel, to: Kernel) -> Option<X> {
     if from == to {
@@ -86,6 +105,7 @@ pub(crate) fn rescaled<X: VectorSpace>(x: &X, from: Kernel, to: Kernel) -> Optio
 /// (sigma / sigma_from) x + (alpha − alpha_from sigma / sigma_from) D.
 ///
 /// In this form nothing is divided by alpha: it holds for a step from pure noise.
+/// From clean data it is alpha D: their score is finite, so that the mean of eps, −sigma score, is 0.
 pub(crate) fn renoised<X: VectorSpace>(
     x: &X,
     denoised: &X,
@@ -93,8 +113,42 @@ pub(crate) fn renoised<X: VectorSpace>(
     alpha: f64,
     sigma: f64,
 ) -> X {
-    let kept = sigma / from.sigma();
+    let kept = if from.sigma() == 0.0 {
+        0.0
+    } else {
+        sigma / from.sigma()
+    };
     X::axpby(kept, x, alpha - from.alpha() * kept, denoised)
+}
+
+/// The level with this noise-to-signal ratio and the scale of `at`: the one that it has in common with `other`,
+/// alpha (variance exploding) or alpha + sigma (flows), and else that of alpha² + sigma².
+pub(crate) fn with_noise_to_signal(at: Kernel, other: Kernel, ratio: f64) -> Kernel {
+    let (sum, others) = (at.alpha() + at.sigma(), other.alpha() + other.sigma());
+    let alpha = if at.alpha() == other.alpha() {
+        at.alpha()
+    } else if (sum - others).abs() < 1e-12 * sum {
+        sum / (1.0 + ratio)
+    } else {
+        at.alpha().hypot(at.sigma()) / ratio.hypot(1.0)
+    };
+    Kernel::new(alpha, alpha * ratio).expect("a finite ratio and a level's own scale")
+}
+
+/// [`renoised`], in the memory of `denoised`.
+pub(crate) fn renoised_in<X: VectorSpace>(
+    x: &X,
+    denoised: X,
+    from: Kernel,
+    alpha: f64,
+    sigma: f64,
+) -> X {
+    let kept = if from.sigma() == 0.0 {
+        0.0
+    } else {
+        sigma / from.sigma()
+    };
+    X::combine_in(alpha - from.alpha() * kept, denoised, &[(kept, x)])
 }
 
 /// The ratio of noise-to-signal ratios `to` / `from`, in [0, 1] along a grid; 0 from pure noise and to clean data.

@@ -13,7 +13,7 @@ use std::{
 };
 
 use ablation::{
-    Error, config,
+    Error, config, conform,
     frame::{self, Results},
     plan::{Overrides, Plan},
     record::Outcome,
@@ -48,6 +48,12 @@ enum Command {
         /// One line per cell
         #[arg(long)]
         cells: bool,
+    },
+    /// Compare our samplers and networks with reference results of other toolkits
+    Conform {
+        /// Conformance files, folders of networks, and folders to search
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
     },
     /// Work on the cells of a run until none is open (started by `ablate`)
     #[command(hide = true)]
@@ -115,6 +121,7 @@ fn main() -> ExitCode {
         Command::Ablate(arguments) => ablate(arguments),
         Command::Report { dir } => render(&dir).map(|_| ()),
         Command::Status { dir, cells } => status(&dir, cells),
+        Command::Conform { paths } => return compare(&paths),
         Command::Worker { dir, data } => work(&dir, data),
     };
     match outcome {
@@ -124,6 +131,26 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit_status())
         }
     }
+}
+
+/// Tries every case, one line each, and says how many passed; nothing to try is a failure too.
+fn compare(paths: &[PathBuf]) -> ExitCode {
+    let (mut passed, mut failed) = (0, 0);
+    conform::run(paths, &mut |tried| {
+        *(if tried.passed() {
+            &mut passed
+        } else {
+            &mut failed
+        }) += 1;
+        say(&format!("{}\n", tried.line()));
+    });
+    say(&format!("{passed} passed, {failed} failed\n"));
+    if passed + failed == 0 {
+        eprintln!(
+            "ablate: no case was found; name a conformance file, or a folder that holds some"
+        );
+    }
+    ExitCode::from(u8::from(0 < failed || passed == 0))
 }
 
 fn ablate(arguments: Ablate) -> Result<(), Error> {

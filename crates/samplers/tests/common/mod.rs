@@ -6,7 +6,10 @@ use noise_schedule::Kernel;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use samplers::{Ancestral, Ddim, DpmSolver2M, Heun, PerSample, Stepper};
+use samplers::{
+    Ancestral, Ddim, Deis, DpmSolverMultistep, Heun, Integrand, PerSample, SaSolver, Stepper, Tau,
+    UniPc,
+};
 
 /// A mixture of normals on the line, all with one standard deviation.
 pub(crate) struct Mixture {
@@ -59,9 +62,26 @@ pub(crate) fn steppers() -> Vec<Named> {
     vec![
         ("Ddim", Box::new(Ddim)),
         ("Heun", Box::new(Heun)),
-        ("DpmSolver2M", Box::new(DpmSolver2M::new())),
+        (
+            "DpmSolver++(2M)",
+            Box::new(DpmSolverMultistep::new(Integrand::Denoised, 2).unwrap()),
+        ),
         ("Ancestral 0", Box::new(Ancestral::new(0.0).unwrap())),
         ("Ancestral 1", Box::new(Ancestral::new(1.0).unwrap())),
+        (
+            "UniPC-2",
+            Box::new(UniPc::new(Integrand::Denoised, 2).unwrap()),
+        ),
+        ("DEIS-2", Box::new(Deis::new(2).unwrap())),
+        (
+            "SA-Solver",
+            Box::new(
+                SaSolver::new(Integrand::Denoised, 2, Tau::constant(1.0).unwrap())
+                    .unwrap()
+                    .with_corrector(3)
+                    .unwrap(),
+            ),
+        ),
     ]
 }
 

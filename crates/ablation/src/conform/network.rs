@@ -1,0 +1,48 @@
+//! Networks of diffusers: their answers in evaluation mode, compared number by number.
+
+use std::path::Path;
+
+use tch::{Device, Kind, Tensor};
+use unet::diffusers::UNet2D;
+
+use super::{Comparison, Outcome};
+
+/// The largest error that conforms: the answers are those of `f32` arithmetic in another order.
+const TOLERANCE: f64 = 2e-4;
+
+/// Reads the network and `io.safetensors` beside it, and compares its answer.
+pub(super) fn compare(folder: &Path) -> Result<Outcome, String> {
+    let path = folder.join("io.safetensors");
+    let tensors = Tensor::read_safetensors(&path)
+        .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    let find = |name: &str| {
+        let found = tensors.iter().find(|(known, _)| known == name);
+        found
+            .map(|(_, tensor)| tensor)
+            .ok_or_else(|| format!("io.safetensors has no `{name}`"))
+    };
+    let (sample, timestep, expected) = (find("sample")?, find("timestep")?, find("output")?);
+    let labels = tensors
+        .iter()
+        .find(|(name, _)| name == "class_labels")
+        .map(|(_, tensor)| tensor);
+    let network = UNet2D::open(folder, Device::Cpu).map_err(|error| error.to_string())?;
+    let guard = tch::no_grad_guard();
+    let output = network.forward(sample, timestep, labels);
+    drop(guard);
+    if output.size() != expected.size() {
+        return Err(format!(
+            "the output has shape {:?} where {:?} is expected",
+            output.size(),
+            expected.size()
+        ));
+    }
+    let mut comparison = Comparison::default();
+    comparison.numbers("output", numbers(&output)?, numbers(expected)?)?;
+    Ok(comparison.within(TOLERANCE))
+}
+
+fn numbers(tensor: &Tensor) -> Result<Vec<f64>, String> {
+    let flat = tensor.to_kind(Kind::Double).flatten(0, -1);
+    Vec::try_from(&flat).map_err(|error: tch::TchError| error.to_string())
+}

@@ -1,0 +1,105 @@
+//! The schedulers of diffusers 0.42.1, from their `scheduler_config.json`.
+
+mod consistency;
+mod ddim;
+mod ddpm;
+mod deis;
+mod dpm_solver;
+mod euler;
+mod flow_match;
+mod lambda_space;
+mod lms;
+mod pndm;
+mod predictor_corrector;
+mod repaint;
+mod sa_solver;
+mod score_sde;
+mod sigmas;
+mod single_levels;
+mod t_space;
+mod training;
+mod two_stage;
+mod unipc;
+
+use crate::compat::Options;
+use crate::{Coordinates, Error, Prepared};
+
+/// What prepares a class: its configuration, the number of inference steps, and the arguments of its `step`.
+type Prepare<X> = fn(&mut Options, usize, &mut Options) -> Result<Prepared<X>, Error>;
+
+/// The classes that are reproduced, by their names in `_class_name`.
+fn classes<X: Coordinates + 'static>() -> Vec<(&'static str, Prepare<X>)> {
+    vec![
+        ("DDPMScheduler", ddpm::ddpm),
+        ("DDPMParallelScheduler", ddpm::ddpm),
+        ("UnCLIPScheduler", ddpm::unclip),
+        ("DDIMScheduler", ddim::ddim),
+        ("DDIMParallelScheduler", ddim::ddim),
+        ("DDIMInverseScheduler", ddim::inverse),
+        ("PNDMScheduler", pndm::pndm),
+        ("IPNDMScheduler", pndm::ipndm),
+        ("LCMScheduler", consistency::lcm),
+        ("TCDScheduler", consistency::tcd),
+        (
+            "CMStochasticIterativeScheduler",
+            consistency::stochastic_iterative,
+        ),
+        ("RePaintScheduler", repaint::repaint),
+        ("ScoreSdeVeScheduler", score_sde::exploding),
+        ("DPMSolverMultistepScheduler", dpm_solver::multistep),
+        ("DPMSolverMultistepInverseScheduler", dpm_solver::inverse),
+        ("DPMSolverSinglestepScheduler", dpm_solver::singlestep),
+        ("DPMSolverSDEScheduler", dpm_solver::sde),
+        ("EDMDPMSolverMultistepScheduler", dpm_solver::edm),
+        ("CosineDPMSolverMultistepScheduler", dpm_solver::cosine),
+        ("UniPCMultistepScheduler", unipc::unipc),
+        ("DEISMultistepScheduler", deis::deis),
+        ("SASolverScheduler", sa_solver::sa_solver),
+        ("EulerDiscreteScheduler", euler::euler),
+        ("EulerAncestralDiscreteScheduler", euler::euler_ancestral),
+        ("EDMEulerScheduler", euler::edm_euler),
+        ("FlowMatchEulerDiscreteScheduler", flow_match::euler),
+        ("FlowMatchHeunDiscreteScheduler", flow_match::heun),
+        ("FlowMatchLCMScheduler", flow_match::lcm),
+        ("HeunDiscreteScheduler", two_stage::heun),
+        ("LMSDiscreteScheduler", lms::lms),
+        ("KDPM2DiscreteScheduler", two_stage::kdpm2),
+        (
+            "KDPM2AncestralDiscreteScheduler",
+            two_stage::kdpm2_ancestral,
+        ),
+    ]
+}
+
+/// The scheduler of this class, configured and with its timesteps set.
+///
+/// `config` holds the fields of a `scheduler_config.json` without those that start with an underscore;
+/// absent fields have the defaults of the class.
+/// `step` holds the keyword arguments that each call of `step` would get (`eta`, `s_churn`, …).
+///
+/// # Errors
+/// [`Error::UnknownSampler`] for another class; [`Error::UnknownOption`], [`Error::OptionValue`] and
+/// [`Error::Contradiction`] for what the class does not take; [`Error::Levels`] for levels that break a rule.
+pub fn prepare<X: Coordinates + 'static>(
+    class: &str,
+    mut config: Options,
+    steps: usize,
+    mut step: Options,
+) -> Result<Prepared<X>, Error> {
+    let classes = classes::<X>();
+    let Some((_, prepare)) = classes.iter().find(|(name, _)| *name == class) else {
+        let known: Vec<&str> = classes.iter().map(|&(name, _)| name).collect();
+        return Err(Error::UnknownSampler {
+            toolkit: "diffusers",
+            name: class.to_string(),
+            known: known.join(", "),
+        });
+    };
+    if steps == 0 {
+        return Err(Error::NoSteps);
+    }
+    let prepared = prepare(&mut config, steps, &mut step)?;
+    config.finish()?;
+    step.finish()?;
+    Ok(prepared)
+}

@@ -1,0 +1,222 @@
+//! A sampler as a table of numbers, which is what every other toolkit's sampler comes down to.
+//!
+//! A step of theirs is linear in the state, the denoised states and the noise, and its coefficients depend on the levels alone.
+//! So they are computed once, with the peer's rounding, and checked once: a peer that divides by zero at some levels
+//! is refused when it is prepared.
+
+use std::sync::Arc;
+
+use noise_schedule::Kernel;
+
+use crate::compat::clip::Clip;
+use crate::{Call, Coordinates, Denoiser, Error, NoiseSource, Stepper};
+
+/// One evaluation, and the state that follows from it.
+///
+/// With x the state at the start of the step, z fresh noise each time, and D = D(y; at) for the state y that the stage before left
+/// (in the first stage y = c x + s z for `before` = (c, s), and x becomes y), it remembers the slope m = a y + b D + raw·D_0,
+/// where D_0 is D before any estimate or bound, and leaves
+/// kept (x + between·z) + Σ weight_j m_j + after·z, where m_0 is this slope, m_1 the one before, and so on.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Stage {
+    /// What is kept of the state before the first evaluation of a step, and the noise added to it.
+    pub(crate) before: (f64, f64),
+    /// The level of the evaluation.
+    pub(crate) at: Kernel,
+    /// What the peer takes for D, as the weights (c, d) of c y + d D; it takes D itself unless its formula is of another schedule.
+    pub(crate) estimate: (f64, f64),
+    /// The bound on that.
+    pub(crate) clip: Option<Clip>,
+    /// The pair (a, b) of the slope.
+    pub(crate) slope: (f64, f64),
+    /// What the slope has of the denoised state as the model gave it, for peers that bound D and go on with the unbounded noise.
+    pub(crate) raw: f64,
+    /// Noise added to the start of the step after the evaluation, which did not see it.
+    pub(crate) between: f64,
+    /// Weight of the start of the step.
+    pub(crate) kept: f64,
+    /// Weights of the slopes, the latest first.
+    pub(crate) weights: Vec<f64>,
+    /// Noise added at the end.
+    pub(crate) after: f64,
+}
+
+impl Stage {
+    /// The evaluation at `at` that remembers a y + b D and adds `weight` times it to the start of the step.
+    pub(crate) fn explicit(at: Kernel, slope: (f64, f64), weight: f64) -> Stage {
+        Stage {
+            before: (1.0, 0.0),
+            at,
+            estimate: (0.0, 1.0),
+            clip: None,
+            slope,
+            raw: 0.0,
+            between: 0.0,
+            kept: 1.0,
+            weights: vec![weight],
+            after: 0.0,
+        }
+    }
+
+    /// The evaluation of the slope (y − D) / sigma of the probability flow at alpha = 1, times `weight`.
+    pub(crate) fn flow(sigma: f64, weight: f64) -> Result<Stage, Error> {
+        let at = Kernel::variance_exploding(sigma)?;
+        Ok(Stage::explicit(at, (sigma.recip(), -sigma.recip()), weight))
+    }
+
+    fn is_finite(&self) -> bool {
+        let pairs = [
+            self.before,
+            self.estimate,
+            self.slope,
+            (self.between, self.after),
+        ];
+        let scalars = pairs.iter().flat_map(|(a, b)| [a, b]);
+        scalars
+            .chain([&self.raw, &self.kept])
+            .chain(&self.weights)
+            .all(|number| number.is_finite())
+    }
+}
+
+/// In which precision the peer holds the state at the start of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Precision {
+    /// That of the state.
+    State,
+    /// `f32`, whatever the state is: the start of the step is rounded, the state that is evaluated is not.
+    Single,
+}
+
+/// The level after each step, and the stages of the step.
+pub(crate) type Step = (Kernel, Vec<Stage>);
+
+/// The stepper that does what its table says; the levels it is given do not matter.
+#[derive(Clone, Debug)]
+pub(crate) struct Recipe<X> {
+    steps: Arc<[Step]>,
+    precision: Precision,
+    order: u32,
+    taken: usize,
+    /// The slopes that may still be needed, the latest first.
+    memory: Vec<X>,
+}
+
+impl<X> Recipe<X> {
+    /// The stepper with this table.
+    ///
+    /// # Errors
+    /// [`Error::Contradiction`] if a number is not finite: then the peer's result is not, either.
+    pub(crate) fn new(
+        owner: &str,
+        order: u32,
+        precision: Precision,
+        steps: Vec<Step>,
+    ) -> Result<Recipe<X>, Error> {
+        for (index, (_, stages)) in steps.iter().enumerate() {
+            if let Some(stage) = stages.iter().find(|stage| !stage.is_finite()) {
+                return Err(Error::Contradiction {
+                    owner: owner.to_string(),
+                    rule: "the noise levels must keep every coefficient finite: at these the peer divides by zero",
+                    given: format!(
+                        "step {index}, which evaluates at sigma = {}",
+                        stage.at.sigma()
+                    ),
+                });
+            }
+        }
+        Ok(Recipe {
+            steps: steps.into(),
+            precision,
+            order,
+            taken: 0,
+            memory: Vec::new(),
+        })
+    }
+
+    /// The levels of the steps, as a sampler is driven along them.
+    pub(crate) fn levels(&self) -> Vec<(Kernel, Kernel)> {
+        self.steps
+            .iter()
+            .map(|(to, stages)| (stages[0].at, *to))
+            .collect()
+    }
+
+    /// The calls of the network, with what it is told in each.
+    pub(crate) fn calls(&self, timesteps: &[f64]) -> Vec<Call> {
+        let stages = self.steps.iter().flat_map(|(_, stages)| stages);
+        let calls = timesteps.iter().zip(stages);
+        calls
+            .map(|(&timestep, stage)| Call {
+                timestep,
+                at: stage.at,
+            })
+            .collect()
+    }
+}
+
+impl<X: Coordinates> Stepper<X> for Recipe<X> {
+    fn order(&self) -> u32 {
+        self.order
+    }
+
+    /// # Panics
+    /// After the last step of the table.
+    fn step(
+        &mut self,
+        model: &mut dyn Denoiser<X>,
+        noise: &mut dyn NoiseSource<X>,
+        x: &X,
+        from: Kernel,
+        to: Kernel,
+    ) -> X {
+        let steps = Arc::clone(&self.steps);
+        let (_, stages) = &steps[self.taken];
+        self.taken += 1;
+        let mut noised = |x: &X, kept: f64, scale: f64| match (kept, scale) {
+            (1.0, 0.0) => x.clone(),
+            (_, 0.0) => X::axpby(kept, x, 0.0, x),
+            _ => X::axpby(kept, x, scale, &noise.between(x, from, to)),
+        };
+        let (kept, scale) = stages[0].before;
+        let mut current = noised(x, kept, scale);
+        let mut start = match self.precision {
+            Precision::State => current.clone(),
+            Precision::Single => current.apply(|value| f64::from(value as f32)),
+        };
+        for stage in stages {
+            let given = model.denoise(&current, stage.at);
+            let mut denoised = given.clone();
+            if stage.estimate != (0.0, 1.0) {
+                let (c, d) = stage.estimate;
+                denoised = X::axpby(c, &current, d, &denoised);
+            }
+            if let Some(clip) = stage.clip {
+                denoised = clip.apply(&denoised);
+            }
+            let (a, b) = stage.slope;
+            let slope = match stage.raw {
+                0.0 => X::axpby(a, &current, b, &denoised),
+                raw => X::combine(&[(a, &current), (b, &denoised), (raw, &given)]),
+            };
+            self.memory.insert(0, slope);
+            start = noised(&start, 1.0, stage.between);
+            // A number of theirs times a state in f32 is rounded to f32.
+            let single = (self.precision == Precision::Single && stage.kept != 1.0)
+                .then(|| start.apply(|value| f64::from(stage.kept as f32 * value as f32)));
+            let kept = single
+                .as_ref()
+                .map_or((stage.kept, &start), |product| (1.0, product));
+            let weighted = stage.weights.iter().copied().zip(&self.memory);
+            let terms: Vec<(f64, &X)> = [kept].into_iter().chain(weighted).collect();
+            current = noised(&X::combine(&terms), 1.0, stage.after);
+        }
+        let longest = steps
+            .iter()
+            .flat_map(|(_, stages)| stages)
+            .map(|stage| stage.weights.len())
+            .max();
+        self.memory.truncate(longest.unwrap_or(0));
+        current
+    }
+}
