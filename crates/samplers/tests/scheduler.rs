@@ -58,7 +58,7 @@ fn pushing_is_pulling() {
 #[test]
 fn predictions_mean_the_same() {
     let mixture = Mixture::two_modes();
-    let mut model = |x: &Array2<f64>, at: Kernel| x.mapv(|x| mixture.denoise(x, at));
+    let model = |x: &Array2<f64>, at: Kernel| x.mapv(|x| mixture.denoise(x, at));
     let grid = Grid::karras(0.02, 10.0, 7.0, 6).unwrap();
     let mut results = PREDICTIONS.iter().map(|&prediction| {
         let label = |at: Kernel| at.noise_to_signal();
