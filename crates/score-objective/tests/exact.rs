@@ -1,59 +1,16 @@
 //! Exact scores against finite differences, quadrature and known answers.
 
-use std::f64::consts::TAU;
+mod beds;
 
-use ndarray::{Array1, Array2, Axis, array, concatenate, s};
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use beds::{all, noised, rng};
+use ndarray::{Array1, Array2, Axis, array, s};
+use proptest::prelude::*;
+use rand::Rng;
 use rand_distr::StandardNormal;
 use score_objective::Error;
 use score_objective::exact::{
-    ExactScore, Gaussian, GaussianField, GaussianMixture, Sphere, fisher_information,
+    Curve, ExactScore, Gaussian, GaussianField, GaussianMixture, Mixture, Product, Rotated, Sphere,
 };
-
-fn rng(seed: u64) -> ChaCha8Rng {
-    ChaCha8Rng::seed_from_u64(seed)
-}
-
-fn noised(data: &dyn ExactScore, n: usize, sigma: f64, rng: &mut ChaCha8Rng) -> Array2<f64> {
-    let x = data.draw(n, rng);
-    let noise = Array2::from_shape_simple_fn(x.dim(), || rng.sample::<f64, _>(StandardNormal));
-    x + noise * sigma
-}
-
-fn small_field() -> GaussianField {
-    let spectrum = |tilt: f64| {
-        Array1::from_shape_fn(25, |f| {
-            let folded = |i: usize| i.min(5 - i) as f64;
-            // Not symmetric in its two axes: only f and -f agree.
-            (1.0 + 3.0 * folded(f / 5) + tilt * folded(f % 5)).recip()
-        })
-    };
-    let spectra = ndarray::stack![Axis(0), spectrum(0.5), spectrum(2.0)];
-    let means = Array2::from_shape_fn((2, 25), |(k, p)| ((k + 1) * p) as f64 / 20.0);
-    GaussianField::new(5, array![3.0, 1.0], means, spectra).unwrap()
-}
-
-fn all() -> Vec<Box<dyn ExactScore>> {
-    let mut rng = rng(11);
-    let spectrum = array![4.0, 1.0, 0.25, 0.0, 1e-3];
-    let mixture = GaussianMixture::new(
-        array![1.0, 2.0, 0.5],
-        array![[0.0, 1.0, 2.0], [1.0, -1.0, 0.5], [-2.0, 0.0, 0.0]],
-        0.3,
-    );
-    vec![
-        Box::new(GaussianMixture::song_ermon()),
-        Box::new(mixture.unwrap()),
-        Box::new(GaussianMixture::new(array![1.0], array![[0.5, -0.5]], 0.0).unwrap()),
-        Box::new(Sphere::new(2, 2, 1.5, &mut rng).unwrap()),
-        Box::new(Sphere::new(2, 7, 1.0, &mut rng).unwrap()),
-        Box::new(Sphere::new(5, 6, 2.0, &mut rng).unwrap()),
-        Box::new(Gaussian::with_spectrum(spectrum.clone()).unwrap()),
-        Box::new(Gaussian::with_spectrum(spectrum).unwrap().rotated(&mut rng)),
-        Box::new(small_field()),
-    ]
-}
 
 /// The largest difference between score and finite differences, over the root mean square of the score.
 fn gradient_error(data: &dyn ExactScore, x: &Array2<f64>, sigma: f64) -> f64 {
@@ -76,14 +33,17 @@ fn gradient_error(data: &dyn ExactScore, x: &Array2<f64>, sigma: f64) -> f64 {
     worst / scale
 }
 
-#[test]
-fn the_score_is_the_gradient_of_the_log_density() {
-    for data in all() {
-        for sigma in [0.05, 0.5, 3.0] {
-            let x = noised(&*data, 6, sigma, &mut rng(2));
-            let error = gradient_error(&*data, &x, sigma);
-            assert!(error < 1e-5, "{data:?} at {sigma}: {error}");
-        }
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn the_score_is_the_gradient_of_the_log_density(
+        bed in 0..all().len(), ln_sigma in -2.9..3.0_f64, seed in 0..1000_u64
+    ) {
+        let (data, sigma) = (&all()[bed], ln_sigma.exp());
+        let x = noised(&**data, 6, sigma, &mut rng(seed));
+        let error = gradient_error(&**data, &x, sigma);
+        prop_assert!(error < 1e-5, "{data:?} at {sigma}: {error}");
     }
 }
 
@@ -102,7 +62,8 @@ fn densities_without_noise_have_scores_without_noise() {
     for data in all().iter().filter(|data| data.has_density()) {
         let x = data.draw(4, &mut rng(4));
         assert!(gradient_error(&**data, &x, 0.0) < 1e-5, "{data:?}");
-        assert_eq!(data.denoise(x.view(), 0.0), x);
+        let moved = data.denoise(x.view(), 0.0) - &x;
+        assert!(moved.iter().all(|d| d.abs() < 1e-13), "{data:?}");
     }
 }
 
@@ -137,7 +98,7 @@ fn the_mean_score_vanishes_and_stein_gives_the_dimension() {
     // E s = 0 and E[s · x] = -D, with E over q_sigma.
     for data in all() {
         let n = 4000;
-        let x = noised(&*data, n, 0.6, &mut rng(6));
+        let x = noised(data, n, 0.6, &mut rng(6));
         let stein = (data.score(x.view(), 0.6) * &x).sum_axis(Axis(1));
         let bound = 5.0 * stein.std(1.0) / (n as f64).sqrt();
         assert!(
@@ -145,87 +106,6 @@ fn the_mean_score_vanishes_and_stein_gives_the_dimension() {
             "{data:?}"
         );
     }
-}
-
-#[test]
-fn the_circle_has_the_known_fisher_information() {
-    // In the plane, by quadrature over the radius: both the normalisation and J, to many digits.
-    let circle = Sphere::new(2, 2, 1.0, &mut rng(7)).unwrap();
-    let radial = |sigma: f64| {
-        let (steps, reach) = (4000, 1.0 + 12.0 * sigma);
-        let radii = Array1::linspace(0.5, steps as f64 - 0.5, steps) * (reach / steps as f64);
-        let x = concatenate![
-            Axis(1),
-            radii.clone().insert_axis(Axis(1)),
-            Array2::zeros((steps, 1))
-        ];
-        let density = circle.log_density(x.view(), sigma).mapv(f64::exp);
-        let squared = circle
-            .score(x.view(), sigma)
-            .mapv(|s| s * s)
-            .sum_axis(Axis(1));
-        let mass = &density * &radii * (TAU * reach / steps as f64);
-        (mass.sum(), (&mass * &squared).sum())
-    };
-    for sigma in [0.1, 0.5, 2.0] {
-        let (mass, _) = radial(sigma);
-        assert!((mass - 1.0).abs() < 1e-5, "{sigma}: {mass}");
-    }
-    // J sigma² = D - E tr Cov(x0 | x)/sigma² = 1 - sigma²/2 + O(sigma⁴), which tends to D - 1.
-    let (_, j) = radial(0.1);
-    assert!((j * 0.01 - (1.0 - 0.005)).abs() < 3e-4, "{j}");
-    assert!((radial(0.01).1 * 1e-4 - (1.0 - 5e-5)).abs() < 1e-6);
-    let sampled = fisher_information(&circle, 0.1, 100_000, &mut rng(8));
-    assert!((sampled / j - 1.0).abs() < 0.02, "{sampled} vs {j}");
-}
-
-#[test]
-fn spheres_in_high_dimension_repel_along_all_normals() {
-    let circle = Sphere::new(2, 512, 1.0, &mut rng(9)).unwrap();
-    let j = fisher_information(&circle, 0.1, 400, &mut rng(10));
-    assert!((j * 0.01 / 511.0 - 1.0).abs() < 0.02, "{j}");
-}
-
-#[test]
-fn a_gaussian_has_the_fisher_information_of_its_precision() {
-    let data = Gaussian::with_spectrum(array![4.0, 0.5, 0.0])
-        .unwrap()
-        .rotated(&mut rng(12));
-    let exact: f64 = [4.0, 0.5, 0.0].iter().map(|l| 1.0 / (l + 0.09)).sum();
-    let sampled = fisher_information(&data, 0.3, 20_000, &mut rng(13));
-    assert!((sampled / exact - 1.0).abs() < 0.05);
-}
-
-#[test]
-fn the_entropy_grows_at_the_rate_of_de_bruijn() {
-    // d h(q_sigma)/d(sigma²) = J/2, on a grid.
-    let data = GaussianMixture::song_ermon();
-    let side = 240;
-    let cell = 40.0 / side as f64;
-    let grid = Array2::from_shape_fn((side * side, 2), |(p, axis)| {
-        let i = if axis == 0 { p / side } else { p % side };
-        (i as f64 + 0.5) * cell - 20.0
-    });
-    let mean = |v: f64, f: &dyn Fn(usize, f64) -> f64| {
-        let log_density = data.log_density(grid.view(), v.sqrt());
-        log_density
-            .iter()
-            .enumerate()
-            .map(|(i, l)| l.exp() * f(i, *l))
-            .sum::<f64>()
-            * cell
-            * cell
-    };
-    let (v, h) = (1.5, 1e-3);
-    let entropy = |v: f64| mean(v, &|_, l| -l);
-    let score = data.score(grid.view(), f64::sqrt(v));
-    let j = mean(v, &|i, _| score.row(i).dot(&score.row(i)));
-    let rate = (entropy(v + h) - entropy(v - h)) / (2.0 * h);
-    assert!(
-        (rate / (j / 2.0) - 1.0).abs() < 1e-5,
-        "{rate} vs {}",
-        j / 2.0
-    );
 }
 
 #[test]
@@ -329,14 +209,13 @@ fn spheres_know_their_distance() {
 
 #[test]
 fn results_depend_neither_on_threads_nor_on_the_batch() {
-    let data = all();
     let pool = |threads| {
         rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .build()
             .unwrap()
     };
-    for data in &data {
+    for data in all() {
         let n = 40_000 / data.dim();
         let of = |threads| {
             pool(threads).install(|| {
@@ -348,9 +227,10 @@ fn results_depend_neither_on_threads_nor_on_the_batch() {
         };
         let (x, score, log_density) = of(1);
         assert_eq!(of(3), (x.clone(), score.clone(), log_density));
-        let alone = data.score(x.slice(s![300..301, ..]), 0.5);
-        let difference = &alone.row(0) - &score.row(300);
-        assert!(difference.iter().all(|d| d.abs() < 1e-12));
+        for rows in [300..301, 17..24, 200..330] {
+            let part = x.slice(s![rows.clone(), ..]);
+            assert_eq!(data.score(part, 0.5), score.slice(s![rows, ..]), "{data:?}");
+        }
     }
 }
 
@@ -422,6 +302,75 @@ fn constructors_refuse_what_breaks_their_rules() {
             column: 1
         })
     ));
+}
+
+#[test]
+fn compositions_refuse_what_breaks_their_rules() {
+    let plane = || Gaussian::with_spectrum(array![1.0, 1.0]).unwrap();
+    let line = Gaussian::with_spectrum(array![1.0]).unwrap();
+    assert!(matches!(
+        Mixture::new(array![1.0, 1.0], vec![plane(), line]),
+        Err(Error::Length {
+            expected: 2,
+            given: 1,
+            ..
+        })
+    ));
+    assert!(matches!(
+        Mixture::new(array![0.0], vec![plane()]),
+        Err(Error::NotPositive { .. })
+    ));
+    assert!(matches!(
+        Mixture::<Gaussian>::new(array![], vec![]),
+        Err(Error::Count { .. })
+    ));
+    assert!(matches!(
+        Product::<Gaussian>::new(vec![]),
+        Err(Error::Count { .. })
+    ));
+    let skewed = array![[1.0, 0.1], [0.0, 1.0]];
+    assert!(matches!(
+        Rotated::new(plane(), skewed),
+        Err(Error::NotOrthonormal { .. })
+    ));
+    let still = Rotated::new(plane(), Array2::eye(2)).unwrap();
+    assert!(matches!(
+        still.clone().shifted(array![1.0]),
+        Err(Error::Length { .. })
+    ));
+    assert!(matches!(
+        still.shifted(array![1.0, f64::NAN]),
+        Err(Error::NotFinite { .. })
+    ));
+    assert!(matches!(Curve::trefoil(1), Err(Error::Count { .. })));
+    assert!(matches!(
+        Curve::open(3, |_| array![f64::NAN]),
+        Err(Error::NotFinite { .. })
+    ));
+    assert!(matches!(
+        Curve::open(3, |_| array![1.0]),
+        Err(Error::NotPositive { .. })
+    ));
+    let growing = |t: f64| Array1::zeros(if t < 0.5 { 1 } else { 2 });
+    assert!(matches!(Curve::open(3, growing), Err(Error::Length { .. })));
+    let points = array![[0.0, 1.0], [f64::INFINITY, 0.0]];
+    assert!(matches!(
+        GaussianMixture::of_points(points),
+        Err(Error::NotFinite { .. })
+    ));
+    let means = Array2::zeros((2, 1));
+    assert!(matches!(
+        GaussianMixture::with_variances(array![1.0, 1.0], means, array![1.0]),
+        Err(Error::Length { .. })
+    ));
+    assert!(GaussianMixture::zipf(0, 2, 1.0, 1.0, &mut rng(30)).is_err());
+}
+
+#[test]
+#[should_panic(expected = "below the curve's resolution")]
+fn a_curve_has_no_score_between_its_nodes() {
+    let roll = Curve::swiss_roll(20).unwrap();
+    roll.score(array![[1.0, 0.0]].view(), 0.9 * roll.resolution());
 }
 
 #[test]

@@ -1,25 +1,14 @@
 //! Identities between preconditioners, weightings and scores.
 
+mod rows;
+
 use noise_schedule::Kernel;
 use proptest::prelude::*;
+use rows::{all_rows, unit_variance_rows};
 use score_objective::{
-    CleanSample, Edm, EdmWeight, Epsilon, Error, MinSnr, Preconditioner, Snr, SnrPlusOne, Uniform,
-    Velocity, Weighting, score_coefficients,
+    CleanSample, Edm, EdmVelocity, EdmWeight, Epsilon, Error, MinSnr, Preconditioner, Score, Snr,
+    SnrPlusOne, Uniform, Velocity, Weighting, score_coefficients,
 };
-
-type Row = Box<dyn Preconditioner>;
-
-fn rows(data_std: f64) -> [(&'static str, Row); 4] {
-    [
-        ("epsilon", Box::new(Epsilon::new(data_std).unwrap())),
-        (
-            "clean sample",
-            Box::new(CleanSample::new(data_std).unwrap()),
-        ),
-        ("velocity", Box::new(Velocity::new(data_std).unwrap())),
-        ("edm", Box::new(Edm::new(data_std).unwrap())),
-    ]
-}
 
 fn close(a: f64, b: f64, tolerance: f64) -> bool {
     (a - b).abs() <= tolerance * (1.0 + a.abs().max(b.abs()))
@@ -38,7 +27,7 @@ proptest! {
         k in kernels(), s in 0.1..5.0_f64, x0 in -3.0..3.0_f64, noise in -3.0..3.0_f64,
     ) {
         let x = k.alpha() * x0 + k.sigma() * noise;
-        for (name, row) in rows(s) {
+        for (name, row) in all_rows(s) {
             let c = row.at(k);
             let (p, q) = row.target_at(k);
             let target = p * x0 + q * noise;
@@ -53,7 +42,7 @@ proptest! {
     fn scores_agree_with_the_denoiser(
         k in kernels(), s in 0.1..5.0_f64, x in -3.0..3.0_f64, f in -3.0..3.0_f64,
     ) {
-        for (name, row) in rows(s) {
+        for (name, row) in all_rows(s) {
             let c = row.at(k);
             let variance = k.sigma().powi(2);
             let naive = (k.alpha() * (c.skip * x + c.out * f) - x) / variance;
@@ -77,8 +66,10 @@ proptest! {
         let norm = k.alpha().hypot(k.sigma());
         let v = (k.alpha() * noise - k.sigma() * x0) / norm;
         prop_assert!(close(target(&Velocity::unit()), v, 1e-12));
+        prop_assert!(close(target(&Score::unit()), -noise / k.sigma(), 1e-12));
         // With unit data EDM's output is -v.
         prop_assert!(close(target(&Edm::unit()), -v, 1e-12));
+        prop_assert!(close(target(&EdmVelocity::unit()), v, 1e-12));
     }
 
     #[test]
@@ -106,12 +97,18 @@ proptest! {
     #[test]
     fn rows_ask_the_same_of_a_rescaled_kernel(k in kernels(), r in 0.1..10.0_f64, s in 0.1..5.0_f64) {
         let rescaled = Kernel::new(r * k.alpha(), r * k.sigma()).unwrap();
-        for ((name, a), (_, b)) in rows(s).into_iter().zip(rows(s)) {
-            let (a, b) = (a.at(k), b.at(rescaled));
-            prop_assert!(close(a.skip, b.skip * r, 1e-12), "{name}");
-            prop_assert!(close(a.out, b.out, 1e-12), "{name}");
-            prop_assert!(close(a.input, b.input * r, 1e-12), "{name}");
-            prop_assert!(close(a.label, b.label, 1e-12), "{name}");
+        for (name, row) in all_rows(s) {
+            let (a, b) = (row.at(k), row.at(rescaled));
+            prop_assert!(close(a.skip, b.skip * r, 1e-11), "{name}");
+            let unit = match name {
+                // A score is per x, and a sample is an x.
+                "score" => r,
+                "previous mean" => 1.0 / r,
+                _ => 1.0,
+            };
+            prop_assert!(close(a.out * unit, b.out, 1e-11), "{name}");
+            prop_assert!(close(a.input, b.input * r, 1e-11), "{name}");
+            prop_assert!(close(a.label, b.label, 1e-11), "{name}");
         }
     }
 }
@@ -119,7 +116,7 @@ proptest! {
 #[test]
 fn the_network_sees_unit_variance_and_the_log_of_the_noise() {
     let k = Kernel::new(0.6, 0.8).unwrap();
-    for (name, row) in rows(0.5) {
+    for (name, row) in unit_variance_rows(0.5) {
         let c = row.at(k);
         assert!(
             (c.input.powi(2) * (0.09 + 0.64) - 1.0).abs() < 1e-14,
@@ -169,7 +166,7 @@ fn scores_keep_their_digits_at_low_noise() {
 #[test]
 fn the_ends_of_the_scale_have_finite_labels() {
     let pure_noise = Kernel::new(0.0, 1.0).unwrap();
-    for (name, row) in rows(1.0) {
+    for (name, row) in unit_variance_rows(1.0) {
         assert!(
             (row.at(Kernel::CLEAN).label + 1e8_f64.ln() / 4.0).abs() < 1e-14,
             "{name}"

@@ -5,7 +5,8 @@ use std::f64::consts::TAU;
 use ndarray::{Array2, Axis};
 use rand::RngCore;
 
-use super::standard_normal;
+use super::rows::standard_normal;
+use crate::Error;
 
 /// `columns` random orthonormal columns in ℝ^`rows`, uniformly distributed over all such frames.
 ///
@@ -31,6 +32,19 @@ pub(super) fn random_orthonormal(
         }
     }
     frame.reversed_axes().as_standard_layout().into_owned()
+}
+
+/// Refuses what is not a square matrix with `dim` orthonormal columns.
+pub(super) fn check_orthonormal(basis: &Array2<f64>, dim: usize) -> Result<(), Error> {
+    Error::length("basis rows", dim, basis.nrows())?;
+    Error::length("basis columns", dim, basis.ncols())?;
+    let excess = basis.t().dot(basis) - Array2::<f64>::eye(dim);
+    // Not the maximum in the condition: it would let a NaN pass.
+    if excess.iter().all(|d| d.abs() < 1e-9) {
+        return Ok(());
+    }
+    let deviation = excess.iter().fold(0.0, |worst, d| d.abs().max(worst));
+    Err(Error::NotOrthonormal { deviation })
 }
 
 /// The orthonormal Hartley matrix of an S × S torus: H\[(u, v), (i, j)\] = cas(2π (u i + v j)/S)/S, cas = cos + sin.

@@ -35,6 +35,44 @@ impl SphereAverage {
         })
     }
 
+    /// 1 − A_d(k), which keeps its digits where A_d is close to 1.
+    pub(super) fn resultant_complement(self, k: f64) -> f64 {
+        if hankel_converges(self.order + 1.0, k) {
+            // S_ν − S_{ν+1}, term by term: the leading ones, both 1, cancel exactly.
+            let (mut term, mut above, mut difference) = (1.0_f64, 1.0_f64, 0.0_f64);
+            let square = 4.0 * self.order * self.order;
+            let square_above = 4.0 * (self.order + 1.0).powi(2);
+            let mut j = 1.0_f64;
+            while 1e-18 * difference.abs() < term.abs().max(above.abs()) && j < 64.0 {
+                let odd = (2.0 * j - 1.0).powi(2);
+                let scale = 1.0 / (8.0 * j * k);
+                (term, above) = (
+                    term * (odd - square) * scale,
+                    above * (odd - square_above) * scale,
+                );
+                difference += term - above;
+                j += 1.0;
+            }
+            return difference / hankel_sum(self.order, k);
+        }
+        1.0 - k * self.resultant_over(k)
+    }
+
+    /// A_d'(k) = 1 − A_d(k)² − (d − 1) A_d(k)/k, the variance of y₁; 1/d at k = 0.
+    pub(super) fn resultant_slope(self, k: f64) -> f64 {
+        let above = SphereAverage {
+            order: self.order + 1.0,
+            ..self
+        };
+        let over = self.resultant_over(k);
+        if hankel_converges(self.order + 2.0, k) {
+            // The terms of the definition cancel to the order of k⁻²; here only to that of k⁻¹.
+            let complements = above.resultant_complement(k) - self.resultant_complement(k);
+            return k * over * (1.0 / k - complements);
+        }
+        1.0 - (k * over).powi(2) - (2.0 * self.order + 1.0) * over
+    }
+
     /// log of the average of exp(k y₁), less k: never positive, never overflows.
     pub(super) fn ln_average_scaled(self, k: f64) -> f64 {
         if hankel_converges(self.order, k) {
@@ -143,11 +181,50 @@ mod tests {
         }
     }
 
+    /// (d, k, 1 − A_d(k), A_d'(k)), from mpmath with 60 digits.
+    const COMPLEMENTS: &[(usize, f64, f64, f64)] = &[
+        (2, 0.5, 0.757500387419198, 0.4561947127365571),
+        (2, 31.0, 0.016263527987002126, 0.0005291190503558034),
+        (2, 1e4, 5.000125012501954e-05, 5.0002500375078146e-09),
+        (2, 1e8, 5.0000000125e-09, 5.0000000250000004e-17),
+        (3, 31.0, 0.03225806451612903, 0.001040582726326743),
+        (3, 1e8, 1e-8, 1e-16),
+        (7, 250.0, 0.011951808009327483, 4.761369618699915e-05),
+        (7, 1e8, 2.99999997e-08, 2.9999999399999993e-16),
+        (16, 29.0, 0.22905256788912332, 0.006874143760846903),
+        (16, 250.0, 0.02960850781783307, 0.0001168623695374438),
+        (16, 1e4, 0.0007497562256510619, 7.495124269792588e-08),
+        (512, 250.0, 0.5925534274861672, 0.0011664963284560112),
+        (512, 3e5, 0.0008513054169166386, 2.836480553643132e-09),
+        (512, 1e8, 2.5549967487624675e-06, 2.5549934975249027e-14),
+    ];
+
+    #[test]
+    fn what_is_left_of_one_keeps_its_digits() {
+        for &(d, k, complement, slope) in COMPLEMENTS {
+            let average = SphereAverage::new(d);
+            let found = average.resultant_complement(k);
+            assert!(
+                (found / complement - 1.0).abs() < 1e-12,
+                "1 - A_{d}({k}): {found}"
+            );
+            // It is a difference of numbers of order 1/k.
+            let found = average.resultant_slope(k);
+            let tolerance = 1e-12 * slope + 2e-14 * complement;
+            assert!(
+                (found - slope).abs() < tolerance,
+                "A_{d}'({k}): {found} vs {slope}"
+            );
+        }
+    }
+
     #[test]
     fn limits_at_zero() {
         let average = SphereAverage::new(6);
         assert!((average.resultant_over(0.0) - 1.0 / 6.0).abs() < 1e-16);
         assert_eq!(average.ln_average_scaled(0.0), 0.0);
+        assert_eq!(average.resultant_complement(0.0), 1.0);
+        assert!((average.resultant_slope(0.0) - 1.0 / 6.0).abs() < 1e-15);
     }
 
     proptest! {

@@ -2,12 +2,15 @@
 
 use std::f64::consts::TAU;
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Zip, array};
+use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, Axis, Zip, array};
 use rand::RngCore;
 
-use super::{
-    ExactScore, basis, check_query, draw_index, map_rows, normalised, softmax, standard_normal,
+use super::bands::{Bands, squared_frequency};
+use super::rows::{
+    add_outer, all_finite, at_least_one, check_density, check_points, check_query, draw_index,
+    map_rows, normalised, softmax, standard_normal,
 };
+use super::{ExactScore, basis};
 use crate::Error;
 
 /// p = Σ π_k N(m_k, C_k) on an S × S torus, each C_k stationary with spectrum λ_k(f).
@@ -41,47 +44,6 @@ pub struct GaussianField {
     hartley: Array2<f64>,
 }
 
-/// A partition of the frequencies of a [`GaussianField`] into rings, with the power that p has in each.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Bands {
-    index: Vec<usize>,
-    sizes: Vec<usize>,
-    power: Array1<f64>,
-}
-
-impl Bands {
-    /// The number of bands.
-    pub fn count(&self) -> usize {
-        self.sizes.len()
-    }
-
-    /// The band of each coefficient: \[S²\].
-    pub fn index(&self) -> &[usize] {
-        &self.index
-    }
-
-    /// The number of coefficients in each band.
-    pub fn sizes(&self) -> &[usize] {
-        &self.sizes
-    }
-
-    /// The exact mean of X² per coefficient in each band, over p and with the mean images in it.
-    ///
-    /// Of q_σ it is σ² more in every band.
-    pub fn power(&self) -> ArrayView1<'_, f64> {
-        self.power.view()
-    }
-
-    /// The mean of a non-negative quantity per coefficient, band by band.
-    fn average(&self, per_coefficient: &Array1<f64>) -> Array1<f64> {
-        let mut average = Array1::zeros(self.count());
-        for (&band, value) in self.index.iter().zip(per_coefficient) {
-            average[band] += value / self.sizes[band] as f64;
-        }
-        average
-    }
-}
-
 impl GaussianField {
     /// K components with the given weights (divided by their sum), mean images and spectra.
     ///
@@ -101,33 +63,14 @@ impl GaussianField {
         means: Array2<f64>,
         spectra: Array2<f64>,
     ) -> Result<GaussianField, Error> {
-        if side == 0 {
-            return Err(Error::Count {
-                name: "side",
-                least: 1,
-                most: usize::MAX,
-                given: side,
-            });
-        }
+        at_least_one("side", side)?;
+        at_least_one("weights", weights.len())?;
         let (components, pixels) = (weights.len(), side * side);
-        if components == 0 {
-            return Err(Error::Count {
-                name: "weights",
-                least: 1,
-                most: usize::MAX,
-                given: 0,
-            });
-        }
         Error::length("means", components, means.nrows())?;
         Error::length("mean image", pixels, means.ncols())?;
         Error::length("spectra", components, spectra.nrows())?;
         Error::length("spectrum", pixels, spectra.ncols())?;
-        if let Some(&value) = means.iter().find(|m| !m.is_finite()) {
-            return Err(Error::NotFinite {
-                name: "mean image",
-                value,
-            });
-        }
+        all_finite("mean image", &means)?;
         for ((component, f), &value) in spectra.indexed_iter() {
             Error::positive("spectrum", value)?;
             let (row, column) = (f / side, f % side);
@@ -218,7 +161,7 @@ impl GaussianField {
     /// # Panics
     /// If the rows do not have length S².
     pub fn to_frequency(&self, x: ArrayView2<'_, f64>) -> Array2<f64> {
-        map_rows(x, self.dim(), |x, mut out| {
+        map_rows(x, self.dim(), self.cost(), |x, mut out| {
             out.assign(&x.dot(&self.hartley))
         })
     }
@@ -230,34 +173,8 @@ impl GaussianField {
     /// # Errors
     /// [`Error::Count`] unless 1 ≤ `count` ≤ max(1, S/2).
     pub fn bands(&self, count: usize) -> Result<Bands, Error> {
-        let most = (self.side / 2).max(1);
-        if count == 0 || most < count {
-            return Err(Error::Count {
-                name: "bands",
-                least: 1,
-                most,
-                given: count,
-            });
-        }
-        let index: Vec<usize> = (0..self.dim())
-            .map(|f| {
-                // floor(|f| count/(S/2)), in integers so that no frequency is on the wrong side of an edge.
-                let scaled = 4 * squared_frequency(self.side, f) * count * count;
-                (scaled.isqrt() / self.side).min(count - 1)
-            })
-            .collect();
-        let mut sizes = vec![0; count];
-        for &band in &index {
-            sizes[band] += 1;
-        }
-        let mut bands = Bands {
-            index,
-            sizes,
-            power: Array1::zeros(0),
-        };
         let second_moments = &self.spectra + &self.means.mapv(|m| m * m);
-        bands.power = bands.average(&self.weights.dot(&second_moments));
-        Ok(bands)
+        Bands::rings(self.side, count, &self.weights.dot(&second_moments))
     }
 
     /// The mean of X² per coefficient in each band, over a batch of images, scores or errors.
@@ -272,9 +189,9 @@ impl GaussianField {
     pub fn band_power(&self, x: ArrayView2<'_, f64>, bands: &Bands) -> Array1<f64> {
         assert!(0 < x.nrows(), "the power of an empty batch is not defined");
         assert!(
-            bands.index.len() == self.dim(),
+            bands.index().len() == self.dim(),
             "bands partition {} coefficients, not {}",
-            bands.index.len(),
+            bands.index().len(),
             self.dim()
         );
         let squares = self.to_frequency(x).mapv_into(|c| c * c);
@@ -291,13 +208,87 @@ impl GaussianField {
     pub fn responsibilities(&self, x: ArrayView2<'_, f64>, sigma: f64) -> Array2<f64> {
         check_query(self, x, sigma);
         let level = Level::new(self, sigma);
-        map_rows(x, self.weights.len(), |x, mut out| {
+        map_rows(x, self.weights.len(), self.cost(), |x, mut out| {
             let mut logits = vec![0.0; self.weights.len()];
             for (x, mut out) in x.dot(&self.hartley).rows().into_iter().zip(out.rows_mut()) {
                 level.posterior(x, &mut logits);
                 out.assign(&ArrayView1::from(&logits));
             }
         })
+    }
+}
+
+impl GaussianField {
+    /// Operations per row.
+    fn cost(&self) -> usize {
+        2 * self.dim() * self.dim()
+    }
+
+    /// Σ_k term(r_k, X, M_k, λ_k, 1/(λ_k + σ²)) at each frequency, back in pixels: a score or a posterior mean.
+    fn combine(
+        &self,
+        x: ArrayView2<'_, f64>,
+        sigma: f64,
+        term: impl Fn(f64, f64, f64, f64, f64) -> f64 + Sync,
+    ) -> Array2<f64> {
+        let level = Level::new(self, sigma);
+        map_rows(x, self.dim(), self.cost(), |x, mut out| {
+            let mut coefficients = x.dot(&self.hartley);
+            let mut responsibilities = vec![0.0; self.weights.len()];
+            let mut sum = Array1::zeros(self.dim());
+            for mut row in coefficients.rows_mut() {
+                level.posterior(row.view(), &mut responsibilities);
+                sum.fill(0.0);
+                for (k, r) in responsibilities.iter().enumerate() {
+                    Zip::from(&mut sum)
+                        .and(&row)
+                        .and(self.means.row(k))
+                        .and(self.spectra.row(k))
+                        .and(level.precision.row(k))
+                        .for_each(|sum, x, mean, variance, precision| {
+                            *sum += term(*r, *x, *mean, *variance, *precision);
+                        });
+                }
+                row.assign(&sum);
+            }
+            out.assign(&coefficients.dot(&self.hartley));
+        })
+    }
+
+    /// For each row: calls `f` with its number, and with r_k, the variances λ_k σ²/(λ_k + σ²) and the posterior mean of
+    /// each component less that of all, by frequency.
+    fn visit_posterior(
+        &self,
+        x: ArrayView2<'_, f64>,
+        sigma: f64,
+        mut f: impl FnMut(usize, f64, &Array1<f64>, &Array1<f64>),
+    ) {
+        let level = Level::new(self, sigma);
+        let noise = sigma * sigma;
+        let within: Vec<Array1<f64>> = (self.spectra.rows().into_iter())
+            .zip(level.precision.rows())
+            .map(|(variance, precision)| &variance * &precision * noise)
+            .collect();
+        let coefficients = self.to_frequency(x);
+        let denoised = self.to_frequency(self.denoise(x, sigma).view());
+        let mut responsibilities = vec![0.0; self.weights.len()];
+        for (row, (x, denoised)) in coefficients
+            .rows()
+            .into_iter()
+            .zip(denoised.rows())
+            .enumerate()
+        {
+            level.posterior(x, &mut responsibilities);
+            for (k, &r) in responsibilities.iter().enumerate() {
+                let mean = &self.means.row(k) * noise + &x * &self.spectra.row(k);
+                f(
+                    row,
+                    r,
+                    &within[k],
+                    &(mean * level.precision.row(k) - denoised),
+                );
+            }
+        }
     }
 }
 
@@ -320,33 +311,68 @@ impl ExactScore for GaussianField {
         self.to_frequency(coefficients.view())
     }
 
+    fn mean(&self) -> Array1<f64> {
+        self.weights.dot(&self.means).dot(&self.hartley)
+    }
+
+    fn covariance(&self) -> Array2<f64> {
+        let centred = &self.means - &self.weights.dot(&self.means);
+        let weighted = &centred * &self.weights.view().insert_axis(Axis(1));
+        let covariance =
+            centred.t().dot(&weighted) + Array2::from_diag(&self.weights.dot(&self.spectra));
+        self.hartley.dot(&covariance).dot(&self.hartley)
+    }
+
     fn score(&self, x: ArrayView2<'_, f64>, sigma: f64) -> Array2<f64> {
         check_query(self, x, sigma);
-        let level = Level::new(self, sigma);
-        map_rows(x, self.dim(), |x, mut out| {
-            let mut coefficients = x.dot(&self.hartley);
-            let mut responsibilities = vec![0.0; self.weights.len()];
-            let mut score = Array1::zeros(self.dim());
-            for mut row in coefficients.rows_mut() {
-                level.posterior(row.view(), &mut responsibilities);
-                score.fill(0.0);
-                for (k, r) in responsibilities.iter().enumerate() {
-                    Zip::from(&mut score)
-                        .and(&row)
-                        .and(self.means.row(k))
-                        .and(level.precision.row(k))
-                        .for_each(|s, x, mean, precision| *s += r * (mean - x) * precision);
-                }
-                row.assign(&score);
-            }
-            out.assign(&coefficients.dot(&self.hartley));
+        self.combine(x, sigma, |r, x, mean, _, precision| {
+            r * (mean - x) * precision
         })
+    }
+
+    fn denoise(&self, x: ArrayView2<'_, f64>, sigma: f64) -> Array2<f64> {
+        check_points(self, x, sigma);
+        let noise = sigma * sigma;
+        self.combine(x, sigma, |r, x, mean, variance, precision| {
+            r * precision * (noise * mean + variance * x)
+        })
+    }
+
+    fn posterior_covariance(&self, x: ArrayView2<'_, f64>, sigma: f64) -> Array3<f64> {
+        check_points(self, x, sigma);
+        let mut covariance = Array3::zeros((x.nrows(), self.dim(), self.dim()));
+        self.visit_posterior(x, sigma, |row, r, within, apart| {
+            let mut covariance = covariance.index_axis_mut(Axis(0), row);
+            add_outer(&mut covariance, r, apart);
+            covariance.diag_mut().scaled_add(r, within);
+        });
+        for mut covariance in covariance.axis_iter_mut(Axis(0)) {
+            let pixels = self.hartley.dot(&covariance).dot(&self.hartley);
+            covariance.assign(&pixels);
+        }
+        covariance
+    }
+
+    fn posterior_variance(&self, x: ArrayView2<'_, f64>, sigma: f64) -> Array1<f64> {
+        check_points(self, x, sigma);
+        let mut variance = Array1::zeros(x.nrows());
+        self.visit_posterior(x, sigma, |row, r, within, apart| {
+            variance[row] += r * (within.sum() + apart.dot(apart));
+        });
+        variance
+    }
+
+    /// In closed form for one component: Σ 1/(λ + σ²).
+    fn fisher_information(&self, sigma: f64) -> Option<f64> {
+        check_density(self, sigma);
+        let one = self.weights.len() == 1;
+        one.then(|| self.spectra.mapv(|l| 1.0 / (l + sigma * sigma)).sum())
     }
 
     fn log_density(&self, x: ArrayView2<'_, f64>, sigma: f64) -> Array1<f64> {
         check_query(self, x, sigma);
         let level = Level::new(self, sigma);
-        map_rows(x, 1, |x, mut out| {
+        map_rows(x, 1, self.cost(), |x, mut out| {
             let mut logits = vec![0.0; self.weights.len()];
             for (x, out) in x.dot(&self.hartley).rows().into_iter().zip(&mut out) {
                 *out = level.posterior(x, &mut logits);
@@ -388,10 +414,4 @@ impl<'a> Level<'a> {
         }
         softmax(responsibilities)
     }
-}
-
-/// |f|² of coefficient `index`, in (cycles per side)².
-fn squared_frequency(side: usize, index: usize) -> usize {
-    let folded = |i: usize| i.min(side - i);
-    folded(index / side).pow(2) + folded(index % side).pow(2)
 }

@@ -7,13 +7,32 @@
 //! | [`Epsilon`] | ε | 1/α | −σ/α |
 //! | [`CleanSample`] | x₀ | 0 | 1 |
 //! | [`Velocity`] | (α ε − σ x₀)/r, r² = α² + σ² | α/r² | −σ/r |
+//! | [`Score`] | ∇ log q(x) = −ε/σ | 1/α | σ²/α |
 //! | [`Edm`] | the residual, to unit variance | α s²/v, v = α² s² + σ² | σ s/√v |
+//! | [`EdmVelocity`] | the same with the other sign; v where s = 1 | α s²/v | −σ s/√v |
+//! | [`KarrasVe`] | −ε | 1/α | σ/α |
+//! | [`FlowVelocity`] | ε − x₀, or its negative | 1/(α + σ) | ∓σ/(α + σ) |
+//! | [`PathVelocity`] | α′ x₀ + σ′ ε, or its negative | σ′/d, d = α σ′ − σ α′ | ∓σ/d |
+//! | [`PreviousMean`] | E\[x_s given x_t, x₀\] | −c_t/c₀ | 1/c₀ |
+//! | [`Consistency`] | x₀, with D = x/α at the smallest level | α s²/w, w = (σ − α σ_min)² + α² s² | (σ − α σ_min) s/√v |
 //!
-//! In all rows, input = 1/√(α² s² + σ²), so that the network sees unit variance, and label = ln(σ/α)/4.
+//! In the rows with a `data_std`, input = 1/√(α² s² + σ²), so that the network sees unit variance, and
+//! label = ln(σ/α)/4; [`Labelled`] replaces the label.
+//! The flow rows, [`KarrasVe`] and [`Consistency`] have the inputs and labels of their sources.
 
 use noise_schedule::Kernel;
 
-use crate::Error;
+pub use consistency::{Boundary, Consistency, LatentConsistency};
+pub use flow::{Direction, FlowVelocity, PathVelocity};
+pub use label::{Label, Labelled};
+pub use previous::PreviousMean;
+pub use rows::{CleanSample, Edm, EdmVelocity, Epsilon, KarrasVe, Score, Velocity};
+
+mod consistency;
+mod flow;
+pub mod label;
+mod previous;
+mod rows;
 
 /// The four numbers of D(x; k) = skip · x + out · F(input · x, label).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,8 +53,9 @@ pub struct Coefficients {
 
 /// What the network is asked at each level.
 ///
-/// One method is required. Implement [`residual_signal`](Preconditioner::residual_signal) too where 1 − α skip has a
-/// closed form, so that scores and targets at low noise are free of cancellation.
+/// One method is required.
+/// Implement the others too where they have closed forms, so that scores and targets at low noise are free of
+/// cancellation, and finite at the ends of the scale.
 ///
 /// ```
 /// use noise_schedule::Kernel;
@@ -50,6 +70,8 @@ pub struct Coefficients {
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias = "parameterization")]
+#[doc(alias = "prediction_type")]
 pub trait Preconditioner {
     /// The coefficients at the level `k`.
     fn at(&self, k: Kernel) -> Coefficients;
@@ -61,10 +83,11 @@ pub trait Preconditioner {
 
     /// (a, b) of score = a · x + b · F, without cancellation: a = −residual/σ², b = α · out/σ².
     ///
-    /// Both are infinite or NaN at σ = 0, where a denoiser implies no score.
+    /// At σ = 0 a denoiser implies no score: what is provided here, and the rows of this crate but [`Score`], give
+    /// infinities or NaN there.
     fn score_at(&self, k: Kernel) -> (f64, f64) {
         let variance = k.sigma() * k.sigma();
-        // `0.0 -` rather than a sign flip: Epsilon gets +0.
+        // `0.0 -` rather than a sign flip: a row without residual gets +0.
         (
             0.0 - self.residual_signal(k) / variance,
             k.alpha() * self.at(k).out / variance,
@@ -74,10 +97,49 @@ pub trait Preconditioner {
     /// (p, q) of the target F* = p · x₀ + q · ε for which D = x₀, without cancellation.
     ///
     /// F* = (x₀ − skip · x)/out with x = α x₀ + σ ε, so p = residual/out and q = −skip · σ/out.
-    /// They are NaN where out = 0, as for [`Epsilon`] at σ = 0.
+    /// What is provided here is NaN where out = 0; the rows of this crate give the limit.
     fn target_at(&self, k: Kernel) -> (f64, f64) {
         let c = self.at(k);
         (self.residual_signal(k) / c.out, -c.skip * k.sigma() / c.out)
+    }
+
+    /// The same row with another label for the level: a closure, or what [`label`] offers.
+    ///
+    /// ```
+    /// use noise_schedule::Kernel;
+    /// use score_objective::{Epsilon, Preconditioner, label};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let kernel = Kernel::new(0.6, 0.8)?;
+    /// assert_eq!(Epsilon::unit().labelled(|k: Kernel| k.sigma()).at(kernel).label, 0.8);
+    /// let angle = Epsilon::unit().labelled(label::angle).at(kernel).label;
+    /// assert!((angle - 0.5903).abs() < 1e-4);
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn labelled<L: Label>(self, label: L) -> Labelled<Self, L>
+    where
+        Self: Sized,
+    {
+        Labelled::new(self, label)
+    }
+}
+
+impl<P: Preconditioner + ?Sized> Preconditioner for &P {
+    fn at(&self, k: Kernel) -> Coefficients {
+        (**self).at(k)
+    }
+
+    fn residual_signal(&self, k: Kernel) -> f64 {
+        (**self).residual_signal(k)
+    }
+
+    fn score_at(&self, k: Kernel) -> (f64, f64) {
+        (**self).score_at(k)
+    }
+
+    fn target_at(&self, k: Kernel) -> (f64, f64) {
+        (**self).target_at(k)
     }
 }
 
@@ -110,107 +172,7 @@ pub fn score_coefficients(k: Kernel, c: Coefficients) -> (f64, f64) {
     (removed / variance, k.alpha() * c.out / variance)
 }
 
-/// F predicts the noise ε (Ho et al. 2020). At α = 0 nothing can be recovered and the coefficients are infinite.
-#[doc(alias = "noise prediction")]
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Epsilon {
-    scaling: Scaling,
-}
-
-impl Preconditioner for Epsilon {
-    fn at(&self, k: Kernel) -> Coefficients {
-        self.scaling.row(k, 1.0 / k.alpha(), -k.sigma() / k.alpha())
-    }
-
-    fn residual_signal(&self, _: Kernel) -> f64 {
-        0.0
-    }
-}
-
-/// F predicts the clean sample x₀: no skip connection around the network.
-#[doc(alias = "x0 prediction")]
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CleanSample {
-    scaling: Scaling,
-}
-
-impl Preconditioner for CleanSample {
-    fn at(&self, k: Kernel) -> Coefficients {
-        self.scaling.row(k, 0.0, 1.0)
-    }
-
-    fn residual_signal(&self, _: Kernel) -> f64 {
-        1.0
-    }
-}
-
-/// F predicts v = (α ε − σ x₀)/√(α² + σ²), the velocity of Salimans and Ho 2022 where α² + σ² = 1.
-///
-/// The root makes the row the same for a kernel and its rescaling, so that it also serves variance-exploding levels.
-#[doc(alias = "v prediction")]
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Velocity {
-    scaling: Scaling,
-}
-
-impl Preconditioner for Velocity {
-    fn at(&self, k: Kernel) -> Coefficients {
-        let norm = k.alpha().hypot(k.sigma());
-        self.scaling
-            .row(k, k.alpha() / (norm * norm), -k.sigma() / norm)
-    }
-
-    fn residual_signal(&self, k: Kernel) -> f64 {
-        (k.sigma() / k.alpha().hypot(k.sigma())).powi(2)
-    }
-}
-
-/// F predicts what the best linear denoiser misses, scaled to unit variance (Karras et al. 2022, table 1).
-///
-/// Written for x = α x₀ + σ ε: with α = 1 it is the paper's row.
-#[doc(alias = "karras")]
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Edm {
-    scaling: Scaling,
-}
-
-impl Preconditioner for Edm {
-    fn at(&self, k: Kernel) -> Coefficients {
-        let std = self.scaling.data_std;
-        let norm = self.scaling.norm(k);
-        self.scaling
-            .row(k, k.alpha() * (std / norm).powi(2), k.sigma() * std / norm)
-    }
-
-    fn residual_signal(&self, k: Kernel) -> f64 {
-        (k.sigma() / self.scaling.norm(k)).powi(2)
-    }
-}
-
-macro_rules! constructors {
-    ($($row:ident),*) => {$(
-        impl $row {
-            /// The row for data of standard deviation `data_std` per coordinate.
-            ///
-            /// # Errors
-            /// [`Error::NotPositive`] unless 0 < `data_std` < ∞.
-            pub fn new(data_std: f64) -> Result<$row, Error> {
-                Ok($row { scaling: Scaling { data_std: Error::positive("data_std", data_std)? } })
-            }
-
-            /// The row for data of unit variance.
-            pub fn unit() -> $row {
-                $row { scaling: Scaling { data_std: 1.0 } }
-            }
-        }
-    )*};
-}
-constructors!(Epsilon, CleanSample, Velocity, Edm);
-
-/// The largest |ln(σ/α)| that a label shows; ±ln(10⁸).
-const LOG_LIMIT: f64 = 18.420680743952367;
-
-/// What all rows share: the scale of the input, and the label.
+/// What the rows with a `data_std` share: the scale of the input, and the label.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Scaling {
     data_std: f64,
@@ -223,13 +185,11 @@ impl Scaling {
     }
 
     fn row(self, k: Kernel, skip: f64, out: f64) -> Coefficients {
-        // Clamped: the clean level (sigma = 0) and pure noise (alpha = 0) need a finite label too.
-        let label = (-0.5 * k.log_snr()).clamp(-LOG_LIMIT, LOG_LIMIT) / 4.0;
         Coefficients {
             skip,
             out,
             input: 1.0 / self.norm(k),
-            label,
+            label: label::quarter_log(k),
         }
     }
 }

@@ -1,0 +1,336 @@
+//! Many dimensions: one matrix product finds which components matter at a point; the rest is done for those alone.
+//!
+//! ‖x − μ‖² = ‖x‖² − 2 x·μ + ‖μ‖² is a matrix product for all points and components at once, and loses digits where
+//! x and μ are long against √(v + σ²).
+//! So the product decides only which components may matter, and where it has lost too much, their distances are computed
+//! again, directly.
+//! Each decision looks at one point alone, so that a point's result does not depend on its neighbours.
+
+use ndarray::linalg::general_mat_mul;
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+use super::exp::{NEGLIGIBLE, WIDTH, exp_or_zero};
+use super::level::{Combination, Level};
+
+/// Points per product: enough to pay for packing the means, few enough that their logits stay in the second cache.
+const ROWS: usize = 64;
+
+/// The largest expected error of a logit, which is the relative error of a responsibility, that is not repaired.
+const TOLERANCE: f64 = 1e-12;
+
+/// Where more than one component in so many matters, a product over all of them is faster than a sum over those.
+const CROWDED: usize = 6;
+
+/// The points of one product.
+struct Block {
+    // [ROWS, K]: x·μ_k, and then whatever a row is needed for.
+    products: Vec<f64>,
+    // Bounds over all components.
+    longest: f64,
+    sharpest: f64,
+}
+
+/// The posterior at one point.
+struct Posterior {
+    terms: Terms,
+    // The components that may matter, and exp(logit − largest logit) of each, where they are few.
+    components: Vec<u32>,
+    few: Vec<f64>,
+    // Sum of the terms.
+    total: f64,
+    log_density: f64,
+}
+
+/// Where the terms of a [`Posterior`] are.
+enum Terms {
+    /// In [`Posterior::few`].
+    Few,
+    /// In the row of the block, one for each component; their logits come from expanded distances.
+    All,
+}
+
+impl Block {
+    fn new(level: &Level<'_>) -> Block {
+        let largest = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
+        Block {
+            products: vec![0.0; ROWS * level.offset.len()],
+            longest: (2.0 * largest(level.half_norms)).sqrt(),
+            sharpest: largest(&level.precision),
+        }
+    }
+
+    /// Computes x·μ_k for up to [`ROWS`] points.
+    fn load(&mut self, level: &Level<'_>, x: &[f64]) {
+        let x = matrix(x, level.dim);
+        let shape = (x.nrows(), level.offset.len());
+        let products = &mut self.products[..shape.0 * shape.1];
+        let mut products = ArrayViewMut2::from_shape(shape, products).expect("whole rows");
+        general_mat_mul(
+            1.0,
+            &x,
+            &matrix(level.means, level.dim).t(),
+            0.0,
+            &mut products,
+        );
+    }
+
+    /// Finds the posterior at point number `row`, whose coordinates are `x`.
+    fn posterior(&mut self, level: &Level<'_>, row: usize, x: &[f64], posterior: &mut Posterior) {
+        let components = level.offset.len();
+        let logits = &mut self.products[row * components..][..components];
+        let half_norm = 0.5 * x.iter().map(|x| x * x).sum::<f64>();
+        for (((logit, norm), offset), precision) in (logits.iter_mut().zip(level.half_norms))
+            .zip(&level.offset)
+            .zip(&level.precision)
+        {
+            *logit = offset + precision * (*logit - (norm + half_norm));
+        }
+        let largest = maximum(logits);
+
+        // Each of D products and sums errs by u of p (‖x‖ + ‖μ‖)²/2 at most, and independently of the others.
+        let size = 0.5 * self.sharpest * ((2.0 * half_norm).sqrt() + self.longest).powi(2);
+        let unit = 0.5 * f64::EPSILON * size;
+        let expanded = unit * (level.dim as f64).sqrt() < TOLERANCE;
+        let threshold = largest + NEGLIGIBLE - 2.0 * unit * (level.dim as f64 + 4.0);
+        let count = logits.iter().filter(|logit| threshold <= **logit).count();
+        if expanded && components < CROWDED * count {
+            for logit in logits.iter_mut() {
+                *logit -= largest;
+            }
+            exponentials(logits);
+            posterior.terms = Terms::All;
+            posterior.total = sum(logits);
+            posterior.log_density = largest + posterior.total.ln();
+            return;
+        }
+        posterior.terms = Terms::Few;
+        posterior.components.clear();
+        // One more than there are, since it is written before it is known to count.
+        posterior.components.resize(count + 1, 0);
+        let mut next = 0;
+        for (k, logit) in logits.iter().enumerate() {
+            posterior.components[next] = k as u32;
+            next += usize::from(threshold <= *logit);
+        }
+        posterior.components.truncate(count);
+        posterior.few.clear();
+        let kept = posterior.components.iter().map(|&k| k as usize);
+        if expanded {
+            posterior.few.extend(kept.map(|k| logits[k]));
+        } else {
+            posterior.few.extend(kept.map(|k| {
+                let squared = squared_distance(x, &level.means[k * level.dim..][..level.dim]);
+                level.offset[k] - 0.5 * level.precision[k] * squared
+            }));
+        }
+        let largest = maximum(&posterior.few);
+        for term in &mut posterior.few {
+            *term -= largest;
+        }
+        exponentials(&mut posterior.few);
+        posterior.total = sum(&posterior.few);
+        posterior.log_density = largest + posterior.total.ln();
+    }
+}
+
+impl Posterior {
+    fn new() -> Posterior {
+        Posterior {
+            terms: Terms::Few,
+            components: Vec::new(),
+            few: Vec::new(),
+            total: 1.0,
+            log_density: 0.0,
+        }
+    }
+
+    /// Writes the combination over the few components that matter, four at a time.
+    fn combine(&self, level: &Level<'_>, combination: &Combination, x: &[f64], out: &mut [f64]) {
+        let mean = |k: u32| &level.means[k as usize * level.dim..][..level.dim];
+        let weight = |k: u32, term: f64| term * combination.mean()[k as usize];
+        let (pull, along_x) = match combination {
+            Combination::Differences { .. } => (1.0, 0.0),
+            Combination::Points { point, .. } => {
+                let terms = self.components.iter().zip(&self.few);
+                (0.0, terms.map(|(&k, term)| point[k as usize] * term).sum())
+            }
+        };
+        out.fill(0.0);
+        let (fours, rest) = self.components.as_chunks::<4>();
+        let (terms, rest_terms) = self.few.as_chunks::<4>();
+        for (k, t) in fours.iter().zip(terms) {
+            let w: [f64; 4] = std::array::from_fn(|j| weight(k[j], t[j]));
+            let m = k.map(mean);
+            for (i, (out, x)) in out.iter_mut().zip(x).enumerate() {
+                let origin = pull * x;
+                *out += (w[0] * (m[0][i] - origin) + w[1] * (m[1][i] - origin))
+                    + (w[2] * (m[2][i] - origin) + w[3] * (m[3][i] - origin));
+            }
+        }
+        for (&k, &term) in rest.iter().zip(rest_terms) {
+            let w = weight(k, term);
+            for ((out, x), m) in out.iter_mut().zip(x).zip(mean(k)) {
+                *out += w * (m - pull * x);
+            }
+        }
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = (*out + along_x * x) / self.total;
+        }
+    }
+}
+
+pub(super) fn combine(level: &Level<'_>, combination: &Combination, x: &[f64], out: &mut [f64]) {
+    let (components, dim) = (level.offset.len(), level.dim);
+    let (mut block, mut posterior) = (Block::new(level), Posterior::new());
+    // Of each point where all components matter: its number, the factor of x, and the sum of the terms.
+    let mut crowded: Vec<(usize, f64, f64)> = Vec::with_capacity(ROWS);
+    let mut sums = vec![0.0; ROWS * dim];
+    for (x, out) in x.chunks(ROWS * dim).zip(out.chunks_mut(ROWS * dim)) {
+        block.load(level, x);
+        for (row, (point, out)) in (x.chunks_exact(dim).zip(out.chunks_exact_mut(dim))).enumerate()
+        {
+            block.posterior(level, row, point, &mut posterior);
+            match posterior.terms {
+                Terms::Few => posterior.combine(level, combination, point, out),
+                Terms::All => {
+                    // The terms become weights, behind those of the crowded points before.
+                    let own = row * components..(row + 1) * components;
+                    let weights = &mut block.products[own.clone()];
+                    let mut along_x = match combination {
+                        Combination::Differences { .. } => 0.0,
+                        Combination::Points { point, .. } => dot(weights, point),
+                    };
+                    for (weight, a) in weights.iter_mut().zip(combination.mean()) {
+                        *weight *= a;
+                    }
+                    if let Combination::Differences { .. } = combination {
+                        along_x = -sum(weights);
+                    }
+                    block.products.copy_within(own, crowded.len() * components);
+                    crowded.push((row, along_x, posterior.total));
+                }
+            }
+        }
+        if crowded.is_empty() {
+            continue;
+        }
+        let weights = matrix(&block.products[..crowded.len() * components], components);
+        let sums = &mut sums[..crowded.len() * dim];
+        let mut view =
+            ArrayViewMut2::from_shape((crowded.len(), dim), &mut *sums).expect("whole rows");
+        general_mat_mul(1.0, &weights, &matrix(level.means, dim), 0.0, &mut view);
+        for ((row, along_x, total), sums) in crowded.drain(..).zip(sums.chunks_exact(dim)) {
+            let (x, out) = (&x[row * dim..], &mut out[row * dim..]);
+            for ((out, sum), x) in out.iter_mut().zip(sums).zip(x) {
+                *out = (sum + along_x * x) / total;
+            }
+        }
+    }
+}
+
+pub(super) fn log_density(level: &Level<'_>, x: &[f64], out: &mut [f64]) {
+    let (mut block, mut posterior) = (Block::new(level), Posterior::new());
+    for (x, out) in x.chunks(ROWS * level.dim).zip(out.chunks_mut(ROWS)) {
+        block.load(level, x);
+        for (row, (x, out)) in x.chunks_exact(level.dim).zip(out).enumerate() {
+            block.posterior(level, row, x, &mut posterior);
+            *out = posterior.log_density;
+        }
+    }
+}
+
+pub(super) fn responsibilities(level: &Level<'_>, x: &[f64], out: &mut [f64]) {
+    let components = level.offset.len();
+    let (mut block, mut posterior) = (Block::new(level), Posterior::new());
+    for (x, out) in (x.chunks(ROWS * level.dim)).zip(out.chunks_mut(ROWS * components)) {
+        block.load(level, x);
+        for (row, (x, out)) in (x
+            .chunks_exact(level.dim)
+            .zip(out.chunks_exact_mut(components)))
+        .enumerate()
+        {
+            block.posterior(level, row, x, &mut posterior);
+            match posterior.terms {
+                Terms::Few => {
+                    out.fill(0.0);
+                    for (&k, term) in posterior.components.iter().zip(&posterior.few) {
+                        out[k as usize] = term / posterior.total;
+                    }
+                }
+                Terms::All => {
+                    let terms = &block.products[row * components..];
+                    for (out, term) in out.iter_mut().zip(terms) {
+                        *out = term / posterior.total;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn matrix(values: &[f64], columns: usize) -> ArrayView2<'_, f64> {
+    ArrayView2::from_shape((values.len() / columns, columns), values).expect("whole rows")
+}
+
+/// Replaces each x ≤ 0 by e^x, or by zero where that is negligible.
+fn exponentials(x: &mut [f64]) {
+    let (blocks, rest) = x.as_chunks_mut::<WIDTH>();
+    for block in blocks {
+        exp_or_zero(block);
+    }
+    let mut block = [0.0; WIDTH];
+    block[..rest.len()].copy_from_slice(rest);
+    exp_or_zero(&mut block);
+    rest.copy_from_slice(&block[..rest.len()]);
+}
+
+// In eight results side by side, which compilers keep in vector registers: they may not reorder a sum by themselves.
+
+fn maximum(values: &[f64]) -> f64 {
+    let (eights, rest) = values.as_chunks::<8>();
+    let mut largest = [f64::NEG_INFINITY; 8];
+    for eight in eights {
+        for (largest, value) in largest.iter_mut().zip(eight) {
+            *largest = if *largest < *value { *value } else { *largest };
+        }
+    }
+    largest
+        .iter()
+        .chain(rest)
+        .copied()
+        .fold(f64::NEG_INFINITY, f64::max)
+}
+
+fn sum(values: &[f64]) -> f64 {
+    let (eights, rest) = values.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for eight in eights {
+        for (sum, value) in sums.iter_mut().zip(eight) {
+            *sum += value;
+        }
+    }
+    sums.iter().chain(rest).sum()
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let ((a8, a_rest), (b8, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let mut sums = [0.0; 8];
+    for (a, b) in a8.iter().zip(b8) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
+    }
+    sum(&sums) + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f64>()
+}
+
+fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
+    let ((a8, a_rest), (b8, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let mut sums = [0.0; 8];
+    for (a, b) in a8.iter().zip(b8) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += (a - b) * (a - b);
+        }
+    }
+    let rest = a_rest.iter().zip(b_rest).map(|(a, b)| (a - b) * (a - b));
+    sum(&sums) + rest.sum::<f64>()
+}
