@@ -94,7 +94,7 @@ impl NoiseSchedule for Cosine {
 ///
 /// Hoogeboom et al. 2023, simple diffusion (<https://arxiv.org/abs/2301.11093>).
 /// The shift is δ = 2 ln(noise_d/d) for images of side d whose noise is to be as at side noise_d.
-/// (lucidrains' form shifts the bounds too: add δ to both.)
+/// The bounds stay where they are, as in k-diffusion; where they move with the shift, as in pseudocode that adds δ last, add δ to both.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CosineLogSnr {
     early: Arc,
@@ -113,7 +113,8 @@ impl CosineLogSnr {
     /// The schedule shifted for images of side `image`, so that noise looks as it does at side `noise` (in pixels).
     ///
     /// # Errors
-    /// Those of [`new`](CosineLogSnr::new), and [`Error::NotPositive`] for a side that is not.
+    /// Those of [`new`](CosineLogSnr::new), also for both ends less the shift; [`Error::NotPositive`] for a side that is not,
+    /// and where the shift is so large that no angle is left.
     pub fn shifted(
         log_snr_max: f64,
         log_snr_min: f64,
@@ -159,9 +160,18 @@ impl CosineLogSnr {
         late: f64,
     ) -> Result<CosineLogSnr, Error> {
         check_log_snrs(log_snr_max, log_snr_min)?;
+        let arc = |shift: f64| {
+            check_log_snrs(log_snr_max - shift, log_snr_min - shift)?;
+            let arc = Arc::new(log_snr_max, log_snr_min, shift);
+            check_positive(
+                "cosine log-SNR: the angle that the shift leaves",
+                arc.sweep(),
+            )?;
+            Ok(arc)
+        };
         Ok(CosineLogSnr {
-            early: Arc::new(log_snr_max, log_snr_min, early),
-            late: Arc::new(log_snr_max, log_snr_min, late),
+            early: arc(early)?,
+            late: arc(late)?,
         })
     }
 
@@ -279,7 +289,7 @@ mod tests {
 
     #[test]
     fn the_log_snr_is_that_of_simple_diffusion() {
-        // The formulas of the paper, as they stand there.
+        // The formulas in tangents, with bounds that the shift does not move.
         let cosine = |t: f64, max: f64, min: f64| {
             let (first, last) = ((-0.5 * max).exp().atan(), (-0.5 * min).exp().atan());
             -2.0 * (first + t * (last - first)).tan().ln()
@@ -312,6 +322,8 @@ mod tests {
         assert!(Cosine::new(-0.1).is_err());
         assert!(CosineLogSnr::new(-1.0, 1.0).is_err());
         assert!(CosineLogSnr::shifted(15.0, -15.0, 0.0, 64.0).is_err());
+        assert!(CosineLogSnr::shifted(15.0, -15.0, 1e-320, 1e300).is_err());
+        assert!(CosineLogSnr::shifted(15.0, -15.0, 1.0, 1e100).is_err());
         assert_eq!(
             CosineLogSnr::between_sides(15.0, -15.0, 128.0, 64.0, 32.0),
             Err(Error::SideOrder {

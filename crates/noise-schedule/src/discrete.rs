@@ -91,7 +91,8 @@ impl Discrete {
     /// Lin et al. 2024 (<https://arxiv.org/abs/2305.08891>), algorithm 1.
     ///
     /// # Errors
-    /// [`Error::TerminalSnr`] if there is one level only.
+    /// [`Error::TerminalSnr`] if there is one level only;
+    /// [`Error::SignalLost`] if −ln alpha_bar of another level than the last rises above 1000.
     #[doc(alias = "rescale_betas_zero_snr")]
     pub fn zero_terminal_snr(&self) -> Result<Discrete, Error> {
         let (first, last) = (self.exponents[1], self.exponents[self.count()]);
@@ -103,12 +104,18 @@ impl Discrete {
             });
         }
         // In logarithms relative to the first level, so that no digits of 1 - alpha_bar are lost:
-        // ratio = (alpha_i - alpha_N) / (alpha_1 - alpha_N), from 1 down to 0.
+        // ratio = (alpha_i - alpha_N) / (alpha_1 - alpha_N), from 1 down to 0, by its distance from 1,
+        // or, where that would round to 1, by its own logarithm.
         let span = -(0.5 * (first - last)).exp_m1();
         let mut exponents = self.exponents.clone();
-        for exponent in &mut exponents[2..] {
+        exponents[self.count()] = f64::INFINITY;
+        for exponent in &mut exponents[2..self.count()] {
             let fall = -(0.5 * (first - *exponent)).exp_m1() / span;
-            *exponent = first - 2.0 * (-fall).ln_1p();
+            *exponent = if fall < 0.5 {
+                first - 2.0 * (-fall).ln_1p()
+            } else {
+                *exponent - 2.0 * ((-(0.5 * (*exponent - last)).exp_m1()).ln() - span.ln())
+            };
         }
         Discrete::from_exponents(exponents)
     }
@@ -118,7 +125,8 @@ impl Discrete {
     /// diffusers does so after rescaling to zero terminal SNR; the last noise-to-signal ratio is then 4096.
     ///
     /// # Errors
-    /// [`Error::AlphaBarOrder`] if the level before it is noisier than that.
+    /// [`Error::AlphaBarOrder`] if the level before it is noisier than that, as in the rescaled betas of Ho et al. 2020;
+    /// [`single::Table::floored`](crate::single::Table::floored) lets the noise fall there, as diffusers does.
     pub fn floored(&self) -> Result<Discrete, Error> {
         let alpha_bar = 2.0_f64.powi(-24);
         let index = self.count() - 1;
@@ -176,11 +184,14 @@ impl Discrete {
         if exponents.len() < 2 {
             return Err(Error::NoDiscreteLevels);
         }
-        // The exponents rise, so the first that is too large tells whether there is one.
-        let lost = exponents.iter().find(|&&exponent| MAX_INTEGRAL < exponent);
-        match lost {
-            Some(&integral) if integral < f64::INFINITY => Err(Error::SignalLost { integral }),
-            _ => Ok(Discrete { exponents }),
+        let last = exponents.len() - 1;
+        let lost = |(index, &exponent): (usize, &f64)| {
+            let pure_noise = index == last && exponent == f64::INFINITY;
+            (MAX_INTEGRAL < exponent && !pure_noise).then_some(exponent)
+        };
+        match exponents.iter().enumerate().find_map(lost) {
+            Some(integral) => Err(Error::SignalLost { integral }),
+            None => Ok(Discrete { exponents }),
         }
     }
 
@@ -321,6 +332,20 @@ mod tests {
         let floored = rescaled.floored().unwrap();
         assert!((floored.level(999).noise_to_signal() - 4096.0).abs() < 1e-3);
         assert_eq!(floored.floored(), Ok(floored.clone()));
+        // Only the last level becomes pure noise, however little signal the others have.
+        let steep = BetaSchedule::Linear {
+            start: 0.01,
+            end: 0.2,
+        };
+        let steep = Discrete::named(steep, 1000).unwrap();
+        let rescaled = steep.zero_terminal_snr().unwrap();
+        assert!(rescaled.betas().all(|beta| 0.0 < beta && beta <= 1.0));
+        for index in 0..999 {
+            // alpha_i − alpha_N = alpha_i (1 − alpha_N/alpha_i).
+            let alpha = steep.level(index).alpha();
+            let expected = alpha * (1.0 - steep.level(999).alpha() / alpha);
+            assert!((rescaled.level(index).alpha() / expected - 1.0).abs() < 1e-12);
+        }
         assert!(matches!(
             Discrete::from_betas(&[0.1]).unwrap().zero_terminal_snr(),
             Err(Error::TerminalSnr { .. })

@@ -223,6 +223,14 @@ pub enum Error {
         /// The sigma to end at.
         terminal: f64,
     },
+    /// A share of the original steps must lie in (0, 1].
+    #[error(
+        "LCM timesteps: 0 < strength <= 1 must hold, got {strength}; 1 uses all original steps"
+    )]
+    Strength {
+        /// The share.
+        strength: f64,
+    },
     /// More levels cannot be visited than there are.
     #[error(
         "timesteps: there are {levels} levels to choose from, got {steps} steps; ask for at most {levels}"

@@ -1,6 +1,7 @@
 //! The schedule whose log-SNR is Laplace-distributed.
 
 use crate::error::{check_finite, check_positive};
+use crate::log_snr::log_snr_rates;
 use crate::schedule::{check_time, clamp_time};
 use crate::{Error, Kernel, NoiseSchedule, Rates};
 
@@ -42,25 +43,32 @@ impl NoiseSchedule for Laplace {
     }
 
     fn rates(&self, t: f64) -> Rates {
-        let (at, scale) = (self.kernel(t), self.scale);
-        // w falls to 0 at both ends of time, where d(λ)/dt = −2 scale/w does not exist;
-        // the scale that vanishes there is a power of w times the other, and takes up the 1/w.
+        let scale = self.scale;
         let w = 1.0 - (1.0 - 2.0 * t).abs();
-        if t < 0.5 {
-            let alpha = at.alpha() * at.alpha();
-            let (fall, rise) = (w.powf(scale - 1.0), w.powf(0.5 * scale - 1.0));
-            Rates {
-                alpha: -scale * alpha * at.alpha() * (-self.location).exp() * fall,
-                sigma: scale * alpha * at.alpha() * (-0.5 * self.location).exp() * rise,
-            }
-        } else {
-            let sigma = at.sigma() * at.sigma();
-            let (fall, rise) = (w.powf(0.5 * scale - 1.0), w.powf(scale - 1.0));
-            Rates {
-                alpha: -scale * sigma * at.sigma() * (0.5 * self.location).exp() * fall,
-                sigma: scale * sigma * at.sigma() * self.location.exp() * rise,
-            }
+        if 0.0 < w {
+            return log_snr_rates(self.kernel(t), (-2.0 * scale / w).max(f64::MIN));
         }
+        // At the ends, where d(λ)/dt does not exist, the scale that vanishes goes like a power of w:
+        // its rate, and that of the other, is factor · w^power at w = 0.
+        let limit = |power: f64, factor: f64| {
+            if 0.0 < power {
+                0.0
+            } else if power == 0.0 {
+                factor
+            } else {
+                f64::INFINITY
+            }
+        };
+        let (late, location) = (0.5 < t, self.location);
+        let away = if late { location } else { -location };
+        let kept = limit(scale - 1.0, scale * away.exp());
+        let vanishing = limit(0.5 * scale - 1.0, scale * (0.5 * away).exp());
+        let (alpha, sigma) = if late {
+            (-vanishing, kept)
+        } else {
+            (-kept, vanishing)
+        };
+        Rates { alpha, sigma }
     }
 
     fn time_at(&self, log_snr: f64) -> f64 {
@@ -100,6 +108,30 @@ mod tests {
                 assert!(!rates.alpha.is_nan() && !rates.sigma.is_nan());
             }
         }
+    }
+
+    #[test]
+    fn rates_at_the_ends_are_limits() {
+        for location in [-800.0, -0.4, 900.0] {
+            for scale in [0.5, 1.0, 1.7, 2.0, 3.0] {
+                let schedule = Laplace::new(location, scale).unwrap();
+                for t in [0.0, 1e-300, 0.3, 0.5, 0.9, 1.0] {
+                    let rates = schedule.rates(t);
+                    assert!(
+                        !rates.alpha.is_nan() && !rates.sigma.is_nan(),
+                        "{t}: {rates:?}"
+                    );
+                }
+            }
+        }
+        // alpha′ = −e^(−location) for scale 1, sigma′ = 2 e^(−location/2) for scale 2, both at t = 0.
+        let rates = Laplace::new(0.6, 1.0).unwrap().rates(0.0);
+        assert!((rates.alpha + (-0.6_f64).exp()).abs() < 1e-15 && rates.sigma == f64::INFINITY);
+        let schedule = Laplace::new(0.6, 2.0).unwrap();
+        let (at, after) = (schedule.rates(0.0).sigma, schedule.rates(1e-9).sigma);
+        assert!((at - 2.0 * (-0.3_f64).exp()).abs() < 1e-14 && (after / at - 1.0).abs() < 1e-8);
+        let (at, before) = (schedule.rates(1.0).alpha, schedule.rates(1.0 - 1e-9).alpha);
+        assert!((at + 2.0 * 0.3_f64.exp()).abs() < 1e-14 && (before / at - 1.0).abs() < 1e-6);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Noise levels that may rise again: restart, resampling and inversion.
 
+use crate::ve::check_sigmas;
 use crate::{Error, Grid, Kernel};
 
 /// The noise levels that a sampler visits when they may rise as well as fall.
@@ -160,6 +161,7 @@ impl Restart {
         levels: usize,
         repeats: usize,
     ) -> Result<Restart, Error> {
+        check_sigmas(sigma_min, sigma_max)?;
         let end = grid.levels()[grid.nearest(sigma_min)].noise_to_signal();
         Restart::new(Grid::karras(end, sigma_max, rho, levels)?, repeats)
     }
@@ -290,6 +292,12 @@ mod tests {
             })
         ));
         assert!(Restart::karras(&grid, 2.0, 1.0, 7.0, 3, 1).is_err());
+        for sigma_min in [f64::NAN, -1.0] {
+            assert!(matches!(
+                Restart::karras(&grid, sigma_min, 3.0, 7.0, 3, 1),
+                Err(Error::SigmaRange { .. })
+            ));
+        }
         assert_eq!(
             Restart::karras(&grid, 2.0, 3.0, 7.0, 1, 1),
             Err(Error::NoSteps)

@@ -95,7 +95,7 @@ impl NoiseSchedule for VpPower {
 
 /// The variance-preserving schedule of iPNDM: sigma = sin²(πt/2), alpha² = 1 − sigma².
 ///
-/// Zhang & Chen 2023, DEIS (<https://arxiv.org/abs/2204.13902>), has the sampler; the schedule is that of its implementation in diffusers.
+/// Zhang & Chen 2022, DEIS (<https://arxiv.org/abs/2204.13902>), has the sampler; the schedule is that of its implementation in diffusers.
 #[doc(alias = "IPNDMScheduler")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SineSquared;

@@ -14,7 +14,7 @@ use crate::{BetaSchedule, Discrete, Error, Kernel};
 /// The betas and alpha-bars of a discrete schedule in `f32`, from data to noise: what diffusers 0.42 holds as `betas` and `alphas_cumprod`.
 ///
 /// Invariant: as many betas as alpha-bars, at least one; betas in (0, 1], alpha-bars in [0, 1), never rising.
-/// Only the last beta may be 1, and only then is the last alpha-bar 0.
+/// Only the last beta may be 1; an alpha-bar is 0 then, and where the product underflows.
 ///
 /// ```
 /// use noise_schedule::BetaSchedule;

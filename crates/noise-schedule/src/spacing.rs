@@ -5,7 +5,7 @@ use crate::Error;
 /// How `steps` of `train` discrete levels are chosen.
 ///
 /// The levels are counted from 0 (almost clean) to T − 1 (the noisiest), as in [`Discrete::level`](crate::Discrete::level).
-/// Lin et al. 2023 (<https://arxiv.org/abs/2305.08891>), table 2, which names them.
+/// Lin et al. 2024 (<https://arxiv.org/abs/2305.08891>), table 2, which names them.
 ///
 /// ```
 /// use noise_schedule::{Discrete, Grid, Spacing};
@@ -43,11 +43,11 @@ impl Spacing {
             Spacing::Linspace if steps == 1 => vec![train - 1],
             Spacing::Linspace => (0..steps)
                 .rev()
-                .map(|i| rounded_ratio(i * (train - 1), steps - 1))
+                .map(|i| rounded_ratio(i, train - 1, steps - 1))
                 .collect(),
             Spacing::Leading { offset } => {
                 let stride = train / steps;
-                let first = (steps - 1) * stride + offset;
+                let first = ((steps - 1) * stride).saturating_add(offset);
                 if train <= first {
                     return Err(Error::TimestepRange {
                         timestep: first,
@@ -58,7 +58,7 @@ impl Spacing {
             }
             Spacing::Trailing => (1..=steps)
                 .rev()
-                .map(|i| rounded_ratio(i * train, steps) - 1)
+                .map(|i| rounded_ratio(i, train, steps) - 1)
                 .collect(),
         })
     }
@@ -89,7 +89,7 @@ pub fn sections(train: usize, counts: &[usize]) -> Result<Vec<usize>, Error> {
             });
         }
         let gaps = count.max(2) - 1;
-        timesteps.extend((0..count).map(|i| start + rounded_ratio(i * (levels - 1), gaps)));
+        timesteps.extend((0..count).map(|i| start + rounded_ratio(i, levels - 1, gaps)));
         start += levels;
     }
     timesteps.reverse();
@@ -127,10 +127,12 @@ fn check_count(steps: usize, train: usize) -> Result<(), Error> {
     }
 }
 
-/// numerator/denominator, rounded to the nearest integer, halves to even.
-pub(crate) fn rounded_ratio(numerator: usize, denominator: usize) -> usize {
-    let (quotient, rest) = (numerator / denominator, numerator % denominator);
-    match (2 * rest).cmp(&denominator) {
+/// a b/denominator, rounded to the nearest integer, halves to even; for a not above the denominator.
+pub(crate) fn rounded_ratio(a: usize, b: usize, denominator: usize) -> usize {
+    // The product of two counts may exceed their type.
+    let (product, divisor) = (a as u128 * b as u128, denominator as u128);
+    let (quotient, rest) = ((product / divisor) as usize, product % divisor);
+    match (2 * rest).cmp(&divisor) {
         std::cmp::Ordering::Less => quotient,
         std::cmp::Ordering::Greater => quotient + 1,
         std::cmp::Ordering::Equal => quotient + quotient % 2,
@@ -162,7 +164,7 @@ mod tests {
     #[test]
     fn halves_go_to_even() {
         assert_eq!(
-            [0, 1, 2, 3, 4, 5].map(|n| rounded_ratio(n, 2)),
+            [0, 1, 2, 3, 4, 5].map(|n| rounded_ratio(1, n, 2)),
             [0, 0, 1, 2, 2, 2]
         );
         assert_eq!(Spacing::Linspace.timesteps(4, 3).unwrap(), [3, 2, 0]);
@@ -212,6 +214,17 @@ mod tests {
                 timestep: 10,
                 levels: 10
             })
+        );
+        let far = Spacing::Leading { offset: usize::MAX };
+        assert!(matches!(
+            far.timesteps(10, 3),
+            Err(Error::TimestepRange { .. })
+        ));
+        // The largest counts do not overflow.
+        let most = usize::MAX;
+        assert_eq!(
+            Spacing::Linspace.timesteps(most, 3).unwrap(),
+            [most - 1, most / 2, 0]
         );
         assert_eq!(sections(10, &[]), Err(Error::NoSteps));
         assert!(sections(10, &[6, 1]).is_err());

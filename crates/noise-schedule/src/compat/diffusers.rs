@@ -75,10 +75,14 @@ pub fn sigma_space(spacing: Spacing, train: usize, count: usize) -> Vec<f64> {
 /// The original steps are (i + 1) ⌊T/original⌋ − 1, and the i-th of n timesteps is the ⌊i len/n⌋-th of them from the noisy end.
 ///
 /// # Errors
-/// [`Error::TooManySteps`] for more timesteps than original steps, or more of those than levels; [`Error::NoSteps`] for none.
+/// [`Error::TooManySteps`] for more timesteps than original steps, or more of those than levels; [`Error::NoSteps`] for none;
+/// [`Error::Strength`] unless 0 < strength ≤ 1.
 pub fn lcm(train: usize, original: usize, count: usize, strength: f64) -> Result<Vec<i64>, Error> {
     if count == 0 || original == 0 {
         return Err(Error::NoSteps);
+    }
+    if !(0.0 < strength && strength <= 1.0) {
+        return Err(Error::Strength { strength });
     }
     let kept = (original as f64 * strength) as usize;
     for (steps, levels) in [(original, train), (count, kept)] {
@@ -322,6 +326,7 @@ fn lower_neighbour(log_sigmas: &[f32], is_below: impl Fn(f32) -> bool) -> usize 
         1 < log_sigmas.len(),
         "timestep of a sigma: two levels are needed"
     );
-    let below = log_sigmas.partition_point(|&level| is_below(level));
-    below.saturating_sub(1).min(log_sigmas.len() - 2)
+    // Not by bisection: with a terminal SNR of zero and its floor, the last level may be below the one before it.
+    let below = log_sigmas.iter().rposition(|&level| is_below(level));
+    below.unwrap_or(0).min(log_sigmas.len() - 2)
 }

@@ -107,7 +107,8 @@ impl Grid {
             return Ok(self);
         }
         Ok(self.rescaled(|level| {
-            let alpha = level.alpha() / last * (1.0 - terminal);
+            // The last alpha is the largest, but for rounding.
+            let alpha = (level.alpha() / last).min(1.0) * (1.0 - terminal);
             Kernel::from_scales(alpha, 1.0 - alpha)
         }))
     }
@@ -156,6 +157,10 @@ mod tests {
         assert!((stretched[4] - 0.1).abs() < 1e-15);
         let one = Grid::flow(FlowShift::NONE, 1.0, 0.1, 1).unwrap();
         assert_eq!(sigmas(&one.stretched_to(0.1).unwrap()), [1.0]);
+        // Levels that are rectified to rounding only.
+        let rounded = [0.5 + 4e-10, 0.5].map(|scale| Kernel::new(scale, scale).unwrap());
+        let stretched = Grid::new(rounded.to_vec()).unwrap().stretched_to(0.0);
+        assert_eq!(sigmas(&stretched.unwrap()), [0.0, 0.0]);
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Grid {
     pub fn subset(&self, levels: usize) -> Result<Grid, Error> {
         let gaps = levels.max(2) - 1;
         (0..levels)
-            .map(|i| self.0[rounded_ratio(i * (self.0.len() - 1), gaps)])
+            .map(|i| self.0[rounded_ratio(i, self.0.len() - 1, gaps)])
             .collect::<Vec<_>>()
             .try_into()
     }

@@ -145,7 +145,7 @@ impl LogLogistic {
     ///
     /// # Errors
     /// [`Error::SigmaRange`] unless 0 < sigma_min ≤ sigma_max < ∞;
-    /// [`Error::NotFinite`] for the location, [`Error::NotPositive`] for the scale.
+    /// [`Error::NotFinite`] for the location, and where the ends overflow in units of the scale; [`Error::NotPositive`] for the scale.
     pub fn new(
         location: f64,
         scale: f64,
@@ -155,6 +155,12 @@ impl LogLogistic {
         check_finite("log-logistic levels: location", location)?;
         check_positive("log-logistic levels: scale", scale)?;
         check_sigmas(sigma_min, sigma_max)?;
+        for sigma in [sigma_min, sigma_max] {
+            check_finite(
+                "log-logistic levels: (ln sigma - location)/scale",
+                (sigma.ln() - location) / scale,
+            )?;
+        }
         Ok(LogLogistic {
             location,
             scale,
