@@ -6,6 +6,7 @@ use ndarray::Array2;
 use noise_schedule::Kernel;
 use samplers::compat::{diffusers, edm, k_diffusion};
 use samplers::{Denoiser, NoiseSource, Prepared, Scheduler, Stepper};
+use score_objective::exact::{ExactScore, GaussianMixture};
 
 use super::case::{Case, Draw, Samples, options};
 use super::model::array;
@@ -17,11 +18,11 @@ pub(super) fn compare(case: &Case) -> Result<Outcome, String> {
         (Some(start), None) | (None, Some(start)) => array(start)?,
         _ => return Err("a case needs either `init` or `latents`".to_string()),
     };
-    case.model.check(start.ncols())?;
+    let exact = case.model.exact(start.ncols())?;
     let found = match case.kind.as_str() {
-        "diffusers-scheduler" => scheduler(case, start)?,
-        "k-diffusion-sampler" => k_sampler(case, start)?,
-        "edm-sampler" => edm_sampler(case, start)?,
+        "diffusers-scheduler" => scheduler(case, &exact, start)?,
+        "k-diffusion-sampler" => k_sampler(case, &exact, start)?,
+        "edm-sampler" => edm_sampler(case, &exact, start)?,
         other => {
             return Err(format!(
                 "kind `{other}` is not known; there are diffusers-scheduler, k-diffusion-sampler and edm-sampler"
@@ -91,7 +92,7 @@ struct Found {
 
 /// The exact model, with the number of its calls shared with the noise, and what it was asked.
 struct Model<'a> {
-    case: &'a Case,
+    exact: &'a GaussianMixture,
     calls: &'a Cell<usize>,
     asked: Vec<(Array2<f64>, Kernel)>,
 }
@@ -100,7 +101,7 @@ impl Denoiser<Array2<f64>> for Model<'_> {
     fn denoise(&mut self, x: &Array2<f64>, at: Kernel) -> Array2<f64> {
         self.calls.set(self.calls.get() + 1);
         self.asked.push((x.clone(), at));
-        self.case.model.denoise(x, at)
+        self.exact.denoise_at(x.view(), at)
     }
 }
 
@@ -153,7 +154,7 @@ impl NoiseSource<Array2<f64>> for Recorded<'_> {
     }
 }
 
-fn scheduler(case: &Case, start: Array2<f64>) -> Result<Found, String> {
+fn scheduler(case: &Case, exact: &GaussianMixture, start: Array2<f64>) -> Result<Found, String> {
     let config = case
         .scheduler_config
         .as_ref()
@@ -179,7 +180,7 @@ fn scheduler(case: &Case, start: Array2<f64>) -> Result<Found, String> {
     while let Some(call) = scheduler.next_call() {
         calls.set(calls.get() + 1);
         found.levels.push(call.at);
-        let answer = prediction.answer(&case.model.denoise(&x, call.at), &x, call.at);
+        let answer = prediction.answer(&exact.denoise_at(x.view(), call.at), &x, call.at);
         x = scheduler.step(&answer, call.timestep, &x, &mut noise);
         found.trace.push(x.clone());
     }
@@ -187,7 +188,7 @@ fn scheduler(case: &Case, start: Array2<f64>) -> Result<Found, String> {
     Ok(found)
 }
 
-fn k_sampler(case: &Case, start: Array2<f64>) -> Result<Found, String> {
+fn k_sampler(case: &Case, exact: &GaussianMixture, start: Array2<f64>) -> Result<Found, String> {
     let name = case.sampler.as_deref().ok_or("`sampler` is missing")?;
     let kwargs = options(name, case.kwargs.as_ref());
     let said = |error: samplers::Error| error.to_string();
@@ -195,7 +196,7 @@ fn k_sampler(case: &Case, start: Array2<f64>) -> Result<Found, String> {
         (Some(grid), None) => {
             let sigmas = k_diffusion::grid(options("sigma_grid", Some(grid))).map_err(said)?;
             let prepared = k_diffusion::prepare(name, kwargs, &sigmas).map_err(said)?;
-            let mut found = drive(case, &prepared, start)?;
+            let mut found = drive(case, exact, &prepared, start)?;
             found.sigmas = sigmas;
             Ok(found)
         }
@@ -203,7 +204,7 @@ fn k_sampler(case: &Case, start: Array2<f64>) -> Result<Found, String> {
             let calls = Cell::new(0);
             let mut noise = Recorded::new(case, &calls);
             let mut model = Model {
-                case,
+                exact,
                 calls: &calls,
                 asked: Vec::new(),
             };
@@ -226,26 +227,27 @@ fn k_sampler(case: &Case, start: Array2<f64>) -> Result<Found, String> {
     }
 }
 
-fn edm_sampler(case: &Case, start: Array2<f64>) -> Result<Found, String> {
+fn edm_sampler(case: &Case, exact: &GaussianMixture, start: Array2<f64>) -> Result<Found, String> {
     let name = case.sampler.as_deref().ok_or("`sampler` is missing")?;
     let [low, high] = case.net_sigma_range.unwrap_or([None, None]);
     let range = (low.unwrap_or(0.0), high.unwrap_or(f64::INFINITY));
     let prepared = edm::prepare(name, options(name, case.kwargs.as_ref()), range)
         .map_err(|error| error.to_string())?;
     let scaled = &start * prepared.init_noise_sigma;
-    drive(case, &prepared, scaled)
+    drive(case, exact, &prepared, scaled)
 }
 
 /// Takes every step; the trace has the first state that each step asks the model about, and the result.
 fn drive(
     case: &Case,
+    exact: &GaussianMixture,
     prepared: &Prepared<Array2<f64>>,
     start: Array2<f64>,
 ) -> Result<Found, String> {
     let calls = Cell::new(0);
     let mut noise = Recorded::new(case, &calls);
     let mut model = Model {
-        case,
+        exact,
         calls: &calls,
         asked: Vec::new(),
     };
