@@ -8,9 +8,13 @@
 /// They are not finite if two nodes coincide.
 pub(crate) fn lagrange_integrals(nodes: &[f64], to: f64) -> Vec<f64> {
     let (from, length) = (nodes[0], to - nodes[0]);
-    let places: Vec<f64> = nodes.iter().map(|node| node - from).collect();
-    let moments: Vec<f64> = (1..=nodes.len() as i32)
-        .map(|power| length.powi(power) / f64::from(power))
+    if length == 0.0 {
+        return vec![0.0; nodes.len()];
+    }
+    // In units of the step, whose powers may underflow.
+    let places: Vec<f64> = nodes.iter().map(|node| (node - from) / length).collect();
+    let moments: Vec<f64> = (1..=nodes.len())
+        .map(|power| length / power as f64)
         .collect();
     lagrange_moments(&places, &moments)
 }
@@ -63,6 +67,13 @@ mod tests {
             }
         }
         assert_eq!(lagrange_integrals(&nodes, 0.0), [0.0; 4]);
+        let tiny = lagrange_integrals(&nodes.map(|node| 1e-300 * node), 1e-300);
+        for (found, expected) in tiny.iter().zip(expected[3]) {
+            assert!(
+                (1e300 * found - expected).abs() < 1e-14,
+                "{found} {expected}"
+            );
+        }
     }
 
     proptest! {

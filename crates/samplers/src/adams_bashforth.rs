@@ -4,7 +4,7 @@ use noise_schedule::Kernel;
 
 use crate::adams::lagrange_integrals;
 use crate::starter::{Start, start};
-use crate::stepper::{renoised, rescaled};
+use crate::stepper::{far_apart, renoised, rescaled};
 use crate::{Denoiser, Error, NoiseSource, Stepper, VectorSpace};
 
 /// The linear multistep method for the probability flow in the ratio r = sigma / alpha:
@@ -18,6 +18,7 @@ use crate::{Denoiser, Error, NoiseSource, Stepper, VectorSpace};
 /// With [`Start::Full`] the first steps of order 3 and 4 are single steps of order 2 and 3, of as many evaluations.
 /// To sigma = 0, from alpha = 0, from sigma = 0 and to alpha = 0 the step is DDIM's.
 /// A step that does not continue the step before it, or turns from less noise to more or back, forgets what came before.
+/// It does not look past two levels that are closer in ln(alpha/sigma) than a thousandth of the step.
 ///
 /// It is the LMS sampler of k-diffusion, but for its start and its last step; and Liu et al. 2022, PNDM
 /// (<https://arxiv.org/abs/2202.09778>), whose pseudo linear multistep is this with the weights of equal steps.
@@ -121,6 +122,8 @@ impl<X: VectorSpace> Stepper<X> for AdamsBashforth<X> {
             return state;
         }
         self.history.insert(0, (from, eps(&model.denoise(x, from))));
+        let far = far_apart(self.history.iter().map(|(level, _)| *level), to);
+        self.history.truncate(far);
         let ratios: Vec<f64> = self
             .history
             .iter()

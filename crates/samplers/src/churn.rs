@@ -48,7 +48,7 @@ impl ChurnLevels {
 /// The added noise takes the marginal of one level to that of another exactly if S_noise = 1:
 /// then the weak order is the order of the inner stepper, and it costs as many evaluations.
 /// Other values of S_noise make up for networks that remove too much noise; with an exact denoiser they bias the samples.
-/// A multistep method inside forgets its history at each churn.
+/// A multistep method inside forgets its history at each churn, and with it the order of which this is: take one that remembers nothing.
 ///
 /// Karras et al. 2022 (<https://arxiv.org/abs/2206.00364>), algorithm 2, for any kernel and stepper; there it is [`Heun`](crate::Heun).
 ///
@@ -140,7 +140,8 @@ impl<X: VectorSpace, S: Stepper<X>> Stepper<X> for Churn<S> {
 /// the split of [`Ancestral`](crate::Ancestral), which is this over [`Ddim`](crate::Ddim).
 /// Over [`Dpm2`](crate::Dpm2) it is k-diffusion's DPM2 ancestral.
 ///
-/// As both halves take marginals to marginals, the weak order is the order of the inner stepper.
+/// As both halves take marginals to marginals, the weak order is the order of the inner stepper, which must be one that remembers nothing:
+/// the level where it arrives is never the one where its next step begins.
 /// The step to sigma = 0 and walks to more noise are the inner stepper's, without noise.
 ///
 /// Karras et al. 2022 (<https://arxiv.org/abs/2206.00364>) name such methods ancestral; η is that of
@@ -198,7 +199,7 @@ impl<X: VectorSpace, S: Stepper<X>> Stepper<X> for Renewed<S> {
             to.alpha() / down.alpha(),
             &state,
             up,
-            &noise.between(x, down, to),
+            &noise.between(x, from, to),
         )
     }
 }

@@ -50,29 +50,35 @@ impl Corrector {
         x: &X,
         at: Kernel,
     ) -> X {
-        let score = crate::score(x, &model.denoise(x, at), at);
+        let sigma = at.sigma();
+        assert!(
+            0.0 < sigma,
+            "corrector: sigma must be positive, got 0; clean data need no corrector"
+        );
+        // sigma score, which is of order 1: nothing is divided by sigma².
+        let denoised = model.denoise(x, at);
+        let pull = X::axpby(at.alpha() / sigma, &denoised, -sigma.recip(), x);
         let fresh = noise.between(x, at, at);
-        let moved = |x: &X, score: &X, fresh: &X, epsilon: f64| {
-            X::combine(&[(1.0, x), (epsilon, score), ((2.0 * epsilon).sqrt(), fresh)])
+        // With ε = 2 (length sigma)².
+        let moved = |x: &X, pull: &X, fresh: &X, length: f64| {
+            let step = 2.0 * length * sigma;
+            X::combine(&[(1.0, x), (length * step, pull), (step, fresh)])
         };
         let snr = match self {
-            Corrector::Annealed { snr } => {
-                let epsilon = 2.0 * (snr * at.sigma()).powi(2);
-                return moved(x, &score, &fresh, epsilon);
-            }
+            Corrector::Annealed { snr } => return moved(x, &pull, &fresh, snr),
             Corrector::Langevin { snr } => snr,
         };
         let samples: Vec<X> = x
             .split()
             .iter()
-            .zip(score.split())
+            .zip(pull.split())
             .zip(fresh.split())
-            .map(|((x, score), fresh)| {
-                let (signal, strength) = (score.inner(&score), fresh.inner(&fresh));
+            .map(|((x, pull), fresh)| {
+                let (signal, strength) = (pull.inner(&pull), fresh.inner(&fresh));
                 if signal == 0.0 {
                     return x.clone();
                 }
-                moved(x, &score, &fresh, 2.0 * snr * snr * strength / signal)
+                moved(x, &pull, &fresh, snr * (strength / signal).sqrt())
             })
             .collect();
         if samples.is_empty() {

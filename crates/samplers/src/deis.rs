@@ -6,7 +6,7 @@ use crate::adams::lagrange_moments;
 use crate::dpm_solver::Integrand;
 use crate::exponential_adams::ExponentialAdams;
 use crate::starter::{Start, start};
-use crate::stepper::{renoised, rescaled};
+use crate::stepper::{far_apart, renoised, rescaled};
 use crate::{Denoiser, Error, NoiseSource, Stepper, VectorSpace};
 
 /// DEIS of the Adams–Bashforth kind in log-rho: the polynomial in ln ρ, ρ = sigma/alpha, through the last values of
@@ -20,6 +20,7 @@ use crate::{Denoiser, Error, NoiseSource, Stepper, VectorSpace};
 /// Order 1 to 4, one evaluation per step; [`Start::Full`] spends one and then two more on each first step at orders 3 and 4.
 /// A step to sigma = 0 or from alpha = 0 is DDIM's;
 /// one that does not continue the step before it, or turns from less noise to more or back, forgets what came before.
+/// It does not look past two levels that are closer in ln(alpha/sigma) than a thousandth of the step.
 ///
 /// Zhang & Chen 2022 (<https://arxiv.org/abs/2204.13902>); in log-rho as in diffusers.
 ///
@@ -197,8 +198,20 @@ impl<S: NoiseSchedule, X: VectorSpace> Stepper<X> for DeisInTime<S, X> {
             self.history.insert(0, (from, value(&denoised)));
             return state;
         }
-        self.history
-            .insert(0, (from, value(&model.denoise(x, from))));
+        let denoised = model.denoise(x, from);
+        self.history.insert(0, (from, value(&denoised)));
+        let far = far_apart(self.history.iter().map(|(level, _)| *level), to);
+        self.history.truncate(far);
+        let times: Vec<f64> = [to]
+            .into_iter()
+            .chain(self.history.iter().map(|(level, _)| *level))
+            .map(|level| self.schedule.time_at(level.log_snr()))
+            .collect();
+        if times.windows(2).any(|pair| pair[0] == pair[1]) {
+            // Beyond the ends of the schedule, or so close that rounding leaves one time.
+            self.history.truncate(1);
+            return renoised(x, &denoised, from, to.alpha(), to.sigma());
+        }
         let weights = self
             .weights(from, to)
             .into_iter()

@@ -6,7 +6,7 @@ use crate::adams::lagrange_moments;
 use crate::dpm_solver::{Exponential, Integrand, half_log_snr};
 use crate::phi::phi;
 use crate::starter::{Start, start};
-use crate::stepper::{renoised, rescaled};
+use crate::stepper::{far_apart, renoised, rescaled};
 use crate::{Denoiser, NoiseSource, VectorSpace};
 
 /// How UniPC weighs a difference of two values of its integrand, where it is the only one: in the predictor of order 2,
@@ -136,7 +136,9 @@ impl<X: VectorSpace> ExponentialAdams<X> {
         let value = self.integrand.value(x, &model.denoise(x, from), from);
         self.history.insert(0, (from, value));
         let step = Exponential::new(self.integrand, eta, from, to);
-        let predictor = self.weights(eta, from, to, None, self.predictor as usize);
+        let far = far_apart(self.history.iter().map(|(level, _)| *level), to);
+        let most = far.min(self.predictor as usize);
+        let predictor = self.weights(eta, from, to, None, most);
         let mut weights = predictor.clone();
         weights.resize(weights.len().max(self.correction.len()), 0.0);
         for (weight, correction) in weights.iter_mut().zip(&self.correction) {
@@ -145,7 +147,8 @@ impl<X: VectorSpace> ExponentialAdams<X> {
         self.correction = match self.corrector {
             None => Vec::new(),
             Some(corrector) => {
-                let mut correction = self.weights(eta, from, to, Some(to), corrector as usize);
+                let most = (far + 1).min(corrector as usize);
+                let mut correction = self.weights(eta, from, to, Some(to), most);
                 correction.resize(correction.len().max(predictor.len() + 1), 0.0);
                 for (weight, predicted) in correction[1..].iter_mut().zip(&predictor) {
                     *weight -= predicted;

@@ -222,6 +222,7 @@ fn deviation<X: Coordinates>(x: &X) -> f64 {
 /// A denoiser that follows a classifier: D + w (sigma²/alpha) ∇ₓ log p(y | x), which is Tweedie's formula for the
 /// score ∇ log p(x) + w ∇ log p(y | x).
 ///
+/// The weight counts from 0 here, which is no guidance; 1 is the posterior of an exact classifier.
 /// At alpha = 0 the classifier knows nothing, and D stays.
 ///
 /// Dhariwal & Nichol 2021 (<https://arxiv.org/abs/2105.05233>), section 4.

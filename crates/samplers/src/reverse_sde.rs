@@ -132,12 +132,12 @@ impl<X: VectorSpace, S: NoiseSchedule> Stepper<X> for EulerMaruyama<S> {
         let (at, rates) = (self.schedule.kernel(start), self.schedule.rates(start));
         let drift = rates.drift(at);
         let diffusion = rates.squared_diffusion(at);
-        if is_end(from, to) || !drift.is_finite() || !diffusion.is_finite() {
-            return across_an_end(self.eta).step(model, noise, x, from, to);
-        }
         let span = start - end;
         let eta = if 0.0 < span { self.eta } else { 0.0 };
-        let pull = 0.5 * (1.0 + eta * eta) * diffusion * span / (at.sigma() * at.sigma());
+        let pull = 0.5 * (1.0 + eta * eta) * (diffusion / at.sigma()) * (span / at.sigma());
+        if is_end(from, to) || !drift.is_finite() || !diffusion.is_finite() || !pull.is_finite() {
+            return across_an_end(self.eta).step(model, noise, x, from, to);
+        }
         // Into the schedule's own scale, and back.
         let (into, back) = (
             at.alpha() / from.alpha(),

@@ -10,19 +10,18 @@ use crate::{Denoiser, Error, NoiseSource, Stepper, VectorSpace};
 ///
 /// The flow is one curve whatever the variable; the errors of a method are not.
 pub trait Axis {
-    /// The value of the variable at a level; infinite or NaN where it has none.
-    fn place(&self, at: Kernel) -> f64;
-
     /// The level whose value lies this fraction of the way between those of two others, for a fraction in (0, 1).
     fn between(&self, from: Kernel, to: Kernel, fraction: f64) -> Kernel;
 
-    /// The flow at a level.
+    /// The variable and the flow at a level.
     fn slope(&self, at: Kernel) -> Slope;
 }
 
 /// The flow at a level: with y = x / scale and s the variable of an [`Axis`], dy/ds = state·x + denoised·D.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Slope {
+    /// The value of s; infinite or NaN where it has none.
+    pub place: f64,
     /// The scale that x is divided by.
     pub scale: f64,
     /// The coefficient of x.
@@ -46,18 +45,15 @@ impl Slope {
 pub struct NoiseToSignal;
 
 impl Axis for NoiseToSignal {
-    fn place(&self, at: Kernel) -> f64 {
-        at.noise_to_signal()
-    }
-
     fn between(&self, from: Kernel, to: Kernel, fraction: f64) -> Kernel {
-        let (start, end) = (self.place(from), self.place(to));
+        let (start, end) = (from.noise_to_signal(), to.noise_to_signal());
         let ratio = start + fraction * (end - start);
         intermediate(from, to, (ratio / start).ln() / (end / start).ln())
     }
 
     fn slope(&self, at: Kernel) -> Slope {
         Slope {
+            place: at.noise_to_signal(),
             scale: at.alpha(),
             state: at.sigma().recip(),
             denoised: -at.noise_to_signal().recip(),
@@ -72,16 +68,13 @@ impl Axis for NoiseToSignal {
 pub struct HalfLogSnr;
 
 impl Axis for HalfLogSnr {
-    fn place(&self, at: Kernel) -> f64 {
-        0.5 * at.log_snr()
-    }
-
     fn between(&self, from: Kernel, to: Kernel, fraction: f64) -> Kernel {
         intermediate(from, to, fraction)
     }
 
     fn slope(&self, at: Kernel) -> Slope {
         Slope {
+            place: 0.5 * at.log_snr(),
             scale: at.alpha(),
             state: -at.alpha().recip(),
             denoised: 1.0,
@@ -102,23 +95,20 @@ impl Axis for HalfLogSnr {
 pub struct Time<S>(pub S);
 
 impl<S: NoiseSchedule> Axis for Time<S> {
-    fn place(&self, at: Kernel) -> f64 {
-        self.0.time_at(at.log_snr())
-    }
-
     fn between(&self, from: Kernel, to: Kernel, fraction: f64) -> Kernel {
-        let (start, end) = (self.place(from), self.place(to));
+        let (start, end) = (self.0.time_at(from.log_snr()), self.0.time_at(to.log_snr()));
         self.0
             .kernel((start + fraction * (end - start)).clamp(start.min(end), start.max(end)))
     }
 
     fn slope(&self, at: Kernel) -> Slope {
-        let t = self.place(at);
+        let t = self.0.time_at(at.log_snr());
         let (level, rates) = (self.0.kernel(t), self.0.rates(t));
         // Through the norm, since either scale may be zero.
         let scale = at.alpha().hypot(at.sigma()) / level.alpha().hypot(level.sigma());
         let relative = rates.sigma / level.sigma();
         Slope {
+            place: t,
             scale,
             state: relative / scale,
             denoised: rates.alpha - level.alpha() * relative,
@@ -249,7 +239,7 @@ impl<A: Axis> RungeKutta<A> {
 
     /// The levels of the stages, the flow at each, and the length of the step; none if one is not finite.
     fn stages(&self, from: Kernel, to: Kernel) -> Option<(f64, Vec<(Kernel, Slope)>)> {
-        let length = self.axis.place(to) - self.axis.place(from);
+        let length = self.axis.slope(to).place - self.axis.slope(from).place;
         if !length.is_finite() || from.sigma() == 0.0 || to.sigma() == 0.0 {
             return None;
         }

@@ -3,7 +3,7 @@
 use noise_schedule::Kernel;
 
 use crate::dpm_solver::{Integrand, Tableau};
-use crate::stepper::renoised;
+use crate::stepper::{is_variance_preserving, renoised};
 use crate::{Denoiser, VectorSpace};
 
 /// How a multistep method takes its first steps, before it remembers enough of them.
@@ -65,7 +65,7 @@ pub(crate) fn intermediate(from: Kernel, to: Kernel, fraction: f64) -> Kernel {
     let (first, last) = (from.alpha() + from.sigma(), to.alpha() + to.sigma());
     let level = if from.alpha() == to.alpha() {
         Kernel::new(from.alpha(), from.alpha() * (-0.5 * log_snr).exp())
-    } else if (first - last).abs() < 1e-12 * first {
+    } else if (first - last).abs() < 1e-12 * first && !is_variance_preserving(from) {
         let ratio = (-0.5 * log_snr).exp();
         Kernel::new(first / (1.0 + ratio), first * ratio / (1.0 + ratio))
     } else {
@@ -89,10 +89,16 @@ mod tests {
         let exploding = |sigma| Kernel::variance_exploding(sigma).unwrap();
         let pairs = [
             (vp.kernel(0.9), vp.kernel(0.2)),
+            // The same alpha + sigma, and no flow.
+            (
+                Kernel::variance_preserving(-1.0),
+                Kernel::variance_preserving(1.0),
+            ),
             (Rectified.kernel(0.9), Rectified.kernel(0.2)),
             (exploding(9.0), exploding(0.3)),
         ];
-        let constant: [fn(Kernel) -> f64; 3] = [
+        let constant: [fn(Kernel) -> f64; 4] = [
+            |k| k.alpha().hypot(k.sigma()),
             |k| k.alpha().hypot(k.sigma()),
             |k| k.alpha() + k.sigma(),
             |k| k.alpha(),

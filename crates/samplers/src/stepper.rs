@@ -4,7 +4,7 @@ use noise_schedule::Kernel;
 
 use crate::{Denoiser, NoiseSource, VectorSpace};
 
-/// One step of a sampler, from a kernel to one that is at most as noisy.
+/// One step of a sampler, from a kernel to another: one that is at most as noisy, but for a [`walk`](crate::walk) that rises.
 ///
 /// A value serves one trajectory, because it may remember earlier steps: construct, drive, drop.
 /// The trait is object-safe, and boxes and mutable references of steppers are steppers.
@@ -127,12 +127,29 @@ pub(crate) fn with_noise_to_signal(at: Kernel, other: Kernel, ratio: f64) -> Ker
     let (sum, others) = (at.alpha() + at.sigma(), other.alpha() + other.sigma());
     let alpha = if at.alpha() == other.alpha() {
         at.alpha()
-    } else if (sum - others).abs() < 1e-12 * sum {
+    } else if (sum - others).abs() < 1e-12 * sum && !is_variance_preserving(at) {
         sum / (1.0 + ratio)
     } else {
         at.alpha().hypot(at.sigma()) / ratio.hypot(1.0)
     };
     Kernel::new(alpha, alpha * ratio).expect("a finite ratio and a level's own scale")
+}
+
+/// How many of these levels a polynomial may go through that is extrapolated to `to`; the first is where the step starts,
+/// the others lie before it, the latest first.
+///
+/// It ends where two are closer, in ln(alpha/sigma), than a thousandth of the step: levels that are one but for rounding
+/// would multiply the rounding of their values by the ratio of the lengths.
+pub(crate) fn far_apart(levels: impl Iterator<Item = Kernel>, to: Kernel) -> usize {
+    let places: Vec<f64> = levels.map(Kernel::log_snr).collect();
+    let least = 1e-3 * (to.log_snr() - places[0]).abs();
+    let apart = |pair: &&[f64]| least <= (pair[0] - pair[1]).abs();
+    1 + places.windows(2).take_while(apart).count()
+}
+
+/// Whether alpha² + sigma² = 1, to rounding: two such levels may share alpha + sigma, with their scales exchanged.
+pub(crate) fn is_variance_preserving(at: Kernel) -> bool {
+    (at.alpha().hypot(at.sigma()) - 1.0).abs() < 1e-12
 }
 
 /// [`renoised`], in the memory of `denoised`.

@@ -113,6 +113,7 @@ pub fn noised<X: VectorSpace>(
 /// The path of a sampler, as an iterator: one item (level, state) after each step.
 ///
 /// The state at the first level is the caller's, and is not repeated.
+/// What the denoiser answered on the way is seen by a closure around it.
 ///
 /// ```
 /// use ndarray::{Array1, array};

@@ -24,6 +24,7 @@ use crate::{Denoiser, Error, NoiseSource, Start, Stepper, VectorSpace};
 /// For p = 4 it holds the order to 4, where exact starting values give 5.
 /// A step to sigma = 0 or from alpha = 0 is DDIM's;
 /// one that does not continue the step before it, or turns from less noise to more or back, forgets what came before.
+/// It does not look past two levels that are closer in ln(alpha/sigma) than a thousandth of the step.
 ///
 /// Without the corrector, and with [`SoleDifference::Exact`], it is the exponential Adams–Bashforth method.
 ///

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use common::Mixture;
-use samplers::{Ancestral, BrownianPath, Stepper, sample};
+use samplers::{Ancestral, BrownianPath, Ddim, Heun, Renewed, Stepper, sample};
 
 fn path(samples: std::ops::Range<u64>) -> BrownianPath {
     BrownianPath::new(samples.map(ChaCha8Rng::seed_from_u64))
@@ -41,6 +41,26 @@ fn ancestral_sampling_converges_along_the_path() {
     // Additive noise: strong order 1, where independent noise would leave an error of order 0.
     let slope = (errors[0] / errors[3]).log2() / 3.0;
     assert!((slope - 1.0).abs() < 0.2, "{slope}: {errors:?}");
+}
+
+/// What comes back up after a step asks for the noise of the step, as ancestral sampling does.
+#[test]
+fn renewed_steppers_follow_the_path() {
+    let mixture = Mixture::two_modes();
+    let mut model = |x: &Array2<f64>, at: Kernel| x.mapv(|x| mixture.denoise(x, at));
+    let grid = Grid::uniform_log_snr(&VpLinear::song2021(), 0.9, 0.05, 512).unwrap();
+    let x = array![[0.4, -1.0], [2.0, 0.1]];
+    let mut end = |stepper: Box<dyn Stepper<Array2<f64>>>| {
+        sample(&grid, stepper, &mut model, &mut path(0..2), x.clone())
+    };
+    let ancestral = end(Box::new(Ancestral::new(1.0).unwrap()));
+    let ddim = end(Box::new(Renewed::new(Ddim, 1.0).unwrap()));
+    let heun = end(Box::new(Renewed::new(Heun, 1.0).unwrap()));
+    assert!((&ddim - &ancestral).iter().all(|d| d.abs() < 1e-12));
+    assert!(
+        (&heun - &ancestral).iter().all(|d| d.abs() < 0.05),
+        "{heun} {ancestral}"
+    );
 }
 
 /// Where D is constant, two steps are one: the clock is the one in which ancestral noise is a Wiener increment.

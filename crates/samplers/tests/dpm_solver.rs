@@ -432,3 +432,29 @@ fn arguments_are_checked() {
     assert!(DpmSolverSinglestep::third(Integrand::Noise, 2.0 / 3.0, 0.5).is_err());
     assert!(DpmSolverSinglestep::third(Integrand::Noise, 0.5, 0.5).is_err());
 }
+
+/// Levels that are equal but for rounding are no history to extrapolate from.
+#[test]
+fn levels_that_nearly_repeat_do_no_harm() {
+    let level = |sigma: f64| Kernel::variance_exploding(sigma).unwrap();
+    let mixture = Mixture::two_modes();
+    for gap in [2e-16, 1e-13, 1e-10] {
+        let grid = Grid::new(
+            [2.0, 1.0, 1.0 - gap, 0.9, 0.9 - gap, 0.5]
+                .map(level)
+                .to_vec(),
+        )
+        .unwrap();
+        for (name, stepper) in everything() {
+            let mut noise = common::streams(1, 0..3);
+            let x = sample(
+                &grid,
+                stepper,
+                &mut mixture.model(),
+                &mut noise,
+                array![-1.0, 0.0, 2.0],
+            );
+            assert!(x.iter().all(|v| v.abs() < 10.0), "{name}, gap {gap}: {x}");
+        }
+    }
+}

@@ -9,8 +9,8 @@ use common::Mixture;
 use samplers::compat::diffusers::prepare;
 use samplers::compat::{Options, Value};
 use samplers::{
-    Ancestral, Counted, Deis, DeisInTime, DpmSolverMultistep, Integrand, SaSolver, SecondOrder,
-    Silent, SoleDifference, Start, Stepper, Tau, UniPc, sample,
+    AdamsBashforth, Ancestral, Counted, Ddim, Deis, DeisInTime, DpmSolverMultistep, Integrand,
+    SaSolver, SecondOrder, Silent, SoleDifference, Start, Stepper, Tau, UniPc, sample,
 };
 
 type State = Array1<f64>;
@@ -337,4 +337,37 @@ fn arguments_are_checked() {
     let tau = Tau::within(0.7, 0.5, 2.0).unwrap();
     let at = |sigma| tau.at(Kernel::variance_exploding(sigma).unwrap());
     assert_eq!([at(0.4), at(0.5), at(2.0), at(2.1)], [0.0, 0.7, 0.7, 0.0]);
+}
+
+/// Levels that are one but for rounding are no memory to extrapolate from.
+#[test]
+fn levels_that_nearly_repeat_do_no_harm() {
+    let vp = VpLinear::song2021();
+    let exploding = |sigma| Kernel::variance_exploding(sigma).unwrap();
+    for near in [2e-16, 1e-13, 1e-8] {
+        let levels = [1.0, 1.0 - near, 0.7, 0.7 - near, 0.5].map(exploding);
+        let grid = Grid::new(levels.to_vec()).unwrap();
+        let mut steppers: Vec<Box<dyn Stepper<State>>> = vec![
+            Box::new(AdamsBashforth::new(4).unwrap()),
+            Box::new(Deis::new(4).unwrap()),
+            Box::new(DeisInTime::new(vp, 4).unwrap()),
+        ];
+        for integrand in INTEGRANDS {
+            for order in 2..=4 {
+                let rising = unipc(integrand, order).with_start(Start::Rising);
+                steppers.push(Box::new(unipc(integrand, order)));
+                steppers.push(Box::new(rising));
+            }
+        }
+        let (mixture, x) = (Mixture::two_modes(), array![-1.4, 0.3, 1.9]);
+        let model = || mixture.model();
+        let close = sample(&grid, Ddim, &mut model(), &mut Silent, x.clone());
+        for stepper in steppers {
+            let found = sample(&grid, stepper, &mut model(), &mut Silent, x.clone());
+            assert!(
+                (&found - &close).iter().all(|d| d.abs() < 0.5),
+                "{near}: {found} {close}"
+            );
+        }
+    }
 }

@@ -269,6 +269,27 @@ fn table(rows: &[Row], out: &mut String) {
     }
 }
 
+/// What the errors are measured against is right: the flow of a Gaussian keeps the standardised state.
+#[test]
+fn the_reference_is_the_flow() {
+    let (mean, std) = (0.7, 0.6);
+    let gaussian = Mixture {
+        weights: vec![1.0],
+        means: vec![mean],
+        std,
+    };
+    let spread = |k: Kernel| (k.alpha() * std).hypot(k.sigma());
+    for kind in 0..GRIDS {
+        let ends = grid(kind, 1);
+        let (first, last) = (ends.levels()[0], ends.levels()[1]);
+        let x = array![-1.4, 0.2, 1.7] * first.alpha().hypot(first.sigma());
+        let exact = x.mapv(|x| {
+            last.alpha() * mean + spread(last) * (x - first.alpha() * mean) / spread(first)
+        });
+        assert!(distance(&flow(&gaussian, &x, first, last, 4000), &exact) < 1e-12);
+    }
+}
+
 #[test]
 fn every_order_is_as_claimed() {
     let problems: Vec<Problem> = (0..GRIDS).map(Problem::new).collect();

@@ -295,6 +295,27 @@ fn a_sample_without_score_stays() {
     assert!(found.row(1) != x.row(1) && found.iter().all(|v| v.is_finite()));
 }
 
+/// In units of sigma the score is of order 1: a corrector is finite where sigma² is not a number apart from 0 or ∞.
+#[test]
+fn correctors_are_finite_at_every_level() {
+    for sigma in [1e-300, 1e-160, 1e160, 1e300] {
+        let at = Kernel::variance_exploding(sigma).unwrap();
+        let mut model = |x: &Array2<f64>, _: Kernel| x.mapv(f64::tanh);
+        let x = array![[0.4 * sigma, -1.3 * sigma]];
+        for corrector in [
+            Corrector::Langevin { snr: 0.2 },
+            Corrector::Annealed { snr: 0.2 },
+        ] {
+            let mut noise = |_: &Array2<f64>, _: Kernel, _: Kernel| array![[0.3, -0.8]];
+            let found = corrector.correct(&mut model, &mut noise, &x, at) / sigma;
+            assert!(
+                found.iter().all(|v| v.abs() < 10.0),
+                "{corrector:?} {sigma}: {found}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_corrected_sample_does_not_depend_on_its_mates() {
     let mixture = Mixture::two_modes();

@@ -72,6 +72,9 @@ fn a_case_that_contradicts_itself_is_refused() {
     let mut short = case();
     short["expect"]["trace"] = json!([[[3.0]]]);
     assert!(refusal(short).contains("2 states where 1 are expected"));
+    let mut empty = case();
+    empty["expect"] = json!({});
+    assert!(refusal(empty).contains("nothing to compare"));
     let mut wide = case();
     wide["init"] = json!([[3.0, 1.0]]);
     assert!(refusal(wide).contains("dimension 2"));

@@ -65,6 +65,9 @@ pub(super) fn compare(case: &Case) -> Result<Outcome, String> {
         let result = found.trace.last().expect("a run ends with a state");
         states(&mut comparison, "output", result, expected)?;
     }
+    if comparison.place.is_empty() {
+        return Err("`expect` holds nothing to compare".to_string());
+    }
     Ok(comparison.within(case.tolerance))
 }
 

@@ -187,6 +187,11 @@ impl Options {
             .ok_or_else(|| self.refused(name, &Value::List(list), "a list of finite numbers"))
     }
 
+    /// Drops these options, which have no effect on their owner, whatever their values.
+    pub(crate) fn ignore(&mut self, names: &[&str]) {
+        self.left.retain(|name, _| !names.contains(&name.as_str()));
+    }
+
     /// Makes null the same as absent for these options.
     pub(crate) fn forget_nulls(&mut self, names: &[&str]) {
         self.left

@@ -85,6 +85,8 @@ pub(crate) enum Precision {
     /// That of the state.
     State,
     /// `f32`, whatever the state is: the start of the step is rounded, the state that is evaluated is not.
+    Start,
+    /// The same, and so is the product of the start with what is kept of it.
     Single,
 }
 
@@ -182,7 +184,7 @@ impl<X: Coordinates> Stepper<X> for Recipe<X> {
         let mut current = noised(x, kept, scale);
         let mut start = match self.precision {
             Precision::State => current.clone(),
-            Precision::Single => current.apply(|value| f64::from(value as f32)),
+            Precision::Start | Precision::Single => current.apply(|value| f64::from(value as f32)),
         };
         for stage in stages {
             let given = model.denoise(&current, stage.at);

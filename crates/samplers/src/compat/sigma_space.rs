@@ -1,4 +1,4 @@
-//! What k-diffusion and the schedulers that came from it share: churn and the ancestral split, in `f32` as they compute them.
+//! What k-diffusion and the schedulers that came from it share: churn and the ancestral split, in `f32` as the schedulers compute them.
 
 use std::f64::consts::SQRT_2;
 
@@ -61,6 +61,17 @@ impl Churn {
             },
         }
     }
+
+    /// [`at`](Churn::at) in `f64`: the raised sigma, and the scale of the fresh noise.
+    pub(crate) fn exactly(self, sigma: f64, intervals: usize) -> (f64, f64) {
+        if !(self.tmin..=self.tmax).contains(&sigma) {
+            return (sigma, 0.0);
+        }
+        let gamma = (self.amount / intervals as f64).min(SQRT_2 - 1.0);
+        let raised = sigma * (gamma + 1.0);
+        let added = (raised * raised - sigma * sigma).max(0.0).sqrt();
+        (raised, added * self.noise)
+    }
 }
 
 /// The level that an ancestral step comes down to, and the scale of the noise that it adds there, as diffusers splits them.
@@ -101,10 +112,10 @@ pub(crate) fn midway(from: f32, to: f32) -> f32 {
     f64::from(to - (to - from) * 0.5).exp() as f32
 }
 
-/// The steps of `sample_lms` and LMSDiscreteScheduler: Adams–Bashforth in sigma, of order i + 1 in step i until `order` is reached,
+/// The steps of LMSDiscreteScheduler: Adams–Bashforth in sigma, of order i + 1 in step i until `order` is reached,
 /// and of full order in the last step, to sigma = 0.
 ///
-/// The weights are integrals that the peers compute numerically, of polynomials in `f32`:
+/// The weights are integrals that the peer computes numerically, of polynomials in `f32`:
 /// where sigmas crowd before a long step (often the last), the weights are large and of opposite signs,
 /// and their rounding errors are seen in the samples.
 pub(crate) fn adams_bashforth(sigmas: &[f32], order: usize) -> Result<Vec<Step>, Error> {

@@ -4,7 +4,7 @@ use noise_schedule::Kernel;
 
 use super::{Curvature, Exponential, Integrand, SecondOrder, half_log_snr};
 use crate::starter::{Start, start};
-use crate::stepper::{renoised, rescaled};
+use crate::stepper::{far_apart, renoised, rescaled};
 use crate::{Denoiser, Error, NoiseSource, Stepper, VectorSpace};
 
 /// DPM-Solver and DPM-Solver++ multistep: the integrand's polynomial through the last levels, integrated exactly.
@@ -167,6 +167,9 @@ impl<X: VectorSpace> Stepper<X> for DpmSolverMultistep<X> {
             return state;
         }
         let value = self.integrand.value_in(x, model.denoise(x, from), from);
+        // Levels that are equal but for rounding give no slope.
+        let places = std::iter::once(from).chain(self.history.iter().map(|(level, _)| *level));
+        self.history.truncate(far_apart(places, to) - 1);
         let step = Exponential::new(self.integrand, self.eta, from, to);
         let levels: Vec<f64> = std::iter::once(from)
             .chain(self.history.iter().map(|(level, _)| *level))

@@ -5,7 +5,7 @@ use noise_schedule::compat::diffusers as grids;
 use noise_schedule::single::Table;
 
 use super::sigmas::{first_index, runs_out};
-use super::t_space::{self, Levels, PREDICTIONS, kernel};
+use super::t_space::{self, Levels, PREDICTIONS, kernel, roots};
 use super::training::{Defaults, table};
 use crate::compat::clip::Clip;
 use crate::compat::recipe::{Precision, Recipe, Stage, Step};
@@ -76,15 +76,13 @@ pub(super) fn lcm<X: Coordinates + 'static>(
             let next = levels.alpha_bar(distilled.timesteps[index + 1])?;
             (f64::from(next.sqrt()), f64::from((1.0 - next).sqrt()))
         };
+        let asked = levels.asked(timestep, distilled.prediction)?;
         stages.push(Stage {
+            estimate: asked.sample,
             clip: distilled.clip,
             kept: root * skip,
             after: noise,
-            ..Stage::explicit(
-                levels.asked(timestep, distilled.prediction)?,
-                (0.0, 1.0),
-                root * out,
-            )
+            ..Stage::explicit(asked.at, (0.0, 1.0), root * out)
         });
     }
     distilled.prepared(options.owner(), stages)
@@ -113,7 +111,7 @@ pub(super) fn tcd<X: Coordinates + 'static>(
         // A timestep is an integer tensor there, and a product with it is in `f32`.
         let jump = ((1.0 - eta) as f32 * next as f32).floor() as i64;
         let (low, high) = (levels.alpha_bar(jump)?, levels.alpha_bar(next)?);
-        let at = levels.asked(timestep, distilled.prediction)?;
+        let asked = levels.asked(timestep, distilled.prediction)?;
         let (rescale, noise) = if 0.0 < eta && following.is_some() {
             (
                 f64::from((high / low).sqrt()),
@@ -122,12 +120,13 @@ pub(super) fn tcd<X: Coordinates + 'static>(
         } else {
             (1.0, 0.0)
         };
-        let direction = f64::from((1.0 - low).sqrt()) / at.sigma();
-        let clean = f64::from(low.sqrt()) - direction * at.alpha();
+        let (alpha, sigma) = roots(low);
         stages.push(Stage {
-            kept: rescale * direction,
+            estimate: asked.sample,
+            raw: sigma * asked.noise.1,
+            kept: rescale * sigma * asked.noise.0,
             after: noise,
-            ..Stage::explicit(at, (0.0, 1.0), rescale * clean)
+            ..Stage::explicit(asked.at, (0.0, alpha), rescale)
         });
     }
     distilled.prepared(options.owner(), stages)

@@ -1,9 +1,9 @@
 //! DDIMScheduler, DDIMParallelScheduler and DDIMInverseScheduler.
 
+use noise_schedule::Spacing;
 use noise_schedule::compat::diffusers as grids;
-use noise_schedule::{Kernel, Spacing};
 
-use super::t_space::{self, Levels, PREDICTIONS, at_most, kernel};
+use super::t_space::{self, Asked, Levels, PREDICTIONS, at_most, kernel, of_answer, roots};
 use super::training::{Defaults, table};
 use crate::compat::Options;
 use crate::compat::clip::Clip;
@@ -43,20 +43,21 @@ pub(super) fn ddim<X: Coordinates + 'static>(
         let variance = (1.0 - to) / (1.0 - from) * (1.0 - from / to);
         let fresh = eta * variance.sqrt();
         let direction = f64::from((1.0 - to - fresh * fresh).sqrt());
-        let at = levels.asked(timestep, prediction)?;
-        let (noise, clean) = (direction / at.sigma(), direction * at.alpha() / at.sigma());
+        let asked = levels.asked(timestep, prediction)?;
         let root = f64::from(to.sqrt());
-        let (bounded, raw) = if rederived {
-            (root - clean, 0.0)
+        let (noise, bounded, raw) = if rederived {
+            let (alpha, sigma) = asked.roots;
+            (sigma.recip(), root - direction * alpha / sigma, 0.0)
         } else {
-            (root, -clean)
+            (asked.noise.0, root, direction * asked.noise.1)
         };
         let stage = Stage {
+            estimate: asked.sample,
             clip,
             raw,
-            kept: noise,
+            kept: direction * noise,
             after: if 0.0 < eta { f64::from(fresh) } else { 0.0 },
-            ..Stage::explicit(at, (0.0, bounded), 1.0)
+            ..Stage::explicit(asked.at, (0.0, bounded), 1.0)
         };
         walk.push((kernel(to)?, vec![stage]));
     }
@@ -95,36 +96,26 @@ pub(super) fn inverse<X: Coordinates + 'static>(
     for &timestep in &timesteps {
         let below = (timestep - stride).min(table.count() as i64 - 1);
         let (from, to) = (
-            kernel(levels.next_alpha_bar(below)?)?,
+            roots(levels.next_alpha_bar(below)?),
             levels.asked(timestep, prediction)?,
         );
-        walk.push((to, vec![upwards(prediction, from, to, clip)]));
+        walk.push((to.at, vec![upwards(prediction, from, to, clip)]));
     }
     t_space::prepared(options.owner(), 1, &timesteps, walk, prediction)
 }
 
 /// The step from `from` to `to` with the answer that the network gives at `to`, as if it were one at `from`.
-fn upwards(prediction: Prediction, from: Kernel, to: Kernel, clip: Option<Clip>) -> Stage {
-    // The sample and the noise that the peer makes of the answer, as weights of state and answer.
-    let (sample, noise) = match prediction {
-        Prediction::Epsilon => (
-            (from.alpha().recip(), -from.sigma() / from.alpha()),
-            (0.0, 1.0),
-        ),
-        Prediction::Sample => (
-            (0.0, 1.0),
-            (from.sigma().recip(), -from.alpha() / from.sigma()),
-        ),
-        _ => ((from.alpha(), -from.sigma()), (from.sigma(), from.alpha())),
-    };
-    let (state, clean) = prediction.answer_coefficients(to);
+fn upwards(prediction: Prediction, from: (f64, f64), to: Asked, clip: Option<Clip>) -> Stage {
+    let (sample, noise) = of_answer(prediction, from);
+    let (alpha, sigma) = to.roots;
+    let (state, clean) = prediction.answer_coefficients(to.at);
     let of_denoised = |(x, answer): (f64, f64)| (x + answer * state, answer * clean);
     let (kept, raw) = of_denoised(noise);
     Stage {
         estimate: of_denoised(sample),
         clip,
-        raw: to.sigma() * raw,
-        kept: to.sigma() * kept,
-        ..Stage::explicit(to, (0.0, to.alpha()), 1.0)
+        raw: sigma * raw,
+        kept: sigma * kept,
+        ..Stage::explicit(to.at, (0.0, alpha), 1.0)
     }
 }

@@ -174,15 +174,13 @@ impl Reversed {
                 "variance_type learned or learned_range".to_string(),
             )),
         };
+        let asked = levels.asked(timestep, prediction)?;
         let stage = Stage {
+            estimate: asked.sample,
             clip,
             kept: f64::from(state),
             after: f64::from(std),
-            ..Stage::explicit(
-                levels.asked(timestep, prediction)?,
-                (0.0, 1.0),
-                f64::from(clean),
-            )
+            ..Stage::explicit(asked.at, (0.0, 1.0), f64::from(clean))
         };
         Ok((kernel(self.to)?, vec![stage]))
     }

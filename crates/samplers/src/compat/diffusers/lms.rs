@@ -28,7 +28,7 @@ pub(super) fn lms<X: Coordinates + 'static>(
     let grid = Grid::new(timesteps, sigmas, spacing);
     // The walk is refused if it would not begin at the first sigma.
     grid.walk(options.owner())?;
-    let table = adams_bashforth(&grid.sigmas, order)?;
+    let table = sigmas::convert_velocities(prediction, adams_bashforth(&grid.sigmas, order)?);
     let recipe = Recipe::new(options.owner(), order as u32, Precision::State, table)?;
     Ok(Prepared {
         steps: recipe.levels(),

@@ -71,10 +71,58 @@ fn classes<X: Coordinates + 'static>() -> Vec<(&'static str, Prepare<X>)> {
     ]
 }
 
+/// Fields of one class that a file for another may hold: the classes read each other's configurations,
+/// pass over what is not theirs, and write it out again.
+///
+/// `sigma_min` and `sigma_max` are not among them: the peer's shaped grids take them from other classes' fields too.
+const OF_OTHERS: &[&str] = &[
+    "algorithm_type",
+    "beta_end",
+    "beta_schedule",
+    "beta_start",
+    "clip_sample",
+    "clip_sample_range",
+    "disable_corrector",
+    "dynamic_thresholding_ratio",
+    "euler_at_final",
+    "final_sigmas_type",
+    "flow_shift",
+    "interpolation_type",
+    "lambda_min_clipped",
+    "lower_order_final",
+    "num_train_timesteps",
+    "predict_x0",
+    "prediction_type",
+    "rescale_betas_zero_snr",
+    "rho",
+    "sample_max_value",
+    "set_alpha_to_one",
+    "shift_terminal",
+    "sigma_data",
+    "sigma_schedule",
+    "skip_prk_steps",
+    "solver_order",
+    "solver_p",
+    "solver_type",
+    "steps_offset",
+    "thresholding",
+    "time_shift_type",
+    "timestep_spacing",
+    "timestep_type",
+    "trained_betas",
+    "use_beta_sigmas",
+    "use_dynamic_shifting",
+    "use_exponential_sigmas",
+    "use_flow_sigmas",
+    "use_karras_sigmas",
+    "use_lu_lambdas",
+    "variance_type",
+];
+
 /// The scheduler of this class, configured and with its timesteps set.
 ///
 /// `config` holds the fields of a `scheduler_config.json` without those that start with an underscore;
-/// absent fields have the defaults of the class.
+/// absent fields have the defaults of the class, and fields of other classes have no effect, as in the peer.
 /// `step` holds the keyword arguments that each call of `step` would get (`eta`, `s_churn`, …).
 ///
 /// # Errors
@@ -99,6 +147,8 @@ pub fn prepare<X: Coordinates + 'static>(
         return Err(Error::NoSteps);
     }
     let prepared = prepare(&mut config, steps, &mut step)?;
+    config.ignore(OF_OTHERS);
+    config.forget_nulls(&["sigma_min", "sigma_max"]);
     config.finish()?;
     step.finish()?;
     Ok(prepared)

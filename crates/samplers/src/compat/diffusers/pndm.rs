@@ -109,7 +109,7 @@ impl Transfer<'_> {
 
     /// The evaluation at `asked`, and the step between the levels of two timesteps with these weights of the answers.
     fn stage(&self, asked: i64, from: i64, to: i64, weights: &[f64]) -> Result<Stage, Error> {
-        let at = self.levels.asked(asked, self.prediction)?;
+        let at = self.levels.asked(asked, self.prediction)?.at;
         let (from, to) = (
             self.levels.alpha_bar(from)?,
             self.levels.next_alpha_bar(to)?,

@@ -60,7 +60,7 @@ pub(super) fn repaint<X: Coordinates + 'static>(
                 levels.alpha_bar(timestep)?,
                 levels.next_alpha_bar(timestep - stride)?,
             );
-            let at = levels.asked(timestep, Prediction::Epsilon)?;
+            let at = levels.asked(timestep, Prediction::Epsilon)?.at;
             let std = eta * ((1.0 - to) / (1.0 - from) * (1.0 - from / to)).sqrt();
             let direction = f64::from((1.0 - to - std * std).sqrt());
             let (alpha, sigma) = (f64::from(to.sqrt()), f64::from((1.0 - to).sqrt()));

@@ -147,6 +147,21 @@ pub(super) fn log_sigmas(table: &Table, owner: &str) -> Result<Vec<f32>, Error> 
     Ok(grids::log_sigmas(&sigmas))
 }
 
+/// Makes each stage take for D what the peer makes of a v-prediction, with coefficients in `f32`:
+/// a step to a small sigma multiplies their last bit.
+pub(super) fn convert_velocities(prediction: Prediction, mut steps: Vec<Step>) -> Vec<Step> {
+    if prediction == Prediction::Velocity {
+        for stage in steps.iter_mut().flat_map(|(_, stages)| stages) {
+            let sigma = stage.at.sigma() as f32;
+            let squares = sigma * sigma + 1.0;
+            let (kept, out) = (1.0 / f64::from(squares), f64::from(-sigma / squares.sqrt()));
+            let (state, clean) = prediction.answer_coefficients(stage.at);
+            stage.estimate = (kept + out * state, out * clean);
+        }
+    }
+    steps
+}
+
 /// Refuses a range of sigmas that is empty or not positive.
 pub(super) fn check_range((low, high): (f64, f64), owner: &str) -> Result<(), Error> {
     if 0.0 < low && low <= high && high.is_finite() {
@@ -220,7 +235,7 @@ impl Grid {
                 Ok((Kernel::variance_exploding(f64::from(to))?, vec![stage]))
             })
             .collect();
-        let recipe = Recipe::new(owner, 1, Precision::Single, table?)?;
+        let recipe = Recipe::new(owner, 1, Precision::Start, table?)?;
         Ok(Prepared {
             steps: recipe.levels(),
             calls: recipe.calls(&self.timesteps),

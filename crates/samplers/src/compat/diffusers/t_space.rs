@@ -104,15 +104,25 @@ impl<'a> Levels<'a> {
     /// # Errors
     /// [`Error::Contradiction`] for a prediction of the noise where there is nothing else: it does not determine the sample,
     /// and the peer divides by zero.
-    pub(super) fn asked(&self, timestep: i64, prediction: Prediction) -> Result<Kernel, Error> {
-        let at = kernel(self.alpha_bar(timestep)?)?;
+    pub(super) fn asked(&self, timestep: i64, prediction: Prediction) -> Result<Asked, Error> {
+        let alpha_bar = self.alpha_bar(timestep)?;
+        let at = kernel(alpha_bar)?;
         if at.alpha() == 0.0 && prediction == Prediction::Epsilon {
             return Err(self.refused(
                 "from pure noise a prediction of the noise does not determine the sample: use v_prediction or sample",
                 format!("prediction_type epsilon at timestep {timestep}, where alpha is 0"),
             ));
         }
-        Ok(at)
+        let (alpha, sigma) = roots(alpha_bar);
+        let (state, clean) = prediction.answer_coefficients(at);
+        let of_denoised = |(x, answer): (f64, f64)| (x + answer * state, answer * clean);
+        let (sample, noise) = of_answer(prediction, (alpha, sigma));
+        Ok(Asked {
+            at,
+            roots: (alpha, sigma),
+            sample: of_denoised(sample),
+            noise: of_denoised(noise),
+        })
     }
 
     /// The error for options that the peer cannot run at these levels.
@@ -125,12 +135,45 @@ impl<'a> Levels<'a> {
     }
 }
 
-/// The level (√alpha_bar, √(1 − alpha_bar)), each rounded to `f32`.
+/// An evaluation, and what the peer makes of it with roots in `f32`.
+///
+/// Where alpha is small, their last bit is a digit of the sample.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// The level, in `f64`.
+    pub(super) at: Kernel,
+    /// [`roots`] at this level.
+    pub(super) roots: (f64, f64),
+    /// The weights of the state and of D in what the peer takes for the sample.
+    pub(super) sample: (f64, f64),
+    /// The same in what it takes for the noise.
+    pub(super) noise: (f64, f64),
+}
+
+/// The sample and the noise of a state and the network's answer, each as the weights of the two, at this (alpha, sigma).
+pub(super) fn of_answer(
+    prediction: Prediction,
+    (alpha, sigma): (f64, f64),
+) -> ((f64, f64), (f64, f64)) {
+    match prediction {
+        Prediction::Epsilon => ((alpha.recip(), -sigma / alpha), (0.0, 1.0)),
+        Prediction::Sample => ((0.0, 1.0), (sigma.recip(), -alpha / sigma)),
+        _ => ((alpha, -sigma), (sigma, alpha)),
+    }
+}
+
+/// The level (√alpha_bar, √(1 − alpha_bar)).
 pub(super) fn kernel(alpha_bar: f32) -> Result<Kernel, Error> {
-    Ok(Kernel::new(
+    let alpha_bar = f64::from(alpha_bar);
+    Ok(Kernel::new(alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt())?)
+}
+
+/// √alpha_bar and √(1 − alpha_bar), each rounded to `f32`, as is the difference.
+pub(super) fn roots(alpha_bar: f32) -> (f64, f64) {
+    (
         f64::from(alpha_bar.sqrt()),
         f64::from((1.0 - alpha_bar).sqrt()),
-    )?)
+    )
 }
 
 /// The sampler of these steps, one call of the network for each timestep; the state has unit variance before the first.

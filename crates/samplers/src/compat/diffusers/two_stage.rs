@@ -61,6 +61,7 @@ pub(super) fn heun<X: Coordinates + 'static>(
         }
         table.push((Kernel::variance_exploding(to)?, stages));
     }
+    let table = sigmas::convert_velocities(prediction, table);
     let recipe = Recipe::new(options.owner(), 2, Precision::State, table)?;
     Ok(prepared(&grid, recipe, &timesteps, &sigmas, prediction))
 }
@@ -98,6 +99,7 @@ pub(super) fn kdpm2<X: Coordinates + 'static>(
             Ok((second, to))
         },
     )?;
+    let steps = sigmas::convert_velocities(prediction, steps);
     let recipe = Recipe::new(options.owner(), 2, Precision::State, steps)?;
     Ok(prepared(&grid, recipe, &timesteps, &sigmas, prediction))
 }
@@ -146,6 +148,7 @@ pub(super) fn kdpm2_ancestral<X: Coordinates + 'static>(
             Ok((second, sigmas[call]))
         },
     )?;
+    let steps = sigmas::convert_velocities(prediction, steps);
     let recipe = Recipe::new(options.owner(), 1, Precision::State, steps)?;
     Ok(prepared(&grid, recipe, &timesteps, &sigmas, prediction))
 }

@@ -158,7 +158,7 @@ fn step(at: Kernel, from: Kernel, to: Kernel) -> Stage {
 }
 
 /// The level that an ancestral step comes down to, and the scale of the noise that it adds there.
-fn ancestral(from: Kernel, to: Kernel, eta: f64) -> Result<(Kernel, f64), Error> {
+pub(super) fn ancestral(from: Kernel, to: Kernel, eta: f64) -> Result<(Kernel, f64), Error> {
     if eta == 0.0 {
         return Ok((to, 0.0));
     }

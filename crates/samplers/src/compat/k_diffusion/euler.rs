@@ -1,13 +1,15 @@
 //! `sample_euler`, `sample_heun`, `sample_dpm_2`, their ancestral forms, and `sample_lms`.
 //!
-//! Their coefficients are in `f32` where the peer's are, since its grids are.
+//! Their grids are rounded to `f32`; what is made of them is in `f64`.
 //! Ancestral samplers have no `noise_sampler` here: noise comes from the noise source.
 
 use noise_schedule::Kernel;
 
+use super::dpm::ancestral;
+use crate::adams::lagrange_integrals;
 use crate::compat::Options;
 use crate::compat::recipe::{Precision, Recipe, Stage, Step};
-use crate::compat::sigma_space::{Churn, adams_bashforth, ancestral_bounded, midway};
+use crate::compat::sigma_space::Churn;
 use crate::{Coordinates, Error, Input, Prediction, Prepared};
 
 /// `sample_euler`, with `s_churn`, `s_tmin`, `s_tmax` and `s_noise`.
@@ -16,7 +18,7 @@ pub(super) fn euler<X: Coordinates + 'static>(
     sigmas: &[f64],
 ) -> Result<Prepared<X>, Error> {
     churned(kwargs, sigmas, 1, |hat, to| {
-        Ok(vec![Stage::flow(f64::from(hat), f64::from(to - hat))?])
+        Ok(vec![Stage::flow(hat, to - hat)?])
     })
 }
 
@@ -26,10 +28,10 @@ pub(super) fn heun<X: Coordinates + 'static>(
     sigmas: &[f64],
 ) -> Result<Prepared<X>, Error> {
     churned(kwargs, sigmas, 2, |hat, to| {
-        let length = f64::from(to - hat);
-        let mut stages = vec![Stage::flow(f64::from(hat), length)?];
+        let length = to - hat;
+        let mut stages = vec![Stage::flow(hat, length)?];
         if to != 0.0 {
-            let mut second = Stage::flow(f64::from(to), 0.0)?;
+            let mut second = Stage::flow(to, 0.0)?;
             second.weights = vec![0.5 * length, 0.5 * length];
             stages.push(second);
         }
@@ -51,7 +53,7 @@ pub(super) fn euler_ancestral<X: Coordinates + 'static>(
     sigmas: &[f64],
 ) -> Result<Prepared<X>, Error> {
     renewed(kwargs, sigmas, |from, down, up| {
-        let mut stage = Stage::flow(f64::from(from), f64::from(down - from))?;
+        let mut stage = Stage::flow(from, down - from)?;
         stage.after = up;
         Ok(vec![stage])
     })
@@ -80,24 +82,26 @@ pub(super) fn lms<X: Coordinates + 'static>(
     sigmas: &[f64],
 ) -> Result<Prepared<X>, Error> {
     let order = kwargs.count("order", 1, 4)?;
-    prepared(
-        kwargs,
-        sigmas,
-        order,
-        adams_bashforth(&single(sigmas), order)?,
-    )
+    let steps = sigmas.windows(2).enumerate().map(|(index, pair)| {
+        let known: Vec<f64> = sigmas[..=index].iter().rev().take(order).copied().collect();
+        let mut stage = Stage::flow(pair[0], 0.0)?;
+        stage.weights = lagrange_integrals(&known, pair[1]);
+        Ok((Kernel::variance_exploding(pair[1])?, vec![stage]))
+    });
+    let steps: Result<Vec<Step>, Error> = steps.collect();
+    prepared(kwargs, sigmas, order, steps?)
 }
 
 /// The midpoint rule in sigma with the slope at the geometric mean; Euler's step to sigma = 0.
-fn midpoint(from: f32, to: f32) -> Result<Vec<Stage>, Error> {
-    let (start, length) = (f64::from(from), f64::from(to - from));
+fn midpoint(from: f64, to: f64) -> Result<Vec<Stage>, Error> {
+    let length = to - from;
     if to == 0.0 {
-        return Ok(vec![Stage::flow(start, length)?]);
+        return Ok(vec![Stage::flow(from, length)?]);
     }
-    let middle = midway(from, to);
+    let middle = (from * to).sqrt();
     Ok(vec![
-        Stage::flow(start, f64::from(middle - from))?,
-        Stage::flow(f64::from(middle), length)?,
+        Stage::flow(from, middle - from)?,
+        Stage::flow(middle, length)?,
     ])
 }
 
@@ -106,17 +110,17 @@ fn churned<X: Coordinates + 'static>(
     kwargs: &mut Options,
     sigmas: &[f64],
     order: usize,
-    stages: impl Fn(f32, f32) -> Result<Vec<Stage>, Error>,
+    stages: impl Fn(f64, f64) -> Result<Vec<Stage>, Error>,
 ) -> Result<Prepared<X>, Error> {
     let churn = Churn::read(kwargs)?;
     let intervals = sigmas.len() - 1;
-    let steps: Result<Vec<Step>, Error> = single(sigmas)
+    let steps: Result<Vec<Step>, Error> = sigmas
         .windows(2)
         .map(|pair| {
-            let hat = churn.at(pair[0], intervals);
-            let mut stages = stages(hat.sigma, pair[1])?;
-            stages[0].before = (1.0, hat.noise);
-            Ok((Kernel::variance_exploding(f64::from(pair[1]))?, stages))
+            let (hat, noise) = churn.exactly(pair[0], intervals);
+            let mut stages = stages(hat, pair[1])?;
+            stages[0].before = (1.0, noise);
+            Ok((Kernel::variance_exploding(pair[1])?, stages))
         })
         .collect();
     prepared(kwargs, sigmas, order, steps?)
@@ -126,22 +130,18 @@ fn churned<X: Coordinates + 'static>(
 fn renewed<X: Coordinates + 'static>(
     kwargs: &mut Options,
     sigmas: &[f64],
-    stages: impl Fn(f32, f32, f64) -> Result<Vec<Stage>, Error>,
+    stages: impl Fn(f64, f64, f64) -> Result<Vec<Stage>, Error>,
 ) -> Result<Prepared<X>, Error> {
     let (eta, scale) = (kwargs.number("eta", 1.0)?, kwargs.number("s_noise", 1.0)?);
-    let steps: Result<Vec<Step>, Error> = single(sigmas)
+    let steps: Result<Vec<Step>, Error> = sigmas
         .windows(2)
         .map(|pair| {
-            let (down, up) = ancestral_bounded(pair[0], pair[1], eta);
-            let stages = stages(pair[0], down, f64::from(up) * scale)?;
-            Ok((Kernel::variance_exploding(f64::from(pair[1]))?, stages))
+            let to = Kernel::variance_exploding(pair[1])?;
+            let (down, up) = ancestral(Kernel::variance_exploding(pair[0])?, to, eta)?;
+            Ok((to, stages(pair[0], down.sigma(), up * scale)?))
         })
         .collect();
     prepared(kwargs, sigmas, 1, steps?)
-}
-
-pub(super) fn single(sigmas: &[f64]) -> Vec<f32> {
-    sigmas.iter().map(|&sigma| sigma as f32).collect()
 }
 
 pub(super) fn prepared<X: Coordinates + 'static>(
