@@ -1,4 +1,25 @@
 //! The schedulers of diffusers 0.42.1, from their `scheduler_config.json`.
+//!
+//! Where they differ from the steppers of this crate:
+//!
+//! | class | what is reproduced | here otherwise |
+//! |---|---|---|
+//! | all | tables of betas, sigmas and most coefficients in `f32` | `f64` |
+//! | all with `timestep_spacing` | `trailing` makes one step too many for some numbers of steps, at timestep −1, whose level is the noisiest | [`Spacing`](noise_schedule::Spacing) |
+//! | DDPM, DDIM | noise where the timestep is above 0, not where a step is left; a clipped sample meets the noise of the sample before clipping | [`Ancestral`](crate::Ancestral) |
+//! | DDIM, PNDM | each step is by ⌊T/n⌋ levels, which is not the next timestep for `linspace` and `trailing` | [`Ddim`](crate::Ddim) |
+//! | DDIMInverse | the network is asked at the level that the step leads to | [`walk`](crate::walk) |
+//! | PNDM, IPNDM | weights of equal steps for steps that are not equal: order 2 | [`AdamsBashforth`](crate::AdamsBashforth), order 4 |
+//! | EulerDiscrete, EDMEuler, FlowMatchHeun | churn comes after the evaluation, so that the network never sees the noise | [`Churn`](crate::Churn) |
+//! | EulerAncestral, KDPM2Ancestral | the fresh noise is not bounded by the level: NaN over long steps, which is an error here | [`Ancestral`](crate::Ancestral), [`Renewed`](crate::Renewed) |
+//! | LMS | orders 1, 2, … until its own: the start caps the order at 2 | [`Start::Full`](crate::Start) |
+//! | DPMSolverMultistep and its kin, order 3 | a factor 2 is missing in the second difference, which leaves order 2; with `sde-dpmsolver++` a sign is wrong, which leaves order 1 | [`DpmSolverMultistep`](crate::DpmSolverMultistep), order 3 |
+//! | DPMSolverSinglestep | its stages are the points of the grid: order 3 on smooth grids only | [`DpmSolverSinglestep`](crate::DpmSolverSinglestep) |
+//! | UniPC, DEIS, SASolver | lower orders at the start and at the end | [`UniPc`](crate::UniPc), [`Deis`](crate::Deis), [`SaSolver`](crate::SaSolver) |
+//! | DPMSolver…, UniPC, DEIS with flow sigmas | the grids of the classes differ; answers meant for one kind of level are read at another | [`FlowShift`](noise_schedule::FlowShift) |
+//! | FlowMatchEuler | the shift is applied twice to the bounds | [`FlowShift`](noise_schedule::FlowShift) |
+//! | ScoreSdeVe | a corrector's step is as long as the means over the batch say | [`Corrected`](crate::Corrected) |
+//! | CosineDPMSolver, DPMSolverSDE | the Brownian path of the peer is independent noise here | [`BrownianPath`](crate::BrownianPath) |
 
 mod consistency;
 mod ddim;
