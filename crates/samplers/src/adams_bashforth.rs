@@ -3,8 +3,9 @@
 use noise_schedule::Kernel;
 
 use crate::adams::lagrange_integrals;
+use crate::history::History;
 use crate::starter::{Start, start};
-use crate::stepper::{far_apart, renoised, rescaled};
+use crate::stepper::{far_apart, renoised};
 use crate::{Denoiser, Error, NoiseSource, Stepper, VectorSpace};
 
 /// The linear multistep method for the probability flow in the ratio r = sigma / alpha:
@@ -16,7 +17,7 @@ use crate::{Denoiser, Error, NoiseSource, Stepper, VectorSpace};
 ///
 /// Order 1 to 4, one evaluation; order 1 is [`Ddim`](crate::Ddim).
 /// With [`Start::Full`] the first steps of order 3 and 4 are single steps of order 2 and 3, of as many evaluations.
-/// To sigma = 0, from alpha = 0, from sigma = 0 and to alpha = 0 the step is DDIM's.
+/// To sigma = 0, from alpha = 0 and to alpha = 0 the step is DDIM's; from sigma = 0 it only scales.
 /// A step that does not continue the step before it, or turns from less noise to more or back, forgets what came before.
 /// It does not look past two levels that are closer in ln(alpha/sigma) than a thousandth of the step.
 ///
@@ -41,9 +42,7 @@ pub struct AdamsBashforth<X> {
     order: u32,
     start: Start,
     /// Levels and eps there, the latest first.
-    history: Vec<(Kernel, X)>,
-    /// Where the step before ended, and whether it went towards more noise.
-    last: Option<(Kernel, bool)>,
+    history: History<X>,
 }
 
 impl<X> AdamsBashforth<X> {
@@ -62,8 +61,7 @@ impl<X> AdamsBashforth<X> {
         Ok(AdamsBashforth {
             order,
             start: Start::Full,
-            history: Vec::new(),
-            last: None,
+            history: History::new(Vec::new()),
         })
     }
 
@@ -75,7 +73,10 @@ impl<X> AdamsBashforth<X> {
     /// The method with these levels and values of eps = (x − alpha D) / sigma before its first step, the latest first.
     /// More than order − 1 are not looked at.
     pub fn with_history(self, history: Vec<(Kernel, X)>) -> AdamsBashforth<X> {
-        AdamsBashforth { history, ..self }
+        AdamsBashforth {
+            history: History::new(history),
+            ..self
+        }
     }
 }
 
@@ -92,18 +93,11 @@ impl<X: VectorSpace> Stepper<X> for AdamsBashforth<X> {
         from: Kernel,
         to: Kernel,
     ) -> X {
-        let continues = self.last.is_none_or(|(reached, _)| reached == from);
-        if let Some(same) = rescaled(x, from, to) {
-            self.last = self.last.filter(|_| continues).map(|(_, rose)| (to, rose));
-            return same;
+        if let Some(state) = self.history.begin(x, from, to) {
+            return state;
         }
-        let rises = from.noise_to_signal() < to.noise_to_signal();
-        if !continues || self.last.is_some_and(|(_, rose)| rose != rises) {
-            self.history.clear();
-        }
-        self.last = Some((to, rises));
         let (r, end) = (from.noise_to_signal(), to.noise_to_signal());
-        if !(r.is_finite() && end.is_finite() && 0.0 < r && 0.0 < end) {
+        if !(r.is_finite() && end.is_finite() && 0.0 < end) {
             self.history.clear();
             return renoised(x, &model.denoise(x, from), from, to.alpha(), to.sigma());
         }
@@ -122,7 +116,7 @@ impl<X: VectorSpace> Stepper<X> for AdamsBashforth<X> {
             return state;
         }
         self.history.insert(0, (from, eps(&model.denoise(x, from))));
-        let far = far_apart(self.history.iter().map(|(level, _)| *level), to);
+        let far = far_apart(self.history.levels(), to);
         self.history.truncate(far);
         let ratios: Vec<f64> = self
             .history

@@ -5,8 +5,9 @@ use noise_schedule::{Kernel, NoiseSchedule};
 use crate::adams::lagrange_moments;
 use crate::dpm_solver::Integrand;
 use crate::exponential_adams::ExponentialAdams;
+use crate::history::History;
 use crate::starter::{Start, start};
-use crate::stepper::{far_apart, renoised, rescaled};
+use crate::stepper::{far_apart, renoised};
 use crate::{Denoiser, Error, NoiseSource, Stepper, VectorSpace};
 
 /// DEIS of the Adams–Bashforth kind in log-rho: the polynomial in ln ρ, ρ = sigma/alpha, through the last values of
@@ -58,7 +59,7 @@ impl<X: VectorSpace> Deis<X> {
     /// The method with these levels and values of eps before its first step, newest first.
     /// More than order − 1 are not looked at.
     pub fn with_history(mut self, history: Vec<(Kernel, X)>) -> Deis<X> {
-        self.0.history = history;
+        self.0.history = History::new(history);
         self
     }
 }
@@ -97,9 +98,7 @@ pub struct DeisInTime<S, X> {
     order: u32,
     start: Start,
     /// Levels and values of eps, the latest first.
-    history: Vec<(Kernel, X)>,
-    /// Where the step before ended, and whether it went towards more noise.
-    last: Option<(Kernel, bool)>,
+    history: History<X>,
 }
 
 impl<S: NoiseSchedule, X> DeisInTime<S, X> {
@@ -113,8 +112,7 @@ impl<S: NoiseSchedule, X> DeisInTime<S, X> {
             schedule,
             order,
             start: Start::Full,
-            history: Vec::new(),
-            last: None,
+            history: History::new(Vec::new()),
         })
     }
 
@@ -126,7 +124,10 @@ impl<S: NoiseSchedule, X> DeisInTime<S, X> {
     /// The method with these levels and values of eps before its first step, newest first.
     /// More than order − 1 are not looked at.
     pub fn with_history(self, history: Vec<(Kernel, X)>) -> DeisInTime<S, X> {
-        DeisInTime { history, ..self }
+        DeisInTime {
+            history: History::new(history),
+            ..self
+        }
     }
 
     /// The weights of eps at the levels of the history, without alpha_to.
@@ -173,19 +174,8 @@ impl<S: NoiseSchedule, X: VectorSpace> Stepper<X> for DeisInTime<S, X> {
         from: Kernel,
         to: Kernel,
     ) -> X {
-        let continues = self.last.is_none_or(|(reached, _)| reached == from);
-        if let Some(same) = rescaled(x, from, to) {
-            self.last = self.last.filter(|_| continues).map(|(_, rose)| (to, rose));
-            return same;
-        }
-        let rises = from.noise_to_signal() < to.noise_to_signal();
-        if !continues || self.last.is_some_and(|(_, rose)| rose != rises) {
-            self.history.clear();
-        }
-        self.last = Some((to, rises));
-        if from.sigma() == 0.0 {
-            // Clean data that gain noise along the flow: the score is finite, so that eps = −sigma score is 0.
-            return X::axpby(to.alpha() / from.alpha(), x, 0.0, x);
+        if let Some(state) = self.history.begin(x, from, to) {
+            return state;
         }
         if to.sigma() == 0.0 || from.alpha() == 0.0 || to.alpha() == 0.0 {
             self.history.clear();
@@ -200,11 +190,11 @@ impl<S: NoiseSchedule, X: VectorSpace> Stepper<X> for DeisInTime<S, X> {
         }
         let denoised = model.denoise(x, from);
         self.history.insert(0, (from, value(&denoised)));
-        let far = far_apart(self.history.iter().map(|(level, _)| *level), to);
+        let far = far_apart(self.history.levels(), to);
         self.history.truncate(far);
         let times: Vec<f64> = [to]
             .into_iter()
-            .chain(self.history.iter().map(|(level, _)| *level))
+            .chain(self.history.levels())
             .map(|level| self.schedule.time_at(level.log_snr()))
             .collect();
         if times.windows(2).any(|pair| pair[0] == pair[1]) {

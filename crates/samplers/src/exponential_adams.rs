@@ -4,9 +4,10 @@ use noise_schedule::Kernel;
 
 use crate::adams::lagrange_moments;
 use crate::dpm_solver::{Exponential, Integrand, half_log_snr};
+use crate::history::History;
 use crate::phi::phi;
 use crate::starter::{Start, start};
-use crate::stepper::{far_apart, renoised, rescaled};
+use crate::stepper::{far_apart, renoised};
 use crate::{Denoiser, NoiseSource, VectorSpace};
 
 /// How UniPC weighs a difference of two values of its integrand, where it is the only one: in the predictor of order 2,
@@ -39,11 +40,9 @@ pub(crate) struct ExponentialAdams<X> {
     pub(crate) sole: SoleDifference,
     pub(crate) start: Start,
     /// Levels and values of the integrand, the latest first.
-    pub(crate) history: Vec<(Kernel, X)>,
+    pub(crate) history: History<X>,
     /// What the corrector adds to the state that was predicted: weights of the value there, and of those remembered.
     correction: Vec<f64>,
-    /// Where the step before ended, and whether it went towards more noise.
-    last: Option<(Kernel, bool)>,
 }
 
 impl<X: VectorSpace> ExponentialAdams<X> {
@@ -58,9 +57,8 @@ impl<X: VectorSpace> ExponentialAdams<X> {
             corrector,
             sole: SoleDifference::Exact,
             start: Start::Full,
-            history: Vec::new(),
+            history: History::new(Vec::new()),
             correction: Vec::new(),
-            last: None,
         }
     }
 
@@ -85,29 +83,20 @@ impl<X: VectorSpace> ExponentialAdams<X> {
         from: Kernel,
         to: Kernel,
     ) -> X {
-        let continues = self.last.is_none_or(|(reached, _)| reached == from);
-        if !continues {
-            self.forget();
+        let done = self.history.begin(x, from, to);
+        if self.history.is_empty() {
+            self.correction.clear();
         }
-        if let Some(same) = rescaled(x, from, to) {
-            self.last = self.last.map(|(_, rose)| (to, rose));
-            if 0.0 < from.alpha() {
-                let scale = to.alpha() / from.alpha();
-                self.correction
-                    .iter_mut()
-                    .for_each(|weight| *weight *= scale);
-            }
-            return same;
+        if done.is_some() && 0.0 < from.alpha() {
+            let scale = to.alpha() / from.alpha();
+            self.correction
+                .iter_mut()
+                .for_each(|weight| *weight *= scale);
+        }
+        if let Some(state) = done {
+            return state;
         }
         let rises = from.sigma() * to.alpha() < to.sigma() * from.alpha();
-        if self.last.is_some_and(|(_, rose)| rose != rises) {
-            self.forget();
-        }
-        self.last = Some((to, rises));
-        if from.sigma() == 0.0 {
-            // Clean data that gain noise along the flow: the score is finite, so that eps = −sigma score is 0.
-            return X::axpby(to.alpha() / from.alpha(), x, 0.0, x);
-        }
         let eta = if rises { 0.0 } else { eta };
         if to.sigma() == 0.0 || from.alpha() == 0.0 || to.alpha() == 0.0 {
             // No polynomial in λ reaches an infinite one.
@@ -136,7 +125,7 @@ impl<X: VectorSpace> ExponentialAdams<X> {
         let value = self.integrand.value(x, &model.denoise(x, from), from);
         self.history.insert(0, (from, value));
         let step = Exponential::new(self.integrand, eta, from, to);
-        let far = far_apart(self.history.iter().map(|(level, _)| *level), to);
+        let far = far_apart(self.history.levels(), to);
         let most = far.min(self.predictor as usize);
         let predictor = self.weights(eta, from, to, None, most);
         let mut weights = predictor.clone();
@@ -164,12 +153,6 @@ impl<X: VectorSpace> ExponentialAdams<X> {
         X::combine(&terms)
     }
 
-    fn forget(&mut self) {
-        self.history.clear();
-        self.correction.clear();
-        self.last = None;
-    }
-
     /// The weights of the integrand's values at `ahead`, if given, and at the levels of the history, in all at most so many.
     fn weights(
         &self,
@@ -180,9 +163,7 @@ impl<X: VectorSpace> ExponentialAdams<X> {
         most: usize,
     ) -> Vec<f64> {
         let h = half_log_snr(to) - half_log_snr(from);
-        let levels = ahead
-            .into_iter()
-            .chain(self.history.iter().map(|(level, _)| *level));
+        let levels = ahead.into_iter().chain(self.history.levels());
         let places: Vec<f64> = levels
             .take(most)
             .map(|level| (half_log_snr(level) - half_log_snr(from)) / h)

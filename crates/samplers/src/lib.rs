@@ -20,6 +20,7 @@ mod error;
 mod exponential_adams;
 mod guidance;
 mod heun;
+mod history;
 mod inpainting;
 mod interpolation;
 mod langevin;

@@ -123,7 +123,7 @@ impl<X: VectorSpace> SaSolver<X> {
 
     /// The method with these levels and values of its integrand before its first step, newest first.
     pub fn with_history(mut self, history: Vec<(Kernel, X)>) -> SaSolver<X> {
-        self.solver.history = history;
+        self.solver.history = crate::history::History::new(history);
         self
     }
 }

@@ -84,7 +84,7 @@ impl<X: VectorSpace> UniPc<X> {
     /// The method with these levels and values of its integrand before its first step, newest first.
     /// More than p − 1 are not looked at.
     pub fn with_history(mut self, history: Vec<(Kernel, X)>) -> UniPc<X> {
-        self.0.history = history;
+        self.0.history = crate::history::History::new(history);
         self
     }
 }

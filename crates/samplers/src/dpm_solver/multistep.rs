@@ -3,8 +3,9 @@
 use noise_schedule::Kernel;
 
 use super::{Curvature, Exponential, Integrand, SecondOrder, half_log_snr};
+use crate::history::History;
 use crate::starter::{Start, start};
-use crate::stepper::{far_apart, renoised, rescaled};
+use crate::stepper::{far_apart, renoised};
 use crate::{Denoiser, Error, NoiseSource, Stepper, VectorSpace};
 
 /// DPM-Solver and DPM-Solver++ multistep: the integrand's polynomial through the last levels, integrated exactly.
@@ -53,9 +54,7 @@ pub struct DpmSolverMultistep<X> {
     start: Start,
     eta: f64,
     /// Levels and values of the integrand, newest first; at most order − 1.
-    history: Vec<(Kernel, X)>,
-    /// Where the step before ended, and whether it went towards more noise.
-    last: Option<(Kernel, bool)>,
+    history: History<X>,
 }
 
 impl<X> DpmSolverMultistep<X> {
@@ -77,8 +76,7 @@ impl<X> DpmSolverMultistep<X> {
             second: SecondOrder::Midpoint,
             start: Start::Full,
             eta: 0.0,
-            history: Vec::new(),
-            last: None,
+            history: History::new(Vec::new()),
         })
     }
 
@@ -107,7 +105,10 @@ impl<X> DpmSolverMultistep<X> {
     /// The method with these levels and values of its integrand before its first step, newest first.
     /// More than order − 1 are not looked at.
     pub fn with_history(self, history: Vec<(Kernel, X)>) -> DpmSolverMultistep<X> {
-        DpmSolverMultistep { history, ..self }
+        DpmSolverMultistep {
+            history: History::new(history),
+            ..self
+        }
     }
 }
 
@@ -129,23 +130,8 @@ impl<X: VectorSpace> Stepper<X> for DpmSolverMultistep<X> {
         to: Kernel,
     ) -> X {
         let rises = from.sigma() * to.alpha() < to.sigma() * from.alpha();
-        let turned = self
-            .last
-            .is_some_and(|(reached, rose)| reached != from || rose != rises);
-        if let Some(same) = rescaled(x, from, to) {
-            self.last = self
-                .last
-                .filter(|(reached, _)| *reached == from)
-                .map(|(_, rose)| (to, rose));
-            return same;
-        }
-        if turned {
-            self.history.clear();
-        }
-        self.last = Some((to, rises));
-        if from.sigma() == 0.0 {
-            // Clean data that gain noise along the flow: the score is finite, so that eps = −sigma score is 0.
-            return X::axpby(to.alpha() / from.alpha(), x, 0.0, x);
+        if let Some(state) = self.history.begin(x, from, to) {
+            return state;
         }
         if to.sigma() == 0.0 || from.alpha() == 0.0 || to.alpha() == 0.0 {
             // No polynomial in λ reaches an infinite one.
@@ -168,11 +154,11 @@ impl<X: VectorSpace> Stepper<X> for DpmSolverMultistep<X> {
         }
         let value = self.integrand.value_in(x, model.denoise(x, from), from);
         // Levels that are equal but for rounding give no slope.
-        let places = std::iter::once(from).chain(self.history.iter().map(|(level, _)| *level));
-        self.history.truncate(far_apart(places, to) - 1);
+        let far = far_apart(std::iter::once(from).chain(self.history.levels()), to);
+        self.history.truncate(far - 1);
         let step = Exponential::new(self.integrand, self.eta, from, to);
         let levels: Vec<f64> = std::iter::once(from)
-            .chain(self.history.iter().map(|(level, _)| *level))
+            .chain(self.history.levels())
             .map(half_log_snr)
             .collect();
         let h = half_log_snr(to) - levels[0];
