@@ -127,8 +127,6 @@ fn grid(kind: usize, steps: usize) -> Grid {
     .unwrap()
 }
 
-const GRIDS: usize = 4;
-
 fn distance(a: &Array1<f64>, b: &Array1<f64>) -> f64 {
     (a - b).fold(0.0, |worst: f64, v| worst.max(v.abs()))
 }
