@@ -2,9 +2,9 @@
 
 use std::f64::consts::SQRT_2;
 
-use statrs::distribution::{ContinuousCDF, StudentsT};
+use statrs::distribution::{ChiSquared, ContinuousCDF, StudentsT};
 use statrs::function::beta::inv_beta_reg;
-use statrs::function::erf::erfc;
+use statrs::function::erf::{erfc, erfc_inv};
 
 /// Student's t with `df` >= 1 degrees of freedom.
 pub(crate) fn student_t(df: usize) -> StudentsT {
@@ -25,6 +25,18 @@ pub(crate) fn t_cdf(t: f64, df: usize) -> f64 {
 /// P(Z <= `z`) for a standard normal Z.
 pub(crate) fn normal_cdf(z: f64) -> f64 {
     0.5 * erfc(-z / SQRT_2)
+}
+
+/// Two-sided critical value of a standard normal Z: P(|Z| > z) = `alpha`.
+pub(crate) fn normal_critical(alpha: f64) -> f64 {
+    SQRT_2 * erfc_inv(alpha)
+}
+
+/// The `p` quantile of χ² with `df` >= 1 degrees of freedom.
+pub(crate) fn chi_square_quantile(p: f64, df: usize) -> f64 {
+    ChiSquared::new(df as f64)
+        .expect("degrees of freedom are valid by construction")
+        .inverse_cdf(p)
 }
 
 /// The `p` quantile of Beta(`a`, `b`).
@@ -53,6 +65,19 @@ mod tests {
                 (found / expected - 1.0).abs() < 1e-9,
                 "df {df}: {found} vs {expected}"
             );
+        }
+    }
+
+    #[test]
+    fn normal_and_chi_square_quantiles_match_the_tables() {
+        assert!((normal_critical(0.05) - 1.959_963_984_540_054).abs() < 1e-10);
+        assert!((normal_critical(2e-9) - 5.997_807_015_007_687).abs() < 1e-6);
+        for (p, df, expected) in [
+            (0.025, 7, 1.689_869_180_677),
+            (0.975, 7, 16.012_764_274_629),
+            (0.5, 2, 1.386_294_361_120),
+        ] {
+            assert!((chi_square_quantile(p, df) - expected).abs() < 1e-6);
         }
     }
 

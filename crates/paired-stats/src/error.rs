@@ -36,9 +36,9 @@ pub enum Error {
         /// The number of seeds given.
         found: usize,
     },
-    /// There are more seeds than all sign flips can be listed for.
+    /// There are more seeds than all sign flips can be counted for.
     #[error(
-        "the exact {method} lists 2^n flips and takes at most {limit} seeds, but has {found}; use its sampled form"
+        "the exact {method} counts 2^n flips and takes at most {limit} seeds, but has {found}; use its sampled form"
     )]
     TooManySeeds {
         /// The method asked for.

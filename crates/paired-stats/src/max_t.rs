@@ -7,7 +7,10 @@ use rand::RngCore;
 use crate::error::Error;
 use crate::interval::{Interval, Method, around};
 use crate::moments::{Moments, check_open_unit, check_seeds};
-use crate::sign_flip::{Signs, TIE, check_exact, scale, sign_flip_floor, signed_sums};
+use crate::sign_flip::{Signs, TIE, check_exact, scale, sign_flip_floor};
+
+/// The most seeds for which all flips are listed (2^19 of them, half by symmetry).
+const EXACT_LIMIT: usize = 20;
 
 /// The outcome of a max-T test over a family of contrasts.
 #[derive(Clone, PartialEq)]
@@ -53,7 +56,7 @@ pub struct MaxT {
 #[doc(alias = "westfall_young")]
 pub fn max_t(columns: &[Vec<f64>]) -> Result<MaxT, Error> {
     let (n, moments) = check_columns(columns)?;
-    check_exact("max-T test", n)?;
+    check_exact("max-T test", EXACT_LIMIT, n)?;
     let largest = |columns: &[Vec<f64>]| {
         let mut largest = vec![0.0_f64; 1 << (n - 1)];
         for column in columns {
@@ -219,6 +222,22 @@ fn residuals(columns: &[Vec<f64>], moments: &[Moments]) -> Vec<Vec<f64>> {
         .zip(moments)
         .map(|(c, m)| scale(&c.iter().map(|v| v - m.mean).collect::<Vec<f64>>()))
         .collect()
+}
+
+/// Σ ±v_i for the 2^(n−1) patterns that leave the first sign alone; the others mirror them.
+///
+/// Entry 0 is the plain sum. Each entry takes n − 1 additions, so rounding does not build up
+/// along the list as it would along a Gray code, and every column lists its flips in one order.
+fn signed_sums(values: &[f64]) -> Vec<f64> {
+    let mut sums = Vec::with_capacity(1 << (values.len() - 1));
+    sums.push(values[0]);
+    for v in &values[1..] {
+        for i in 0..sums.len() {
+            sums.push(sums[i] - v);
+            sums[i] += v;
+        }
+    }
+    sums
 }
 
 /// √(n Σ v²), the largest attainable |Σ ±v|.
