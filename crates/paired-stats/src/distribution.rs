@@ -32,6 +32,11 @@ pub(crate) fn normal_critical(alpha: f64) -> f64 {
     SQRT_2 * erfc_inv(alpha)
 }
 
+/// Φ⁻¹(p); infinite at 0 and 1.
+pub(crate) fn normal_quantile(p: f64) -> f64 {
+    -SQRT_2 * erfc_inv(2.0 * p)
+}
+
 /// The `p` quantile of χ² with `df` >= 1 degrees of freedom.
 pub(crate) fn chi_square_quantile(p: f64, df: usize) -> f64 {
     ChiSquared::new(df as f64)

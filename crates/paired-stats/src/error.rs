@@ -63,6 +63,19 @@ pub enum Error {
         /// Number of seeds of this column.
         found: usize,
     },
+    /// A slope over depths with fewer than two of them.
+    #[error(
+        "a slope over depths needs two different depths, but has fewer; measure the 2×2 at another depth"
+    )]
+    OneDepth,
+    /// The looks of a sequential plan are none, do not rise, or begin below two seeds.
+    #[error(
+        "looks must be at rising numbers of seeds from 2 on, but are {seeds:?}; name each look once, in order"
+    )]
+    Looks {
+        /// The numbers of seeds given.
+        seeds: Vec<usize>,
+    },
     /// More failures than trials, or no trial.
     #[error(
         "failures must not exceed trials and trials must not be zero, but {failures} of {trials} failed; check the counts"

@@ -49,7 +49,7 @@ pub fn benjamini_hochberg(p: &[f64]) -> Vec<f64> {
 }
 
 /// The positions of `p` from the smallest to the largest.
-fn ascending(p: &[f64]) -> Vec<usize> {
+pub(crate) fn ascending(p: &[f64]) -> Vec<usize> {
     for (index, value) in p.iter().enumerate() {
         assert!(
             (0.0..=1.0).contains(value),
