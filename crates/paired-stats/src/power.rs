@@ -4,7 +4,9 @@ use rand::{Rng, RngCore};
 use rand_distr::StandardNormal;
 use statrs::function::gamma::ln_gamma;
 
-use crate::distribution::{chi_square_quantile, normal_cdf, t_critical};
+use crate::distribution::{
+    chi_square_quantile, normal_cdf, normal_critical, normal_quantile, t_critical,
+};
 use crate::error::Error;
 use crate::moments::{check_finite, check_not_negative, check_open_unit};
 use crate::sign_flip::{sign_flip, sign_flip_floor};
@@ -77,7 +79,10 @@ pub fn seeds_needed(
 ) -> Result<Option<usize>, Error> {
     check_plan(mean, sd, delta, power, alpha)?;
     let margin = mean - delta;
-    Ok((0.0 < margin).then(|| fewest(|n| power <= upper_tail(margin / sd, n, alpha))))
+    Ok((0.0 < margin).then(|| {
+        let guess = roughly(margin / sd, power, alpha);
+        fewest(guess, |n| power <= upper_tail(margin / sd, n, alpha))
+    }))
 }
 
 /// Seeds for the 1 − `alpha` interval to lie inside (−`delta`, `delta`) with probability `power`,
@@ -99,7 +104,10 @@ pub fn seeds_needed_equal(
     check_plan(mean, sd, delta, power, alpha)?;
     let miss = |n, margin: f64| 1.0 - upper_tail(margin / sd, n, alpha);
     let suffices = |n| miss(n, delta - mean) + miss(n, delta + mean) <= 1.0 - power;
-    Ok((mean.abs() < delta).then(|| fewest(suffices)))
+    Ok((mean.abs() < delta).then(|| {
+        let guess = roughly((delta - mean.abs()) / sd, power, alpha);
+        fewest(guess, suffices)
+    }))
 }
 
 /// Power of the exact two-sided sign-flip test, as the share of `studies` simulated normal ones in
@@ -211,17 +219,33 @@ fn check_plan(mean: f64, sd: f64, delta: f64, power: f64, alpha: f64) -> Result<
     check_open_unit("alpha", alpha)
 }
 
+/// The seeds of a normal approximation, ((z_alpha + z_power)/effect)² + z_alpha²/2, at least 2.
+fn roughly(effect: f64, power: f64, alpha: f64) -> usize {
+    let (z_alpha, z_power) = (normal_critical(alpha), normal_quantile(power));
+    (((z_alpha + z_power) / effect).powi(2) + 0.5 * z_alpha * z_alpha).clamp(2.0, MAX_SEEDS as f64)
+        as usize
+}
+
 /// The least n in 2..=[`MAX_SEEDS`] that `suffices`, which must hold from some n on; the cap if
-/// none does.
-fn fewest(suffices: impl Fn(usize) -> bool) -> usize {
+/// none does. Begins at a guess and doubles its strides, since each try is an integral.
+fn fewest(guess: usize, suffices: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (2, MAX_SEEDS);
+    let (mut next, mut stride) = (guess, 1);
     while low < high {
-        let middle = (low + high) / 2;
-        if suffices(middle) {
-            high = middle;
+        if suffices(next) {
+            high = next;
         } else {
-            low = middle + 1;
+            low = next + 1;
         }
+        // From the end that was moved last, as far as the stride goes and the bracket allows.
+        let ahead = if next < low {
+            low.saturating_add(stride) - 1
+        } else {
+            high.saturating_sub(stride)
+        };
+        let inside = low <= ahead && ahead < high;
+        next = if inside { ahead } else { (low + high) / 2 };
+        stride *= 2;
     }
     low
 }
