@@ -230,7 +230,7 @@ fn roughly(effect: f64, power: f64, alpha: f64) -> usize {
 /// none does. Begins at a guess and doubles its strides, since each try is an integral.
 fn fewest(guess: usize, suffices: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (2, MAX_SEEDS);
-    let (mut next, mut stride) = (guess, 1);
+    let (mut next, mut stride) = (guess.min(MAX_SEEDS - 1), 1);
     while low < high {
         if suffices(next) {
             high = next;
