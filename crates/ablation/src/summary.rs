@@ -273,7 +273,7 @@ pub struct VerdictRow {
     pub class: String,
     /// The numbers.
     pub numbers: EffectNumbers,
-    /// P value adjusted by Holm over the registered contrasts of the study.
+    /// P value adjusted by Holm over the registered contrasts of the study; none for a claim of equality.
     pub adjusted_p: Option<f64>,
     /// What weakens or qualifies the verdict, one sentence each.
     pub remarks: Vec<String>,

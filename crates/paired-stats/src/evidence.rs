@@ -32,11 +32,13 @@ pub struct Evidence<'a> {
     /// The contrast of each complete seed block, not oriented; a diverged run enters with the
     /// declared worst value.
     pub values: &'a [f64],
-    /// p of the sign-flip test, adjusted over the declared family, in \[0, 1\].
+    /// p of the sign-flip test, adjusted over the declared family, in \[0, 1\]: of
+    /// [`share`](crate::share).
     pub adjusted_p: f64,
     /// Level that the adjusted p is held against, in (0, 1).
     pub alpha: f64,
-    /// Confidence of the paired t interval, in (0, 1).
+    /// Confidence of the paired t interval that decides, in (0, 1): of [`share`](crate::share), so that
+    /// all verdicts of a family are right together.
     pub confidence: f64,
     /// What makes the study invalid; empty in a sound one.
     pub validity: Vec<Problem>,

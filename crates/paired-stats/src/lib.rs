@@ -3,6 +3,7 @@
 
 mod distribution;
 mod moments;
+mod quadrature;
 
 pub mod depth;
 pub mod factorial;

@@ -5,9 +5,11 @@ use std::f64::consts::TAU;
 use crate::distribution::{normal_cdf, normal_critical};
 use crate::error::Error;
 use crate::moments::check_open_unit;
+use crate::quadrature::gauss_legendre;
 
-/// Fewest pairs of intervals of Simpson's rule over the region where a study goes on.
-const SIMPSON_PAIRS: usize = 64;
+/// Nodes over the region where a study goes on, for each of the finest steps that fit into one standard
+/// deviation of the whole; a boundary of z = 8 has a node for each 0.7 of them.
+const NODES: f64 = 24.0;
 
 /// Relative error of alpha at which a boundary counts as found, and the most steps to it.
 const TOLERANCE: f64 = 1e-10;
@@ -41,6 +43,10 @@ pub struct Looks {
     seeds: Vec<usize>,
     /// (n_k/n_K)^(shape − 1/2).
     shape: Vec<f64>,
+    /// The standard deviation that the seeds between two looks add to the sum; 1 in all.
+    steps: Vec<f64>,
+    /// Nodes and weights of the quadrature between two looks.
+    nodes: Vec<(f64, f64)>,
 }
 
 /// One of the planned [`Looks`].
@@ -74,7 +80,15 @@ impl Looks {
                 });
             }
         };
+        let before = [0].iter().chain(seeds);
+        let steps: Vec<f64> = before
+            .zip(seeds)
+            .map(|(before, n)| ((n - before) as f64 / last).sqrt())
+            .collect();
+        let finest = steps.iter().copied().fold(1.0, f64::min);
         Ok(Self {
+            nodes: gauss_legendre((NODES / finest).ceil() as usize),
+            steps,
             seeds: seeds.to_vec(),
             shape: seeds
                 .iter()
@@ -146,18 +160,11 @@ impl Looks {
     /// of the sum where the study goes on (Armitage, McPherson & Rowe 1969).
     fn crossed(&self, c: f64) -> Vec<f64> {
         let last = self.seeds[self.seeds.len() - 1] as f64;
-        let before = [0].iter().chain(&self.seeds);
-        // The standard deviation that the seeds between two looks add to the sum; 1 in all.
-        let steps: Vec<f64> = before
-            .zip(&self.seeds)
-            .map(|(before, n)| ((n - before) as f64 / last).sqrt())
-            .collect();
-        let finest = steps.iter().copied().fold(1.0, f64::min);
         // Where the sum may be when the study goes on, each point with its probability.
         let mut sums = vec![(0.0, 1.0)];
         let mut total = 0.0;
-        let mut crossed = Vec::with_capacity(steps.len());
-        for ((n, shape), step) in self.seeds.iter().zip(&self.shape).zip(steps) {
+        let mut crossed = Vec::with_capacity(self.steps.len());
+        for ((n, shape), step) in self.seeds.iter().zip(&self.shape).zip(&self.steps) {
             let reach = c * shape * (*n as f64 / last).sqrt();
             let outside = |x: f64| normal_cdf((-reach - x) / step) + normal_cdf((x - reach) / step);
             total += sums.iter().map(|(x, mass)| mass * outside(*x)).sum::<f64>();
@@ -165,14 +172,15 @@ impl Looks {
             if crossed.len() == self.seeds.len() {
                 break;
             }
-            // Four points to the finest standard deviation.
-            let pairs = (4.0 * reach / finest).ceil() as usize;
-            sums = simpson(reach, 2 * pairs.max(SIMPSON_PAIRS))
-                .map(|(x, weight)| {
+            sums = self
+                .nodes
+                .iter()
+                .map(|(node, weight)| {
+                    let x = reach * node;
                     let arrived = sums.iter().map(|(y, mass)| {
                         mass * (-0.5 * ((x - y) / step).powi(2)).exp() / (step * TAU.sqrt())
                     });
-                    (x, weight * arrived.sum::<f64>())
+                    (x, reach * weight * arrived.sum::<f64>())
                 })
                 .collect();
         }
@@ -232,20 +240,6 @@ impl Look<'_> {
         let c = normal_critical(p) / self.looks.shape[self.index];
         Ok(self.looks.crossed(c)[self.looks.seeds.len() - 1])
     }
-}
-
-/// Points of \[−`reach`, `reach`\] with the weights of Simpson's rule; `intervals` is even.
-fn simpson(reach: f64, intervals: usize) -> impl Iterator<Item = (f64, f64)> {
-    let width = 2.0 * reach / intervals as f64;
-    (0..=intervals).map(move |i| {
-        let weight = match i {
-            0 => 1.0,
-            _ if i == intervals => 1.0,
-            _ if i % 2 == 1 => 4.0,
-            _ => 2.0,
-        };
-        (width * i as f64 - reach, weight * width / 3.0)
-    })
 }
 
 #[cfg(test)]

@@ -62,7 +62,8 @@ pub enum Refutation {
 /// The verdict on one contrast; the first rule that matches wins.
 ///
 /// With e the contrast oriented so that positive is the direction registered, \[low, high\] its
-/// paired t interval, and p the adjusted p:
+/// paired t interval, and p the adjusted p (for a family, [`share`](crate::share) gives the
+/// confidence of the one and adjusts the other):
 ///
 /// | verdict | rule |
 /// |---|---|
@@ -286,7 +287,8 @@ fn judge(expectation: &Expectation, evidence: &Evidence<'_>) -> Result<Verdict, 
         (Class::Open, _) if classify(expectation, &interval, true) != Class::Open => {
             Verdict::Inconclusive {
                 reason: format!(
-                    "the interval lies beyond delta, but the adjusted p = {p:.4} > {}",
+                    "the {} interval lies beyond delta, but the adjusted p = {p:.4} > {}",
+                    percent(evidence.confidence),
                     evidence.alpha
                 ),
                 seeds_needed: None,
@@ -294,7 +296,8 @@ fn judge(expectation: &Expectation, evidence: &Evidence<'_>) -> Result<Verdict, 
         }
         (Class::Open, _) => Verdict::Inconclusive {
             reason: format!(
-                "the interval reaches across a bound of delta = {}",
+                "the {} interval reaches across a bound of delta = {}",
+                percent(evidence.confidence),
                 expectation.delta
             ),
             seeds_needed: further_seeds(expectation, &interval)?,
@@ -355,6 +358,11 @@ fn disagreement(
             without.word(),
         )
     }))
+}
+
+/// A confidence as a reader takes it: `95 %`, `98.33 %`.
+fn percent(confidence: f64) -> String {
+    format!("{} %", (1e4 * confidence).round() / 100.0)
 }
 
 /// Seeds in all for the planned power at the observed mean and standard deviation.

@@ -1,12 +1,13 @@
 //! Verdicts on the registered contrasts.
 
 use paired_stats::{
-    Direction, Evidence, Expectation, Interval, Problem, Verdict, decide, holm, paired_t,
+    Direction, Evidence, Expectation, Interval, Member, Problem, Share, Verdict, decide, paired_t,
+    share, t_test,
 };
 
 use super::{
     MINIMUM_SEEDS,
-    effects::{CONFIDENCE, PerSeed, numbers, per_seed},
+    effects::{CONFIDENCE, PerSeed, flips, numbers, per_seed},
 };
 use crate::{
     plan::{PlannedContrast, PlannedStudy},
@@ -34,28 +35,38 @@ pub(super) fn verdicts(study: &PlannedStudy, blocks: &[Block]) -> Vec<VerdictRow
             (values, numbers)
         })
         .collect();
-    // A claim of equality rests on its interval alone: its p would only weaken the others.
-    let tested: Vec<usize> = (0..found.len())
-        .filter(|&index| study.contrasts[index].expect != Expect::Equal)
-        .collect();
-    let p: Vec<f64> = tested
+    let lists: Vec<Vec<f64>> = found
         .iter()
-        .map(|&index| found[index].1.p.unwrap_or(1.0))
+        .map(|(values, _)| values.complete.values().copied().collect())
         .collect();
-    let mut adjusted = vec![None; found.len()];
-    for (index, p) in tested.into_iter().zip(holm(&p)) {
-        adjusted[index] = found[index].1.p.map(|_| p);
-    }
+    let members: Vec<Member<'_>> = study
+        .contrasts
+        .iter()
+        .zip(&lists)
+        .map(|(contrast, values)| Member {
+            expectation: expectation(contrast),
+            values,
+            flip: flips(&study.name, values),
+        })
+        .collect();
+    let shares = share(&members, ALPHA, None).unwrap_or_else(|_| {
+        // What cannot be computed is INVALID on its own; the others keep what is safe in any case.
+        let share = Share {
+            adjusted_p: 1.0,
+            confidence: 1.0 - ALPHA / members.len() as f64,
+        };
+        vec![share; members.len()]
+    });
     let problems = problems(study, blocks);
-    let rows = study.contrasts.iter().zip(found).zip(adjusted);
-    rows.map(|((contrast, (values, numbers)), adjusted_p)| {
+    let rows = study.contrasts.iter().zip(found).zip(shares);
+    rows.map(|((contrast, (values, numbers)), share)| {
         let case = Case {
             study,
             blocks,
             contrast,
             values: &values,
             problems: &problems,
-            adjusted_p,
+            share,
         };
         case.row(numbers)
     })
@@ -83,6 +94,18 @@ pub(super) fn block_of<'b>(
     &blocks[index]
 }
 
+/// What was registered, in the words of the statistics.
+pub(crate) fn expectation(contrast: &PlannedContrast) -> Expectation {
+    Expectation {
+        direction: match contrast.expect {
+            Expect::Lower => Direction::Lower,
+            Expect::Higher => Direction::Higher,
+            Expect::Equal => Direction::Equal,
+        },
+        delta: contrast.delta,
+    }
+}
+
 /// One registered contrast with everything that its verdict rests on.
 struct Case<'a> {
     study: &'a PlannedStudy,
@@ -90,7 +113,7 @@ struct Case<'a> {
     contrast: &'a PlannedContrast,
     values: &'a PerSeed,
     problems: &'a [Problem],
-    adjusted_p: Option<f64>,
+    share: Share,
 }
 
 impl Case<'_> {
@@ -133,7 +156,11 @@ impl Case<'_> {
             delta: contrast.delta,
             verdict: verdict.to_string(),
             class: class.to_owned(),
-            adjusted_p: self.adjusted_p,
+            // A claim of equality rests on its interval alone.
+            adjusted_p: numbers
+                .p
+                .filter(|_| contrast.expect != Expect::Equal)
+                .map(|_| self.share.adjusted_p),
             numbers,
             remarks,
         }
@@ -144,12 +171,12 @@ impl Case<'_> {
         let values: Vec<f64> = self.values.complete.values().copied().collect();
         let mut remarks = Vec::new();
         let verdict = decide(
-            &self.expectation(),
+            &expectation(self.contrast),
             &Evidence {
                 values: &values,
-                adjusted_p: self.adjusted_p.unwrap_or(1.0),
+                adjusted_p: self.share.adjusted_p,
                 alpha: ALPHA,
-                confidence: CONFIDENCE,
+                confidence: self.share.confidence,
                 validity: self.problems.to_vec(),
                 planned_seeds: block_of(self.study, self.blocks, self.contrast).seeds as usize,
                 minimum_seeds: MINIMUM_SEEDS as usize,
@@ -211,17 +238,6 @@ impl Case<'_> {
             remarks.push(remark);
         }
         (verdict, remarks)
-    }
-
-    fn expectation(&self) -> Expectation {
-        Expectation {
-            direction: match self.contrast.expect {
-                Expect::Lower => Direction::Lower,
-                Expect::Higher => Direction::Higher,
-                Expect::Equal => Direction::Equal,
-            },
-            delta: self.contrast.delta,
-        }
     }
 
     /// The effects of the seeds in which nothing diverged, where something did.
@@ -329,10 +345,9 @@ fn problems(study: &PlannedStudy, blocks: &[Block]) -> Vec<Problem> {
             .into_values()
             .collect();
         // By t, since the sign-flip test of fewer than 8 seeds cannot reach 1 %.
-        if let Ok(interval) = paired_t(&values, 1.0 - AA_LEVEL)
-            && !interval.contains(0.0)
+        if let Ok(p) = t_test(&values, 0.0)
+            && p <= AA_LEVEL
         {
-            let p = t_p(&values);
             problems.push(Problem::AaRejected { p, level: AA_LEVEL });
         }
     }
@@ -343,21 +358,6 @@ fn problems(study: &PlannedStudy, blocks: &[Block]) -> Vec<Problem> {
         problems.push(Problem::UnequalBudgets { fewest, most });
     }
     problems
-}
-
-/// The p of the paired t test: the level at which its interval begins to contain zero.
-fn t_p(values: &[f64]) -> f64 {
-    let excludes = |p: f64| paired_t(values, 1.0 - p).is_ok_and(|interval| !interval.contains(0.0));
-    let (mut rejected, mut kept) = (1.0, 0.0);
-    for _ in 0..40 {
-        let middle = 0.5 * (rejected + kept);
-        if excludes(middle) {
-            rejected = middle;
-        } else {
-            kept = middle;
-        }
-    }
-    rejected
 }
 
 fn blocks_budgets(study: &PlannedStudy) -> impl Iterator<Item = u64> + '_ {

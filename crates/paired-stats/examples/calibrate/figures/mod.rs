@@ -7,6 +7,8 @@ mod power;
 mod procedure;
 mod study;
 
+use std::fmt;
+
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -46,6 +48,18 @@ impl Figure {
             Rule::AtMost(limit) => self.found <= limit + slack,
             Rule::AtLeast(limit) => limit - slack <= self.found,
         }
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let wanted = match self.rule {
+            Rule::Near(expected, tolerance) => format!("{expected:.3} ± {tolerance:.3}"),
+            Rule::AtMost(limit) => format!("<= {limit:.3}"),
+            Rule::AtLeast(limit) => format!(">= {limit:.3}"),
+        };
+        let (name, studies, found) = (&self.name, self.studies, self.found);
+        write!(f, "  {name:<46}{studies:>6}{wanted:>16}{found:>9.4}")
     }
 }
 
