@@ -1,4 +1,4 @@
-//! `ablate`, `report`, `status`, `conform`: handed to the program of crate `ablation`, built with torch only where it trains.
+//! `ablate`, `report`, `status`, `power`, `conform`: handed to the program of crate `ablation`, built with torch only where it trains.
 
 use std::env;
 use std::ffi::OsString;
@@ -16,6 +16,14 @@ pub(crate) fn forward(
     arguments: &[OsString],
 ) -> Result<(), Error> {
     Err(line(workspace, command, arguments)?.replace())
+}
+
+/// Becomes the simulations of `paired-stats`, which are an example of that crate: optimised they take minutes.
+pub(crate) fn calibrate(workspace: &Workspace) -> Result<(), Error> {
+    let line = Invocation::cargo(workspace)
+        .args(["run", "--release", "-p", "paired-stats"])
+        .args(["--example", "calibrate"]);
+    Err(line.replace())
 }
 
 /// The command line for it, with libtorch brought if it trains.
@@ -89,6 +97,7 @@ mod tests {
         }
         assert!(!needs_torch("report", &words("runs/smoke")));
         assert!(!needs_torch("status", &words("runs/smoke")));
+        assert!(!needs_torch("power", &words("smoke")));
     }
 
     #[test]

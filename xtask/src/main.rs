@@ -57,6 +57,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Say how many seeds a study's contrasts need, from a pilot's variance; needs no libtorch
+    #[command(disable_help_flag = true)]
+    Power {
+        /// Handed to the program as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Compare our samplers and networks with reference results of other toolkits; networks need libtorch
     #[command(disable_help_flag = true)]
     Conform {
@@ -68,6 +75,8 @@ enum Task {
     Libtorch,
     /// Fetch a data set into cargo's target directory
     Data(data::Arguments),
+    /// Hold every statistical method to its promises, in thousands of synthetic studies; minutes
+    Calibrate,
     /// Run every check, cheapest first; the first failure stops it
     Test(test::Arguments),
     /// Check the rules of the tree that no compiler checks
@@ -81,9 +90,11 @@ fn main() -> ExitCode {
         Task::Ablate { arguments } => forward::forward(&workspace, "ablate", &arguments),
         Task::Report { arguments } => forward::forward(&workspace, "report", &arguments),
         Task::Status { arguments } => forward::forward(&workspace, "status", &arguments),
+        Task::Power { arguments } => forward::forward(&workspace, "power", &arguments),
         Task::Conform { arguments } => forward::forward(&workspace, "conform", &arguments),
         Task::Libtorch => libtorch::show(&workspace),
         Task::Data(arguments) => data::bring(&workspace, &arguments),
+        Task::Calibrate => forward::calibrate(&workspace),
         Task::Test(arguments) => test::run(&workspace, &arguments),
         Task::Tidy => tidy::check(&workspace.root).map(|()| println!("tidy: no findings")),
     };

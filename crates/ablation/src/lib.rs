@@ -32,6 +32,7 @@ pub mod store;
 pub mod worker;
 
 pub mod frame;
+pub mod power;
 pub mod report;
 pub mod summary;
 

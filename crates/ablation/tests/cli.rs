@@ -170,6 +170,7 @@ fn every_command_has_a_help_page() {
         (&["ablate", "--help"], "--seeds"),
         (&["report", "--help"], "needs no libtorch"),
         (&["status", "--help"], "--cells"),
+        (&["power", "--help"], "--pilot"),
         (&["worker", "--help"], "started by `ablate`"),
         (&["--version"], env!("CARGO_PKG_VERSION")),
     ] {
@@ -302,6 +303,34 @@ fn a_status_counts_the_cells() {
         "{cells}"
     );
     assert!(cells.contains("diverged in training at step 7"), "{cells}");
+}
+
+#[test]
+fn seeds_are_planned_from_the_usual_place_or_a_named_one() {
+    let folder = tempdir().expect("a temporary folder");
+    let bare = stdout(&run(folder.path(), &["power", "smoke"]));
+    assert!(
+        bare.contains("no pilot") && bare.contains("cargo xtask ablate smoke --seeds 4"),
+        "{bare}"
+    );
+    hand_made(&folder.path().join("runs/smoke"));
+    let usual = stdout(&run(folder.path(), &["power", "smoke"]));
+    assert!(usual.contains("the pilot, runs/smoke (95 %)"), "{usual}");
+    assert_eq!(
+        usual,
+        stdout(&run(
+            folder.path(),
+            &["power", "smoke", "--pilot", "runs/smoke"]
+        ))
+    );
+    let line = refusal(
+        &run(folder.path(), &["power", "smoke", "--pilot", "absent"]),
+        2,
+    );
+    assert!(line.contains("absent holds no run"), "{line}");
+    assert!(
+        refusal(&run(folder.path(), &["power", "smokke"]), 2).contains("did you mean `smoke`?")
+    );
 }
 
 #[test]

@@ -16,6 +16,7 @@ use ablation::{
     Error, config, conform,
     frame::{self, Results},
     plan::{Overrides, Plan},
+    power,
     record::Outcome,
     report, runner,
     store::{State, Store},
@@ -48,6 +49,15 @@ enum Command {
         /// One line per cell
         #[arg(long)]
         cells: bool,
+    },
+    /// Say how many seeds the registered contrasts of a study need, from a pilot's variance; needs no libtorch
+    Power {
+        /// A built-in study (default, fashion-mnist, smoke), a TOML file, or a folder of TOML files
+        #[arg(default_value = "default")]
+        study: String,
+        /// A run of the study, finished or not [default: runs/NAME where it is]
+        #[arg(long, value_name = "DIR")]
+        pilot: Option<PathBuf>,
     },
     /// Compare our samplers and networks with reference results of other toolkits
     Conform {
@@ -121,6 +131,7 @@ fn main() -> ExitCode {
         Command::Ablate(arguments) => ablate(arguments),
         Command::Report { dir } => render(&dir).map(|_| ()),
         Command::Status { dir, cells } => status(&dir, cells),
+        Command::Power { study, pilot } => plan_seeds(&study, pilot),
         Command::Conform { paths } => return compare(&paths),
         Command::Worker { dir, data } => work(&dir, data),
     };
@@ -312,6 +323,28 @@ fn collect(store: &Store, plan: &Plan) -> Results {
         }
     }
     results
+}
+
+/// Plans seeds from the run named, or from the one that the study would be run in.
+fn plan_seeds(study: &str, pilot: Option<PathBuf>) -> Result<(), Error> {
+    let folder = study::load(study)?;
+    let usual = Path::new("runs").join(&folder.name);
+    let place = pilot.or_else(|| usual.join("plan.json").is_file().then_some(usual));
+    let page = match place {
+        None => power::page(&quoted(Path::new(study)), &folder, None),
+        Some(place) => {
+            let (store, plan) = Store::open(&place)?;
+            let results = collect(&store, &plan);
+            let pilot = power::Pilot {
+                place: &quoted(&place),
+                plan: &plan,
+                results: &results,
+            };
+            power::page(study, &folder, Some(pilot))
+        }
+    };
+    say(&page);
+    Ok(())
 }
 
 fn status(root: &Path, cells: bool) -> Result<(), Error> {

@@ -12,12 +12,14 @@ use crate::{
     summary::{Arm, Block, EffectNumbers, EffectRow, Role},
 };
 
-pub(super) const CONFIDENCE: f64 = 0.95;
+pub(crate) const CONFIDENCE: f64 = 0.95;
 const RESAMPLES: usize = 10_000;
 /// Sign patterns drawn where there are too many to list.
 const FLIPS: usize = 20_000;
 /// Keeps the draws of sign patterns apart from those of the bootstrap.
 const FLIPS_DRAWS: u64 = 1 << 63;
+/// Keeps the draws of planning apart from both.
+const PLANNING_DRAWS: u64 = 1 << 62;
 
 /// Every effect of every probe in every block that has it.
 pub(super) fn all_effects(
@@ -228,6 +230,11 @@ pub(super) fn flips(study: &str, values: &[f64]) -> Option<SignFlip> {
             sign_flip_sampled(values, FLIPS, &mut rng)
         })
         .ok()
+}
+
+/// The draws of synthetic studies that plan a study's seeds.
+pub(crate) fn planning_draws(study: &str) -> impl rand::RngCore {
+    stream(study).at(stream::Role::Bootstrap, PLANNING_DRAWS)
 }
 
 fn stream(study: &str) -> Stream {

@@ -7,13 +7,14 @@ mod effects;
 mod tests;
 mod verdict;
 
+pub(crate) use effects::{CONFIDENCE, planning_draws};
 pub(crate) use verdict::ALPHA;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     catalog,
-    plan::{Cell, Plan, PlannedArm, PlannedBlock, PlannedStudy},
+    plan::{Cell, Plan, PlannedArm, PlannedBlock, PlannedContrast, PlannedStudy},
     record::{Attempt, Failure, Outcome, Record},
     summary::{Arm, Block, Curve, CurvePoint, Provenance, Spread, Stamp, StudySummary, Summary},
 };
@@ -116,6 +117,22 @@ pub fn summarise(plan: &Plan, results: &Results, command: &str) -> Summary {
             .collect(),
         provenance,
     }
+}
+
+/// The effect of a contrast in each seed that has it: one that this study registered, or one like it.
+pub(crate) fn contrast_values(
+    study: &PlannedStudy,
+    results: &Results,
+    contrast: &PlannedContrast,
+) -> Vec<f64> {
+    let blocks: Vec<Block> = study
+        .blocks
+        .iter()
+        .map(|block| summarise_block(block, results))
+        .collect();
+    let block = verdict::block_of(study, &blocks, contrast);
+    let values = effects::per_seed(&blocks, block, &contrast.probe, contrast.effect);
+    values.complete.into_values().collect()
 }
 
 fn summarise_study(study: &PlannedStudy, results: &Results) -> StudySummary {
