@@ -1,6 +1,7 @@
 //! Measurements of gradients on a live network (feature `tch`).
 //!
-//! A *unit* is a name with the parameters that belong to it; cut them from any `VarStore` as the study declares.
+//! A *unit* is a name with the parameters that belong to it; cut them from any `VarStore` as the study declares, or by
+//! layer with [`crate::unit::units_of`].
 //! Nothing here touches the `.grad` of a parameter, so a measurement between two training steps changes neither.
 //!
 //! ```
@@ -23,6 +24,7 @@
 
 use tch::{Device, Kind, Tensor};
 
+use crate::gram::Gram;
 use crate::moments::{GradientMoments, GradientSums};
 
 /// The gradient of the loss with respect to one unit, in single numbers accumulated in `f64`.
@@ -41,6 +43,24 @@ pub struct UnitGradient {
     /// In a network that is homogeneous of degree one in each unit it is the same for all units (Euler), whatever the
     /// initialisation: an index of its shares is blind to vanishing gradients.
     pub weight_dot: f64,
+}
+
+impl UnitGradient {
+    /// `|g| / |w|`, the reciprocal of the trust ratio of LARS; `None` for a unit that is 0.
+    ///
+    /// *Invariances*: none; where a unit grows by `a` and the next shrinks by it, this falls by `a²`.
+    pub fn relative(&self) -> Option<f64> {
+        let ratio = self.norm / self.weight_norm;
+        ratio.is_finite().then_some(ratio)
+    }
+
+    /// `|w| |g|`, at least `|⟨w, g⟩|`.
+    ///
+    /// *Invariances*: rescaling between units.
+    /// *Failure mode*: blind to vanishing, as [`Self::weight_dot`] is; use it with [`crate::index::level_aware`] only.
+    pub fn scale_free(&self) -> f64 {
+        self.weight_norm * self.norm
+    }
 }
 
 /// The gradient of `loss` with respect to every unit, by one backward pass that leaves `.grad` and the graph as they are.
@@ -66,8 +86,9 @@ pub fn unit_gradients(loss: &Tensor, units: &[(String, Vec<Tensor>)]) -> Vec<Uni
                 scalars += parameter.numel();
                 weight_square += dot(&weight, &weight);
                 if let Some(gradient) = gradient {
-                    gradient_square += dot(gradient, gradient);
-                    weight_dot += dot(&weight, gradient);
+                    let gradient = gradient.to_kind(Kind::Double);
+                    gradient_square += dot(&gradient, &gradient);
+                    weight_dot += dot(&weight, &gradient);
                 }
             }
             UnitGradient {
@@ -134,8 +155,9 @@ pub fn unit_moments(
         for (unit, gradients) in gradients.iter().enumerate() {
             for (sum, gradient) in sums[unit].iter_mut().zip(gradients) {
                 if let Some(gradient) = gradient {
-                    squared_norms[unit] += dot(gradient, gradient);
-                    let _ = sum.g_add_(gradient);
+                    let gradient = gradient.to_kind(Kind::Double);
+                    squared_norms[unit] += dot(&gradient, &gradient);
+                    let _ = sum.g_add_(&gradient);
                 }
             }
         }
@@ -150,6 +172,57 @@ pub fn unit_moments(
                 n: micro_batches,
             })
             .expect("unit_moments: noise needs at least two micro-batches")
+        })
+        .collect()
+}
+
+/// The inner products of the gradients of all pairs of `micro_batches`, for every unit: signal and noise with intervals,
+/// the test of silence, conflicts. See [`Gram`].
+///
+/// As [`unit_moments`], which needs less memory and gives no interval: here the gradients of all micro-batches are held at
+/// once, `micro_batches` times the size of the units.
+///
+/// # Panics
+/// If there are no micro-batches, and as [`unit_gradients`].
+///
+/// ```
+/// use learnability::{gradient::unit_grams, interval::Confidence};
+/// use tch::Tensor;
+///
+/// let w = Tensor::from(2.0_f64).set_requires_grad(true);
+/// let units = [("w".to_owned(), vec![w.shallow_clone()])];
+/// let grams = unit_grams(&mut |i| &w * (1.0 + 0.1 * i as f64), 6, &units);
+/// let gsnr = grams[0].gsnr(Confidence::new(0.95)?).unwrap();
+/// assert!(gsnr.low < 44.0 && 44.0 < gsnr.high);
+/// # Ok::<(), learnability::Error>(())
+/// ```
+pub fn unit_grams(
+    losses: &mut dyn FnMut(usize) -> Tensor,
+    micro_batches: usize,
+    units: &[(String, Vec<Tensor>)],
+) -> Vec<Gram> {
+    assert!(micro_batches != 0, "unit_grams: no micro-batches");
+    let inputs: Vec<&Tensor> = units.iter().flat_map(|(_, p)| p).collect();
+    let mut rows: Vec<Vec<Tensor>> = inputs.iter().map(|_| Vec::new()).collect();
+    for i in 0..micro_batches {
+        let gradients = backward(&losses(i), units).into_iter().flatten();
+        for ((rows, gradient), input) in rows.iter_mut().zip(gradients).zip(&inputs) {
+            let gradient = gradient.unwrap_or_else(|| input.zeros_like());
+            rows.push(gradient.detach().flatten(0, -1));
+        }
+    }
+    let n = micro_batches as i64;
+    let mut rows = rows.into_iter();
+    units
+        .iter()
+        .map(|(_, parameters)| {
+            let mut products = Tensor::zeros([n, n], (Kind::Double, Device::Cpu));
+            for rows in rows.by_ref().take(parameters.len()) {
+                let rows = Tensor::stack(&rows, 0).to_kind(Kind::Double);
+                products += rows.matmul(&rows.tr()).to_device(Device::Cpu);
+            }
+            let products = Vec::try_from(products.flatten(0, -1)).expect("a vector of f64");
+            Gram::new(micro_batches, products).expect("inner products of all pairs")
         })
         .collect()
 }
@@ -215,10 +288,41 @@ impl Snapshot {
             })
             .collect()
     }
+
+    /// `|Δw| / |w|` of each unit over the step in between, what the optimiser made of the gradient: its access.
+    ///
+    /// *Range*: `[0, ∞]`; NaN for a unit that was 0 and still is.
+    /// *Invariances*: joint scale of a unit and its update.
+    /// *Failure mode*: per-layer learning rates (LARS, and Adam nearly) make it equal over units whatever the gradients.
+    ///
+    /// # Panics
+    /// If `units` differ from those of the snapshot in number or shapes.
+    pub fn relative_update(&self, units: &[(String, Vec<Tensor>)]) -> Vec<f64> {
+        assert_eq!(
+            self.units.len(),
+            units.len(),
+            "Snapshot::relative_update: not the units of the snapshot"
+        );
+        self.units
+            .iter()
+            .zip(units)
+            .map(|(before, (_, after))| {
+                let (mut moved, mut weight) = (0.0, 0.0);
+                for (before, after) in before.iter().zip(after) {
+                    let before = before.to_kind(Kind::Double);
+                    let after = after.detach().to_device(Device::Cpu).to_kind(Kind::Double);
+                    let change = after - &before;
+                    moved += dot(&change, &change);
+                    weight += dot(&before, &before);
+                }
+                (moved / weight).sqrt()
+            })
+            .collect()
+    }
 }
 
-/// The gradients of `loss` in `f64`, in the shape of `units`; `None` for a parameter that the loss does not depend on.
-fn backward(loss: &Tensor, units: &[(String, Vec<Tensor>)]) -> Vec<Vec<Option<Tensor>>> {
+/// The gradients of `loss`, in the shape of `units`; `None` for a parameter that the loss does not depend on.
+pub(crate) fn backward(loss: &Tensor, units: &[(String, Vec<Tensor>)]) -> Vec<Vec<Option<Tensor>>> {
     assert_eq!(loss.numel(), 1, "the loss has more than one element");
     for (name, parameters) in units {
         assert!(!parameters.is_empty(), "unit {name} has no parameters");
@@ -235,14 +339,14 @@ fn backward(loss: &Tensor, units: &[(String, Vec<Tensor>)]) -> Vec<Vec<Option<Te
             gradients
                 .by_ref()
                 .take(parameters.len())
-                .map(|g| g.defined().then(|| g.to_kind(Kind::Double)))
+                .map(|g| g.defined().then_some(g))
                 .collect()
         })
         .collect()
 }
 
 /// `Σ a_i b_i` of two tensors of equal shape in `f64`.
-fn dot(a: &Tensor, b: &Tensor) -> f64 {
+pub(crate) fn dot(a: &Tensor, b: &Tensor) -> f64 {
     // `flatten` and not `view`: gradients need not be contiguous.
     a.flatten(0, -1).dot(&b.flatten(0, -1)).double_value(&[])
 }

@@ -3,11 +3,13 @@
 //! | index | formula | range | more equal is |
 //! |---|---|---|---|
 //! | [`jain`] | (Σu)² / (n Σu²) | [1/n, 1] | larger |
+//! | [`participation_ratio`] | (Σu)² / Σu² = n·J | [1, n] | larger |
 //! | [`effective_number`] | exp(−Σ p ln p), p = u/Σu | [1, n] | larger |
 //! | [`gini`] | Σ (2i−n−1) u₍ᵢ₎ / (n Σu) | [0, (n−1)/n] | smaller |
 //! | [`theil`] | ln n + Σ p ln p | [0, ln n] | smaller |
 //! | [`atkinson`] | 1 − (mean u^(1−ε))^(1/(1−ε)) / mean u | [0, 1] | smaller |
 //! | [`floor`] | min u / mean u | [0, 1] | larger |
+//! | [`floor_quantile`] | u at quantile q / mean u | [0, 1/(1−q)] | larger |
 //! | [`dynamic_range`] | log₁₀ (u₉₀ / u₁₀) | [0, ∞) decades | smaller |
 //! | [`level_aware`] | mean φ · J(φ), φ = min(1, u/r) | [0, 1] | larger |
 //! | [`silent_fraction`] | #silent / n | [0, 1] | — |
@@ -25,7 +27,6 @@ use std::collections::BTreeMap;
 /// Jain's index `J = (Σu)² / (n Σu²) = 1 / (1 + CV²)`.
 ///
 /// *Range*: `[1/n, 1]`; `1/n` if one unit has everything, `k/n` if `k` units share equally and the rest have nothing.
-/// `n·J` is the participation ratio.
 /// *Invariances*: permutation, scale, replication of the population.
 /// *Failure mode*: dominated by the largest units, so it barely sees the difference between a small and a silent unit.
 /// *Source*: Jain, Chiu & Hawe 1984.
@@ -35,12 +36,29 @@ use std::collections::BTreeMap;
 /// assert_eq!(jain(&[1.0, 1.0, 0.0, 0.0]), Some(0.5));
 /// assert_eq!(jain(&[0.0, 0.0]), None);
 /// ```
-#[doc(alias = "participation_ratio")]
 pub fn jain(u: &[f64]) -> Option<f64> {
     let v = relative(u)?;
     let sum: f64 = v.iter().sum();
     let squares: f64 = v.iter().map(|x| x * x).sum();
     Some((sum * sum / (v.len() as f64 * squares)).min(1.0))
+}
+
+/// Participation ratio `(Σu)² / Σu² = n·J`: the number of equal units that would have the same Jain index.
+///
+/// Of the squared singular values of a Jacobian, or the eigenvalues of a covariance, it is an effective dimension.
+///
+/// *Range*: `[1, n]`; `k` if `k` units share equally and the rest have nothing.
+/// *Invariances*: permutation, scale; replicating the population `k` times multiplies it by `k`.
+/// *Failure mode*: that of [`jain`]; and it grows with the number of units, so compare it only at equal `n`.
+/// *Source*: the inverse of Herfindahl's and Simpson's index; Hill 1973 (diversity number of order 2).
+///
+/// ```
+/// use learnability::index::participation_ratio;
+/// assert_eq!(participation_ratio(&[3.0, 3.0, 0.0, 0.0]), Some(2.0));
+/// ```
+#[doc(alias = "inverse_simpson")]
+pub fn participation_ratio(u: &[f64]) -> Option<f64> {
+    Some(jain(u)? * u.len() as f64)
 }
 
 /// Effective number of units `N₁ = exp(−Σ p ln p)` with `p = u / Σu`: the number of equal units of the same entropy.
@@ -217,6 +235,28 @@ pub fn floor(u: &[f64]) -> Option<f64> {
     Some(relative(u)?.into_iter().fold(1.0, f64::min))
 }
 
+/// A floor that one noisy unit does not decide: the quantile `q` of `u` over its mean.
+///
+/// Interpolated linearly between the order statistics; at `q = 0` it is [`floor`]. Report 0.05 beside it.
+///
+/// *Range*: `[0, 1/(1−q)]`, since the share `1 − q` of the units has at least the quantile.
+/// *Invariances*: permutation, scale; replication only up to the interpolation.
+/// *Failure mode*: up to the share `q` of the units may be silent unseen. `None` also if `q` is not in `[0, 1)`.
+/// *Source*: interpolation as definition 7 of Hyndman & Fan 1996.
+///
+/// ```
+/// use learnability::index::floor_quantile;
+/// assert_eq!(floor_quantile(&[0.0, 1.0, 2.0, 1.0, 1.0], 0.25), Some(1.0));
+/// ```
+pub fn floor_quantile(u: &[f64], q: f64) -> Option<f64> {
+    if !(0.0..1.0).contains(&q) {
+        return None;
+    }
+    let mut v = relative(u)?;
+    v.sort_by(f64::total_cmp);
+    Some(quantile(&v, q))
+}
+
 /// Dynamic range `log₁₀ (u₉₀ / u₁₀)` in decades, with the quantiles interpolated linearly in `log u` between the order
 /// statistics.
 ///
@@ -238,19 +278,7 @@ pub fn dynamic_range(u: &[f64]) -> Option<f64> {
     }
     let mut decades: Vec<f64> = u.iter().map(|x| x.log10()).collect();
     decades.sort_by(f64::total_cmp);
-    let quantile = |q: f64| {
-        let position = q * (decades.len() - 1) as f64;
-        let below = position.floor();
-        let low = decades[below as usize];
-        let high = decades[position.ceil() as usize];
-        // Two equal order statistics first: −∞ − (−∞) is not a number.
-        if low == high {
-            low
-        } else {
-            low + (position - below) * (high - low)
-        }
-    };
-    let range = quantile(0.9) - quantile(0.1);
+    let range = quantile(&decades, 0.9) - quantile(&decades, 0.1);
     range.is_finite().then_some(range)
 }
 
@@ -318,6 +346,20 @@ fn relative(u: &[f64]) -> Option<Vec<f64>> {
         *x /= average;
     }
     Some(v)
+}
+
+/// Definition 7 of Hyndman & Fan 1996, of values in ascending order.
+fn quantile(ascending: &[f64], q: f64) -> f64 {
+    let position = q * (ascending.len() - 1) as f64;
+    let below = position.floor();
+    let low = ascending[below as usize];
+    let high = ascending[position.ceil() as usize];
+    // Two equal order statistics first: −∞ − (−∞) is not a number.
+    if low == high {
+        low
+    } else {
+        low + (position - below) * (high - low)
+    }
 }
 
 fn mean(v: &[f64], f: impl Fn(f64) -> f64) -> f64 {

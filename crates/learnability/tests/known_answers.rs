@@ -1,8 +1,8 @@
 //! Indices with answers known in closed form or computed independently.
 
 use learnability::index::{
-    atkinson, dynamic_range, effective_number, floor, gini, jain, level_aware, silent_fraction,
-    theil, theil_decomposition,
+    atkinson, dynamic_range, effective_number, floor, floor_quantile, gini, jain, level_aware,
+    participation_ratio, silent_fraction, theil, theil_decomposition,
 };
 use learnability::silence::{absorbed_fraction, is_silent, would_absorb};
 
@@ -21,6 +21,7 @@ fn geometric(ratio: f64, n: i32) -> Vec<f64> {
 fn one_unit_has_everything() {
     let u = [1.0, 0.0, 0.0, 0.0];
     assert_eq!(jain(&u), Some(0.25));
+    assert_eq!(participation_ratio(&u), Some(1.0));
     assert_eq!(gini(&u), Some(0.75));
     assert_near(theil(&u), 4f64.ln(), 1e-15);
     assert_eq!(atkinson(&u, 1.0), Some(1.0));
@@ -59,7 +60,9 @@ fn nothing_is_never_fair() {
     assert_eq!(theil(&u), None);
     assert_eq!(theil_decomposition(&u, &[0, 0, 1, 1]), None);
     assert_eq!(atkinson(&u, 0.5), None);
+    assert_eq!(participation_ratio(&u), None);
     assert_eq!(floor(&u), None);
+    assert_eq!(floor_quantile(&u, 0.05), None);
     assert_eq!(dynamic_range(&u), None);
     assert_eq!(level_aware(&u, 1.0), Some(0.0));
 }
@@ -68,11 +71,15 @@ fn nothing_is_never_fair() {
 fn four_three_two_one() {
     let u = [4.0, 3.0, 2.0, 1.0];
     assert_near(jain(&u), 100.0 / 120.0, 1e-15);
+    assert_near(participation_ratio(&u), 100.0 / 30.0, 1e-14);
     assert_near(gini(&u), 0.25, 1e-15);
     assert_near(theil(&u), 0.1064401, 5e-8);
     assert_near(atkinson(&u, 1.0), 0.1146545, 5e-8);
     assert_near(effective_number(&u), 3.5961155, 5e-8);
     assert_near(floor(&u), 0.4, 1e-15);
+    assert_near(floor_quantile(&u, 0.0), 0.4, 1e-15);
+    assert_near(floor_quantile(&u, 0.05), 1.15 / 2.5, 1e-15); // numpy.quantile([4, 3, 2, 1], 0.05) is 1.15
+    assert_near(floor_quantile(&u, 0.5), 1.0, 1e-15);
 
     let parts = theil_decomposition(&u, &[7, 7, 3, 3]).unwrap();
     assert_near(Some(parts.within), 0.0241573, 5e-8);
@@ -143,6 +150,9 @@ fn undefined_inputs_give_none() {
     }
     for reference in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         assert_eq!(level_aware(&[1.0], reference), None);
+    }
+    for q in [-0.1, 1.0, f64::NAN] {
+        assert_eq!(floor_quantile(&[1.0], q), None);
     }
     assert_eq!(silent_fraction(&[]), None);
 }

@@ -1,8 +1,8 @@
 //! Laws that every index of inequality owes its users.
 
 use learnability::index::{
-    atkinson, dynamic_range, effective_number, floor, gini, jain, level_aware, theil,
-    theil_decomposition,
+    atkinson, dynamic_range, effective_number, floor, floor_quantile, gini, jain, level_aware,
+    participation_ratio, theil, theil_decomposition,
 };
 use learnability::silence::would_absorb;
 use proptest::prelude::*;
@@ -13,6 +13,7 @@ const REFERENCE: f64 = 2.0;
 fn all(u: &[f64]) -> Vec<(&'static str, f64)> {
     vec![
         ("jain", jain(u).unwrap()),
+        ("participation_ratio", participation_ratio(u).unwrap()),
         ("effective_number", effective_number(u).unwrap()),
         ("gini", gini(u).unwrap()),
         ("theil", theil(u).unwrap()),
@@ -20,6 +21,7 @@ fn all(u: &[f64]) -> Vec<(&'static str, f64)> {
         ("atkinson 1", atkinson(u, 1.0).unwrap()),
         ("atkinson 2", atkinson(u, 2.0).unwrap()),
         ("floor", floor(u).unwrap()),
+        ("floor_quantile", floor_quantile(u, 0.3).unwrap()),
         ("dynamic_range", dynamic_range(u).unwrap()),
         ("level_aware", level_aware(u, REFERENCE).unwrap()),
     ]
@@ -46,7 +48,13 @@ proptest! {
         for epsilon in [0.5, 1.0, 2.0] {
             prop_assert!(holds(atkinson(&u, epsilon), 0.0, 1.0));
         }
+        prop_assert!(holds(participation_ratio(&u), 1.0, n));
         prop_assert!(holds(floor(&u), 0.0, 1.0));
+        for q in [0.05, 0.5, 0.9] {
+            // With interpolation the bound holds up to the last order statistic.
+            let above = (n - 1.0 - (q * (n - 1.0)).floor()).max(1.0) / n;
+            prop_assert!(holds(floor_quantile(&u, q), 0.0, 1.0 / above));
+        }
         prop_assert!(holds(level_aware(&u, REFERENCE), 0.0, 1.0));
     }
 
@@ -61,8 +69,8 @@ proptest! {
     fn replication_leaves_all_but_the_effective_number(u in access()) {
         for ((name, a), (_, b)) in all(&u).into_iter().zip(all(&u.repeat(2))) {
             let expected = match name {
-                "effective_number" => 2.0 * a,
-                "dynamic_range" => continue, // quantiles are interpolated
+                "effective_number" | "participation_ratio" => 2.0 * a,
+                "dynamic_range" | "floor_quantile" => continue, // quantiles are interpolated
                 _ => a,
             };
             prop_assert!((expected - b).abs() < 1e-12 * (1.0 + a), "{name}: {a} {b}");
