@@ -309,11 +309,14 @@ impl Gram {
         cosines.filter(|cosines| !cosines.is_empty())
     }
 
-    /// `sᵀ K s`.
+    /// `Σ_{j<i} s_i s_j K_ij`: half of what the signs change of `sᵀ K s`.
     fn flipped(&self, signs: &[f64]) -> f64 {
-        let rows = self.products.chunks(self.n).zip(signs);
-        rows.map(|(row, sign)| sign * row.iter().zip(signs).map(|(x, s)| x * s).sum::<f64>())
-            .sum()
+        let rows = self.products.chunks(self.n).enumerate();
+        rows.map(|(i, row)| {
+            let before = row[..i].iter().zip(signs);
+            signs[i] * before.map(|(x, s)| x * s).sum::<f64>()
+        })
+        .sum()
     }
 }
 
