@@ -1,5 +1,4 @@
 //! Measurements of how far gradient-based learning reaches into a network.
-#![cfg_attr(feature = "tch", doc = "")]
 #![cfg_attr(feature = "tch", doc = include_str!("../README.md"))]
 #![cfg_attr(
     not(feature = "tch"),

@@ -1,9 +1,8 @@
 //! Can the gradient be followed? What a step along it promises, against what it brings (feature `tch`).
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::gradient::{backward, dot};
-use tch::Kind;
 
 /// What became of a gradient step of one unit, all others at rest.
 #[derive(Clone, Copy, Debug, PartialEq)]

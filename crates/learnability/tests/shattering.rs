@@ -29,10 +29,18 @@ fn four_numbers_by_hand() {
     let four = line([1.0, 2.0, 0.0, 1.0]);
     // (1·2 + 2·0 + 0·1) / √((1 + 4 + 0)(4 + 0 + 1))
     assert!((four.autocorrelation(1, Centring::Uncentred).unwrap() - 0.4).abs() < 1e-15);
+    // Its two sides need not be of one length: 2 / √(5 · 13).
+    let uneven = line([1.0, 2.0, 0.0, 3.0]);
+    let found = uneven.autocorrelation(1, Centring::Uncentred).unwrap();
+    assert!((found - 2.0 / 65f64.sqrt()).abs() < 1e-15);
     // Centred: 0, 1, −1, 0; (0 − 1 + 0) / √(2 · 2)
     assert!((four.autocorrelation(1, Centring::Centred).unwrap() + 0.5).abs() < 1e-15);
     // r_1 = −1/2, r_2 = 0: Q = 4 · 6 · (1/4 / 3 + 0), over two lags.
     assert!((four.whiteness(2).unwrap() - 1.0).abs() < 1e-14);
+    // Two equal components are not white: d doubles and r stays.
+    let twice = [1.0, 2.0, 0.0, 1.0].map(|g| vec![g, g]).to_vec();
+    let twice = GradientLine::new(twice).unwrap().whiteness(2).unwrap();
+    assert!((twice - 2.0).abs() < 1e-14);
     assert_eq!((four.whiteness(0), four.whiteness(4)), (None, None));
 }
 
