@@ -7,7 +7,7 @@ use ndarray::{Array1, Array2, Axis, array};
 use proptest::prelude::*;
 use score_objective::exact::{
     Curve, ExactScore, Gaussian, GaussianField, GaussianMixture, Mixture, Product, Rotated, Sphere,
-    sampled_fisher_information,
+    sampled_fisher_information, sampled_implicit_loss,
 };
 
 /// Those whose information is known without sampling.
@@ -54,6 +54,26 @@ fn closed_forms() {
     assert_eq!(GaussianField::grf16().fisher_information(1.0), None);
     let wide = GaussianMixture::zipf(4, 3, 1.0, 1.0, &mut rng(3)).unwrap();
     assert_eq!(wide.fisher_information(1.0), None);
+}
+
+/// Hyvärinen's identity: E[½‖s‖² + div s] = −½ J for the exact score, each side from a formula of its own.
+#[test]
+fn implicit_score_matching_ends_at_its_floor() {
+    let flat = Gaussian::subspace(3, 5).unwrap();
+    let floor = -0.5 * (3.0 / 1.04 + 2.0 / 0.04);
+    let found = flat.implicit_loss_floor(0.2).unwrap();
+    assert!((found - floor).abs() < 1e-12 * floor.abs(), "{found}");
+    for data in known() {
+        for sigma in [0.4, 2.0] {
+            let floor = data.implicit_loss_floor(sigma).unwrap();
+            let sampled = sampled_implicit_loss(data, sigma, 4000, &mut rng(6));
+            let off = (sampled.value - floor).abs();
+            assert!(
+                off < 4.5 * sampled.standard_error + 1e-9 * floor.abs(),
+                "{data:?} at {sigma}: {sampled:?} vs {floor}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use ndarray::{Array2, Axis};
+use ndarray::{Array1, Array2, Axis};
 use rand::RngCore;
 
 use super::{ExactScore, GaussianMixture, rows};
@@ -44,17 +44,58 @@ pub fn sampled_fisher_information(
     n: usize,
     rng: &mut dyn RngCore,
 ) -> Estimate {
-    assert!(1 < n, "a standard error needs at least two draws, not {n}");
-    let mut x = data.draw(n, rng);
-    x += &(rows::standard_normal(n, data.dim(), rng) * sigma);
+    let x = noised(data, sigma, n, rng);
     let squares = data
         .score(x.view(), sigma)
         .mapv_into(|s| s * s)
         .sum_axis(Axis(1));
-    Estimate {
-        value: squares.sum() / n as f64,
-        standard_error: squares.std(1.0) / (n as f64).sqrt(),
+    Estimate::of(&squares)
+}
+
+/// The implicit score matching loss E\[½ ‖s‖² + div s\] of the exact score s of q_σ, estimated from `n` draws of q_σ.
+///
+/// Its expectation is the [floor](ExactScore::implicit_loss_floor), which no other score goes below.
+/// The divergence is (tr Cov\[x₀ | x\]/σ² − D)/σ², from the posterior and not from differences.
+///
+/// # Panics
+/// If σ is not positive and finite, or if `n` is below 2.
+pub fn sampled_implicit_loss(
+    data: &dyn ExactScore,
+    sigma: f64,
+    n: usize,
+    rng: &mut dyn RngCore,
+) -> Estimate {
+    assert!(
+        0.0 < sigma,
+        "the divergence of a score needs a positive sigma, not {sigma}"
+    );
+    let x = noised(data, sigma, n, rng);
+    let squares = data
+        .score(x.view(), sigma)
+        .mapv_into(|s| s * s)
+        .sum_axis(Axis(1));
+    let variance = sigma * sigma;
+    let dim = data.dim() as f64;
+    let divergence = (data.posterior_variance(x.view(), sigma) / variance - dim) / variance;
+    Estimate::of(&(squares * 0.5 + divergence))
+}
+
+impl Estimate {
+    fn of(draws: &Array1<f64>) -> Estimate {
+        let n = draws.len() as f64;
+        Estimate {
+            value: draws.sum() / n,
+            standard_error: draws.std(1.0) / n.sqrt(),
+        }
     }
+}
+
+/// `n` draws of q_σ: the points first, then the noise.
+fn noised(data: &dyn ExactScore, sigma: f64, n: usize, rng: &mut dyn RngCore) -> Array2<f64> {
+    assert!(1 < n, "a standard error needs at least two draws, not {n}");
+    let mut x = data.draw(n, rng);
+    x += &(rows::standard_normal(n, data.dim(), rng) * sigma);
+    x
 }
 
 /// In closed form for one component; for more, in one and two dimensions, the mean over a grid around each component.

@@ -24,6 +24,7 @@ mod field;
 mod fisher;
 mod gaussian;
 mod gaussian_mixture;
+mod line;
 mod mixture;
 mod product;
 mod quadrature;
@@ -34,9 +35,10 @@ mod sphere;
 pub use bands::Bands;
 pub use curve::Curve;
 pub use field::GaussianField;
-pub use fisher::{Estimate, sampled_fisher_information};
+pub use fisher::{Estimate, sampled_fisher_information, sampled_implicit_loss};
 pub use gaussian::Gaussian;
 pub use gaussian_mixture::GaussianMixture;
+pub use line::{Refined, fisher_divergence, kl_divergence, spectral_gap};
 pub use mixture::Mixture;
 pub use product::Product;
 pub use rotated::Rotated;
@@ -167,6 +169,20 @@ pub trait ExactScore: Send + Sync + Debug {
     /// If σ is negative or not finite, or if σ = 0 and the distribution has no density.
     fn fisher_information(&self, _sigma: f64) -> Option<f64> {
         None
+    }
+
+    /// The floor of implicit score matching, min_s E\[½ ‖s‖² + div s\] = −½ J(q_σ): what a perfect score is left with.
+    ///
+    /// It is finite for every σ > 0 and falls like −(codimension)/(2σ²) on a manifold, where at σ = 0 there is none: the
+    /// objective has no minimum, and a score that follows it grows without end (Hyvärinen 2005; Song and Ermon 2019).
+    ///
+    /// `None` where [`fisher_information`](ExactScore::fisher_information) is.
+    ///
+    /// # Panics
+    /// As [`fisher_information`](ExactScore::fisher_information).
+    #[doc(alias = "ISM")]
+    fn implicit_loss_floor(&self, sigma: f64) -> Option<f64> {
+        self.fisher_information(sigma).map(|j| -0.5 * j)
     }
 
     /// `n` independent x_t = α x₀ + σ ε; all x₀ are drawn before the noise.
