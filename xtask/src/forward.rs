@@ -57,10 +57,13 @@ pub(crate) fn line(
     Ok(line.args(["--", command]).args(arguments))
 }
 
-/// Only networks need torch: a plan, a help page, a report, a status and a sampler's trace are ready without it.
+/// Only networks need torch: a plan, a help page, the exact layer, a report, a status and a sampler's trace are ready
+/// without it.
 fn needs_torch(command: &str, arguments: &[OsString]) -> bool {
     let mut own = arguments.iter().take_while(|argument| *argument != "--");
     match command {
+        // The exact layer trains nothing.
+        "ablate" if arguments.first().is_some_and(|word| word == "exact") => false,
         "ablate" => !own.any(|word| ["--plan", "--help", "-h"].iter().any(|pure| word == pure)),
         "conform" => arguments.iter().any(|path| holds_network(Path::new(path))),
         _ => false,
@@ -92,7 +95,15 @@ mod tests {
             "ablate",
             &words("skip-vs-noise --seeds 2 -- --plan")
         ));
-        for pure in ["--plan", "smoke --plan --seeds 2", "--help", "-h"] {
+        assert!(needs_torch("ablate", &words("smoke --out exact")));
+        for pure in [
+            "--plan",
+            "smoke --plan --seeds 2",
+            "--help",
+            "-h",
+            "exact",
+            "exact a.toml --out b",
+        ] {
             assert!(!needs_torch("ablate", &words(pure)), "{pure}");
         }
         assert!(!needs_torch("report", &words("runs/smoke")));

@@ -36,7 +36,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Run a study's cells and write its report (`ablate --help` lists the options)
+    /// Run a study's cells and write its report, or compute the exact layer: `ablate exact`
+    /// (`ablate --help` lists the options)
     #[command(disable_help_flag = true)]
     Ablate {
         /// Handed to the program as they are

@@ -47,6 +47,9 @@ pub const STUDIES: &[BuiltIn] = &[
     },
 ];
 
+/// The built-in study of the exact layer: name and text.
+pub const EXACT: (&str, &str) = ("exact.toml", include_str!("../studies/exact.toml"));
+
 /// A row of the table of probes: identifier, heading, which way is better, meaning.
 type Row = (&'static str, &'static str, Better, &'static str);
 

@@ -4,6 +4,8 @@
 //! [`study`] (what a person writes) → [`plan`] (resolved, checked, named by content) → [`runner`] (worker
 //! processes) → `cell` (train, sample, measure; feature `tch`) → [`record`] → [`store`] → [`frame`]
 //! (one number per seed, effects, verdicts) → [`summary`] → [`report`].
+//!
+//! Beside the path: [`exact`], what needs no training.
 #![doc = include_str!("../README.md")]
 
 pub mod config;
@@ -24,6 +26,8 @@ pub mod cell;
 pub mod conform;
 pub mod probe;
 pub mod record;
+
+pub mod exact;
 
 pub mod files;
 pub mod runner;

@@ -13,7 +13,7 @@ use std::{
 };
 
 use ablation::{
-    Error, config, conform,
+    Error, config, conform, exact, files,
     frame::{self, Results},
     plan::{Overrides, Plan},
     power,
@@ -77,7 +77,10 @@ enum Command {
 }
 
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Ablate {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// A built-in study (default, fashion-mnist, smoke), a TOML file, or a folder of TOML files
     #[arg(default_value = "default")]
     study: String,
@@ -105,6 +108,19 @@ struct Ablate {
     /// Folder that holds the files of the image set
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Part {
+    /// Compute what needs no training and hold it against closed forms; needs no libtorch
+    Exact {
+        /// TOML files of the exact layer [default: the built-in study]
+        #[arg(value_name = "STUDY.toml")]
+        studies: Vec<PathBuf>,
+        /// Where exact.md and exact.json go [default: runs/NAME]
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -165,6 +181,9 @@ fn compare(paths: &[PathBuf]) -> ExitCode {
 }
 
 fn ablate(arguments: Ablate) -> Result<(), Error> {
+    if let Some(Part::Exact { studies, out }) = arguments.part {
+        return compute(&studies, out);
+    }
     let folder = study::load(&arguments.study)?;
     let overrides = Overrides {
         seeds: arguments.seeds,
@@ -208,6 +227,29 @@ fn ablate(arguments: Ablate) -> Result<(), Error> {
             path: root,
         }),
     }
+}
+
+/// The exact layer: computes, prints, and writes beside other runs.
+fn compute(paths: &[PathBuf], out: Option<PathBuf>) -> Result<(), Error> {
+    let studies = exact::load(paths)?;
+    let name = match &studies[..] {
+        [study] => study.name.clone(),
+        _ => "exact".to_owned(),
+    };
+    let root = out.unwrap_or_else(|| Path::new("runs").join(&name));
+    files::create_dir(&root)?;
+    let report = exact::run(&name, &studies);
+    let mut json = serde_json::to_string_pretty(&report).expect("a report is plain data");
+    json.push('\n');
+    files::replace(&root.join("exact.json"), json.as_bytes())?;
+    let markdown = root.join("exact.md");
+    files::replace(&markdown, report::exact_markdown(&report).as_bytes())?;
+    say(&report::exact_terminal(&report, 80, colour()));
+    say(&format!(
+        "\nreport: {}\n",
+        markdown.canonicalize().unwrap_or(markdown).display()
+    ));
+    Ok(())
 }
 
 /// This very program, even if its file has been replaced by another build since it was started.
@@ -288,19 +330,23 @@ fn render(root: &Path) -> Result<Summary, Error> {
     store.write_report("rows.csv", &report::csv(&summary))?;
     store.write_report("report.md", &report::markdown(&summary))?;
     let html = store.write_report("report.html", &report::html(&summary))?;
-    let colour = io::stdout().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let colour = if colour {
-        report::Colour::Ansi
-    } else {
-        report::Colour::Never
-    };
-    say(&report::terminal(&summary, 80, colour));
+    say(&report::terminal(&summary, 80, colour()));
     say(&format!(
         "\nreport: {}\n",
         html.canonicalize().unwrap_or(html).display()
     ));
     Ok(summary)
+}
+
+/// Colour where a person looks and has not asked for none.
+fn colour() -> report::Colour {
+    if io::stdout().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    {
+        report::Colour::Ansi
+    } else {
+        report::Colour::Never
+    }
 }
 
 fn collect(store: &Store, plan: &Plan) -> Results {

@@ -1,4 +1,4 @@
-//! Renderings of a [`Summary`](crate::summary::Summary): strings in, strings out.
+//! Renderings of a [`Summary`](crate::summary::Summary), and of an exact [`Report`](crate::exact::Report): data in, strings out.
 //!
 //! Nothing here computes a statistic or touches a file or a clock: every number shown is in the summary,
 //! rounded by one rule (two significant digits of the interval's half-width), so that terminal,
@@ -25,6 +25,7 @@
 //! ```
 
 mod csv;
+mod exact;
 mod figure;
 mod html;
 mod markdown;
@@ -35,6 +36,8 @@ mod terminal;
 mod view;
 
 pub use self::csv::csv;
+pub use self::exact::{exact_markdown, exact_terminal};
 pub use self::html::html;
 pub use self::markdown::markdown;
+pub(crate) use self::number::significant;
 pub use self::terminal::{Colour, terminal};

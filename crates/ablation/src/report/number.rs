@@ -60,7 +60,7 @@ pub(super) fn fixed(x: f64, decimals: usize) -> String {
 }
 
 /// `x` with so many significant digits.
-pub(super) fn significant(x: f64, digits: usize) -> String {
+pub(crate) fn significant(x: f64, digits: usize) -> String {
     if !x.is_finite() {
         return DASH.to_owned();
     }

@@ -44,10 +44,10 @@ pub fn terminal(summary: &Summary, width: usize, colour: Colour) -> String {
 }
 
 /// Text under construction.
-struct Page {
-    out: String,
-    width: usize,
-    colour: Colour,
+pub(super) struct Page {
+    pub(super) out: String,
+    pub(super) width: usize,
+    pub(super) colour: Colour,
 }
 
 impl Page {
@@ -108,8 +108,8 @@ impl Page {
         }
     }
 
-    /// Lines of a row; `paint` colours the first column.
-    fn row(&mut self, cells: &[Vec<String>; 5], widths: &[usize; 5], paint: &str) {
+    /// Lines of a row; `paint` colours the first column, the last two are flush right.
+    pub(super) fn row(&mut self, cells: &[Vec<String>; 5], widths: &[usize; 5], paint: &str) {
         for line in 0..cells.iter().map(Vec::len).max().unwrap_or(0) {
             let mut text = String::new();
             for (place, (cell, width)) in cells.iter().zip(widths).enumerate() {
@@ -185,24 +185,24 @@ impl Page {
         }
     }
 
-    fn heading(&mut self, text: &str) {
+    pub(super) fn heading(&mut self, text: &str) {
         let painted = self.paint(text, "1");
         let _ = writeln!(self.out, "{painted}");
     }
 
-    fn paragraph(&mut self, indent: &str, text: &str) {
+    pub(super) fn paragraph(&mut self, indent: &str, text: &str) {
         for line in wrap(text, self.width.saturating_sub(columns(indent))) {
             let _ = writeln!(self.out, "{indent}{line}");
         }
     }
 
     /// Continues the open line; further lines are indented.
-    fn hanging(&mut self, indent: usize, text: &str) {
+    pub(super) fn hanging(&mut self, indent: usize, text: &str) {
         let lines = wrap(text, self.width.saturating_sub(indent).max(20));
         let _ = writeln!(self.out, "{}", lines.join(&format!("\n{:indent$}", "")));
     }
 
-    fn paint(&self, text: &str, code: &str) -> String {
+    pub(super) fn paint(&self, text: &str, code: &str) -> String {
         match self.colour {
             Colour::Ansi if !text.is_empty() => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
             Colour::Ansi | Colour::Never => text.to_owned(),
@@ -211,7 +211,7 @@ impl Page {
 }
 
 /// ANSI colour of a class of verdicts.
-fn paint_of(class: &str) -> &'static str {
+pub(super) fn paint_of(class: &str) -> &'static str {
     match class {
         "supported" => "1;32",
         "supported_under" => "1;36",
@@ -233,12 +233,12 @@ fn lost(arm: &Arm) -> String {
 }
 
 /// Columns of a text; every character we print is one column wide.
-fn columns(text: &str) -> usize {
+pub(super) fn columns(text: &str) -> usize {
     text.chars().count()
 }
 
 /// Words into lines of at most `width` columns; a longer word stands alone.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match lines.last_mut() {

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{Study, patch::syntax};
 use crate::{
@@ -83,13 +83,11 @@ fn assemble(name: &str, files: Vec<(String, String)>) -> Result<Folder, Error> {
     let mut studies: Vec<Study> = Vec::new();
     for (place, text) in files {
         if is_folder_file(&place) {
-            let folder: FolderFile =
-                toml::from_str(&text).map_err(|error| located(&place, &text, &error))?;
+            let folder: FolderFile = parse(&place, &text)?;
             question = Some(folder.question);
             continue;
         }
-        let mut study: Study =
-            toml::from_str(&text).map_err(|error| located(&place, &text, &error))?;
+        let mut study: Study = parse(&place, &text)?;
         if studies.iter().any(|other| other.name == study.name) {
             return Err(Error::DuplicateName {
                 folder: name.to_owned(),
@@ -141,12 +139,18 @@ fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(found)
 }
 
-fn read(path: &Path) -> Result<String, Error> {
+/// The text of a study's file.
+pub(crate) fn read(path: &Path) -> Result<String, Error> {
     String::from_utf8(files::read(path)?).map_err(|_| Error::StudySyntax {
         place: path.display().to_string(),
         message: "not UTF-8 text, which TOML is".to_owned(),
         nearest: None,
     })
+}
+
+/// TOML that is complete and has no key that nothing reads.
+pub(crate) fn parse<T: DeserializeOwned>(place: &str, text: &str) -> Result<T, Error> {
+    toml::from_str(text).map_err(|error| located(place, text, &error))
 }
 
 fn located(place: &str, text: &str, error: &toml::de::Error) -> Error {

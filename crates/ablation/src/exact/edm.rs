@@ -1,0 +1,124 @@
+//! The identities of EDM's preconditioner, and what NCSN's weighting has of them.
+
+use noise_schedule::Kernel;
+use score_objective::{Edm as Row, EdmWeight, Ncsn, Preconditioner, Weighting};
+use serde::Deserialize;
+
+use super::{
+    report::{Found, Measured, Number},
+    study::{Claim, Place, Table, Tolerance, table_fields},
+};
+use crate::error::Error;
+
+/// What EDM's rows give, level by level, for data of standard deviation s per coordinate (Karras et al. 2022, table 1).
+///
+/// With x = x₀ + σ ε and D = skip · x + out · F(input · x): the input has variance 1, the target F* has variance 1, and
+/// a network that answers nothing has the loss 1 at every level, E\[w ‖D − x₀‖²\]/dim = 1 with w = 1/out².
+/// So no level is louder than another before training: the third skip, skip · x, shares the work out.
+/// NCSN's weighting has the same for the score: ½ σ² E‖0 + ε/σ‖²/dim = ½.
+/// Where the data's own standard deviation is another than the one that the row was given, `mismatch`, the loss of a
+/// network that answers nothing is no longer the same at all levels; the claims measure that.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edm {
+    /// Name of the table.
+    pub name: String,
+    /// The sentences of the thesis that the numbers are about.
+    pub about: Vec<String>,
+    /// The standard deviation s that the row is given.
+    pub data_std: f64,
+    /// The data's standard deviation over s.
+    pub mismatch: f64,
+    /// Noise levels.
+    pub sigmas: Vec<f64>,
+    /// Of the identities.
+    pub tolerance: Tolerance,
+    /// Claims.
+    #[serde(default)]
+    pub claims: Vec<Claim<EdmMeasure>>,
+}
+
+/// What a claim about the identities measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EdmMeasure {
+    /// log₁₀ of the largest over the smallest loss of a network that answers nothing, with EDM's skip.
+    Spread,
+    /// The same without the third skip: skip = 0, the same weights.
+    SpreadWithoutSkip,
+}
+
+impl Table for Edm {
+    table_fields!("edm");
+
+    fn check(&self, place: &Place) -> Result<(), Error> {
+        place.positive("data_std", self.data_std)?;
+        place.positive("mismatch", self.mismatch)?;
+        place.count("number of sigmas", self.sigmas.len(), 1, 1000)?;
+        for &sigma in &self.sigmas {
+            place.positive("sigmas", sigma)?;
+        }
+        Ok(())
+    }
+
+    fn measure(&self, _seed: u64) -> Measured {
+        let row = Row::new(self.data_std).expect("it was checked");
+        let weighting = EdmWeight::new(self.data_std).expect("it was checked");
+        let variance = (self.mismatch * self.data_std).powi(2);
+        let mut measured = Measured {
+            meaning: "EDM's rows before training: variances of input and target, and the loss of a network that answers nothing",
+            parameters: format!(
+                "data_std {}, data of {} times that",
+                self.data_std, self.mismatch
+            ),
+            ..Measured::default()
+        };
+        let (mut with, mut without, mut values) = (Vec::new(), Vec::new(), Vec::new());
+        for &sigma in &self.sigmas {
+            let kernel = Kernel::new(1.0, sigma).expect("it was checked");
+            let c = row.at(kernel);
+            let (p, q) = row.target_at(kernel);
+            let input = c.input.powi(2) * (variance + sigma * sigma);
+            let target = p * p * variance + q * q;
+            // D = skip · x: what is left of x₀ is (1 − skip) x₀, and skip σ ε is added.
+            let error = row.residual_signal(kernel).powi(2) * variance + (c.skip * sigma).powi(2);
+            let loss = weighting.weight(kernel) * error;
+            with.push(loss);
+            without.push(weighting.weight(kernel) * variance);
+            // A score of zero leaves D = x, which is σ ε away from x₀.
+            let score = Ncsn::song2019().weight(kernel) * sigma * sigma;
+            values.push([input, target, loss, score]);
+        }
+        let identities = [
+            ("variance of the input", 1.0),
+            ("variance of the target", 1.0),
+            ("loss of F = 0", 1.0),
+            ("NCSN's loss of s = 0", 0.5),
+        ];
+        for (place, (what, wanted)) in identities.into_iter().enumerate() {
+            let off = |values: &&[f64; 4]| (values[place] - wanted).abs();
+            let worst = values.iter().max_by(|a, b| off(a).total_cmp(&off(b)));
+            let worst = Number::exact(worst.expect("there is a level")[place]);
+            let what = format!("{what}, at the worst level");
+            // With a wrong data_std only NCSN's holds: it knows no data.
+            if self.mismatch == 1.0 || wanted == 0.5 {
+                measured.closed_form(what, worst, wanted, self.tolerance.around(wanted));
+            } else {
+                measured.expected(what, worst, None, self.tolerance);
+            }
+        }
+        for claim in &self.claims {
+            let (words, losses) = match claim.measure {
+                EdmMeasure::Spread => ("log₁₀ loss of F = 0, largest − smallest", &with),
+                EdmMeasure::SpreadWithoutSkip => {
+                    ("log₁₀ loss of D = 0, largest − smallest", &without)
+                }
+            };
+            let largest = losses.iter().copied().fold(0.0, f64::max);
+            let smallest = losses.iter().copied().fold(f64::INFINITY, f64::min);
+            let value = (largest / smallest).log10();
+            measured.found.push(Found::exact(words, value));
+        }
+        measured
+    }
+}

@@ -1,0 +1,173 @@
+//! How fast Langevin dynamics forgets where it started, per noise level.
+
+use ndarray::{Array1, Array2};
+use score_objective::exact::{ExactScore, GaussianMixture, spectral_gap};
+use serde::Deserialize;
+
+use super::{
+    report::{Found, Measured, Number},
+    study::{Claim, Level, Place, Table, Tolerance, table_fields},
+};
+use crate::{error::Error, report::significant};
+
+/// The spectral gap λ₁(σ) of Langevin dynamics in a mixture on a line with noise.
+///
+/// λ₁ is the rate of the slowest mode of dx = ∇ log q_σ dt + √2 dw; 1/λ₁ is its relaxation time and q_σ's Poincaré
+/// constant, by which score matching loses efficiency (Koehler, Heckett and Risteski 2022).
+/// It is held below 1/Var, which no distribution exceeds and a Gaussian reaches; between two deep modes also against
+/// Eyring and Kramers, λ₁ = 1/(π₁ π₂ ∫ dx/q) over the valley, to 4 v/h², h half the distance.
+/// The scale-free index C = λ₁ (v + σ²) is in (0, 1], 1 for a Gaussian.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpectralGap {
+    /// Name of the table.
+    pub name: String,
+    /// The sentences of the thesis that the numbers are about.
+    pub about: Vec<String>,
+    /// Weights of the modes, divided by their sum.
+    pub weights: Vec<f64>,
+    /// Means of the modes.
+    pub means: Vec<f64>,
+    /// Variance v of each mode.
+    pub variance: f64,
+    /// Points of the coarser of two grids.
+    pub nodes: usize,
+    /// Noise levels, rising.
+    pub levels: Vec<Level>,
+    /// Around the expected values.
+    pub tolerance: Tolerance,
+    /// Claims.
+    #[serde(default)]
+    pub claims: Vec<Claim<GapMeasure>>,
+}
+
+/// What a claim about spectral gaps measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GapMeasure {
+    /// log₁₀ C(last level) − log₁₀ C(first level): the decades by which noise reconditions.
+    Gain,
+    /// The smallest rise of log₁₀ C from one level to the next: positive where C rises throughout.
+    SmallestRise,
+    /// log₁₀ of the largest gap over that of the last level: positive where too much noise slows the dynamics down again.
+    Overshoot,
+}
+
+impl Table for SpectralGap {
+    table_fields!("spectral_gap");
+
+    fn check(&self, place: &Place) -> Result<(), Error> {
+        place.mixture(&self.weights, self.means.len(), self.variance)?;
+        place.count("nodes", self.nodes, 100, 1_000_000)?;
+        place.levels(&self.levels)?;
+        for &mean in &self.means {
+            place.finite("means", mean)?;
+        }
+        let data = on_a_line(&self.weights, &self.means, self.variance);
+        // The deepest valley is that without noise; looking at it costs one coarse gap.
+        match spectral_gap(&data, self.levels[0].sigma, 100) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let rule = format!("{error}; bring the means nearer, or start at a larger sigma");
+                Err(place.refuse("means", format!("{:?}", self.means), &rule))
+            }
+        }
+    }
+
+    fn measure(&self, _seed: u64) -> Measured {
+        let data = on_a_line(&self.weights, &self.means, self.variance);
+        let mut measured = Measured {
+            meaning: "spectral gap λ₁ of Langevin dynamics: 1/λ₁ is its relaxation time; C = λ₁ (v + σ²) is 1 for a Gaussian",
+            parameters: format!(
+                "{}; {} and {} points",
+                words(&self.weights, &self.means, self.variance),
+                self.nodes,
+                2 * self.nodes
+            ),
+            ..Measured::default()
+        };
+        let clean = data.covariance()[[0, 0]];
+        let (mut gaps, mut indices, mut shares) = (Vec::new(), Vec::new(), Vec::new());
+        for level in &self.levels {
+            let gap = spectral_gap(&data, level.sigma, self.nodes).expect("it was checked");
+            let number = Number::grid(gap);
+            let at = format!("λ₁ at σ = {}", level.sigma);
+            measured.expected(&at, number, level.expected, self.tolerance);
+            if let Some((kramers, tolerance)) = self.kramers(&data, level.sigma, gap.value) {
+                let what = format!("{at}, Kramers");
+                measured.closed_form(what, number, kramers, tolerance * kramers);
+            }
+            gaps.push(gap.value);
+            shares.push(gap.value * (clean + level.sigma.powi(2)));
+            indices.push(gap.value * (self.variance + level.sigma.powi(2)));
+        }
+        let share = shares.into_iter().fold(0.0, f64::max);
+        measured.at_most("largest λ₁ Var over the levels", Number::exact(share), 1.0);
+        let last = indices.len() - 1;
+        for claim in &self.claims {
+            let (words, value) = match claim.measure {
+                GapMeasure::Gain => (
+                    "log₁₀ C, last − first level",
+                    (indices[last] / indices[0]).log10(),
+                ),
+                GapMeasure::SmallestRise => {
+                    let rises = indices.windows(2).map(|pair| (pair[1] / pair[0]).log10());
+                    (
+                        "smallest rise of log₁₀ C between levels",
+                        rises.fold(f64::INFINITY, f64::min),
+                    )
+                }
+                GapMeasure::Overshoot => {
+                    let largest = gaps.iter().copied().fold(0.0, f64::max);
+                    (
+                        "log₁₀ λ₁, largest − last level",
+                        (largest / gaps[last]).log10(),
+                    )
+                }
+            };
+            measured.found.push(Found::exact(words, value));
+        }
+        measured
+    }
+}
+
+impl SpectralGap {
+    /// The rate over the valley between two deep modes, and how far off it may be: relative, of the order v/h².
+    fn kramers(&self, data: &GaussianMixture, sigma: f64, gap: f64) -> Option<(f64, f64)> {
+        let variance = self.variance + sigma * sigma;
+        let [a, b] = self.means[..] else { return None };
+        if 1e-4 <= gap * variance {
+            return None;
+        }
+        let half = 0.5 * (a - b).abs();
+        // Where 1/q has fallen by more than a grid sees, at three quarters of the way to either mode.
+        let n = 20_000;
+        let step = 1.5 * half / f64::from(n);
+        let x = Array2::from_shape_fn((n as usize, 1), |(i, _)| {
+            0.5 * (a + b) - 0.75 * half + (i as f64 + 0.5) * step
+        });
+        let resistance = data.log_density(x.view(), sigma).mapv(|l| (-l).exp()).sum() * step;
+        let share = data.weights()[0] * data.weights()[1];
+        Some((1.0 / (share * resistance), 4.0 * variance / (half * half)))
+    }
+}
+
+/// The mixture on a line with these modes, whose parameters were checked.
+pub(super) fn on_a_line(weights: &[f64], means: &[f64], variance: f64) -> GaussianMixture {
+    let means = Array2::from_shape_fn((means.len(), 1), |(k, _)| means[k]);
+    GaussianMixture::new(Array1::from(weights.to_vec()), means, variance)
+        .expect("weights, means and variance were checked")
+}
+
+/// `weights 0.8, 0.2 at 7.07, −7.07, variance 1`.
+pub(super) fn words(weights: &[f64], means: &[f64], variance: f64) -> String {
+    let list = |values: &[f64]| {
+        let shown: Vec<String> = values.iter().map(|v| significant(*v, 3)).collect();
+        shown.join(", ")
+    };
+    format!(
+        "weights {} at {}, variance {variance}",
+        list(weights),
+        list(means)
+    )
+}

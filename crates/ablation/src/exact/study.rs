@@ -1,0 +1,366 @@
+//! A study of the exact layer as written: one list of tables per quantity.
+
+use std::fmt::{self, Display};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, Unexpected, Visitor},
+};
+
+use super::{audibility::Audibility, edm::Edm, spectral_gap::SpectralGap};
+use crate::{error::Error, study::Expect};
+
+/// A study of quantities that need no training.
+///
+/// Every table has a `name` of its own, the sentences of the thesis that it is `about`, the `tolerance` within which
+/// expected values must be met, and `claims`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Study {
+    /// Version of the format: 1.
+    pub schema: u32,
+    /// Short name: small letters, digits, `-`.
+    pub name: String,
+    /// What the study asks, one sentence.
+    pub question: String,
+    /// Seed of every random draw.
+    pub seed: u64,
+    /// Caveats that belong to the numbers, one sentence each.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    /// Spectral gaps of Langevin dynamics.
+    #[serde(default)]
+    pub spectral_gap: Vec<SpectralGap>,
+    /// Fisher divergences between weights.
+    #[serde(default)]
+    pub audibility: Vec<Audibility>,
+    /// Identities of EDM's preconditioner and NCSN's weighting.
+    #[serde(default)]
+    pub edm: Vec<Edm>,
+    /// Where the study was read from; not part of the file.
+    #[serde(skip)]
+    pub place: String,
+}
+
+/// How far a number may lie from what a study expects: `absolute` + `relative` · |value|, besides the rounding of the
+/// [expected value](Expected) itself.
+///
+/// What is computed by sampling may be off by four of its own standard errors besides, what is computed on a grid by its
+/// own discretisation error.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tolerance {
+    /// In units of the expected value, ≥ 0.
+    pub relative: f64,
+    /// In units of the quantity, ≥ 0.
+    pub absolute: f64,
+}
+
+impl Tolerance {
+    /// The tolerance around `value`.
+    pub(super) fn around(self, value: f64) -> f64 {
+        self.absolute + self.relative * value.abs()
+    }
+}
+
+/// A value as it was printed, in quotes: `"5.5e-6"`.
+///
+/// Whatever rounds to it agrees with it: half a unit of its last digit is allowed besides the [`Tolerance`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Expected {
+    /// The number.
+    pub value: f64,
+    /// Half a unit of its last digit.
+    pub half_unit: f64,
+}
+
+impl<'de> Deserialize<'de> for Expected {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Expected, D::Error> {
+        struct AsPrinted;
+        impl Visitor<'_> for AsPrinted {
+            type Value = Expected;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value as printed, in quotes, such as \"5.5e-6\"")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Expected, E> {
+                let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+                let decimals = digits.split_once('.').map_or(0, |(_, after)| after.len());
+                match (text.parse::<f64>(), exponent.parse::<i32>()) {
+                    (Ok(value), Ok(exponent)) if value.is_finite() => Ok(Expected {
+                        value,
+                        half_unit: 0.5 * 10_f64.powi(exponent - decimals as i32),
+                    }),
+                    _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_str(AsPrinted)
+    }
+}
+
+/// A claim, registered before the run. `M` names what is measured.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claim<M> {
+    /// Identifier within the study.
+    pub id: String,
+    /// The claim as a sentence.
+    pub claim: String,
+    /// The sentences of the thesis that it bears on: `T1` to `T36`.
+    pub about: Vec<String>,
+    /// What is measured.
+    pub measure: M,
+    /// Which way it is expected to lie from zero.
+    pub expect: Expect,
+    /// How far at least; for `equal` how far at most.
+    pub delta: f64,
+}
+
+/// A noise level and what is expected there.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Level {
+    /// σ of x₀ + σ ε, ≥ 0.
+    pub sigma: f64,
+    /// The expected value, if one is registered.
+    pub expected: Option<Expected>,
+}
+
+impl Study {
+    /// Refuses what cannot be computed, before any work starts.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Impossible`] names the table and the first value that breaks its rule.
+    pub fn check(&self) -> Result<(), Error> {
+        let place = Place(self.place.clone());
+        if self.schema != 1 {
+            return Err(place.refuse("schema", self.schema, "this program reads schema = 1"));
+        }
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if self.name.is_empty() || !self.name.chars().all(plain) {
+            let rule = "a name has small letters, digits and `-` only";
+            return Err(place.refuse("name", format!("{:?}", self.name), rule));
+        }
+        let mut claims: Vec<&str> = Vec::new();
+        for table in self.tables() {
+            let place = Place(format!(
+                "{}, {} {:?}",
+                self.place,
+                table.word(),
+                table.name()
+            ));
+            let here = table.claims();
+            for about in here.iter().map(|claim| claim.about).chain([table.about()]) {
+                place.sentences(about)?;
+            }
+            for claim in here {
+                if claims.contains(&claim.id) {
+                    let rule = "another claim has that id: give each its own";
+                    return Err(place.refuse("claims.id", format!("{:?}", claim.id), rule));
+                }
+                claims.push(claim.id);
+                let place = Place(format!("{}, claim {:?}", place.0, claim.id));
+                match claim.expect {
+                    Expect::Equal => place.positive("delta", claim.delta)?,
+                    Expect::Lower | Expect::Higher => place.non_negative("delta", claim.delta)?,
+                }
+            }
+            let tolerance = table.tolerance();
+            place.non_negative("tolerance.relative", tolerance.relative)?;
+            place.non_negative("tolerance.absolute", tolerance.absolute)?;
+            table.check(&place)?;
+        }
+        if self.tables().is_empty() {
+            let rule = "a study holds at least one table, such as [[spectral_gap]]";
+            return Err(place.refuse("tables", 0, rule));
+        }
+        Ok(())
+    }
+
+    /// Every table, in the order in which quantities are reported.
+    pub(super) fn tables(&self) -> Vec<&dyn Table> {
+        fn of<T: Table>(tables: &[T]) -> impl Iterator<Item = &dyn Table> {
+            tables.iter().map(|table| table as &dyn Table)
+        }
+        of(&self.spectral_gap)
+            .chain(of(&self.audibility))
+            .chain(of(&self.edm))
+            .collect()
+    }
+}
+
+/// One table of a study.
+pub(super) trait Table: Sync {
+    /// The key of its list.
+    fn word(&self) -> &'static str;
+    /// Its name in the study.
+    fn name(&self) -> &str;
+    /// The sentences that its numbers are about.
+    fn about(&self) -> &[String];
+    /// How closely expected values must be met.
+    fn tolerance(&self) -> Tolerance;
+    /// What is registered.
+    fn claims(&self) -> Vec<Registered<'_>>;
+    /// Refuses values that are impossible.
+    fn check(&self, place: &Place) -> Result<(), Error>;
+    /// Computes everything.
+    fn measure(&self, seed: u64) -> super::report::Measured;
+}
+
+/// A claim without what it measures.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Registered<'a> {
+    pub(super) id: &'a str,
+    pub(super) claim: &'a str,
+    pub(super) about: &'a [String],
+    pub(super) expect: Expect,
+    pub(super) delta: f64,
+}
+
+impl<M> Claim<M> {
+    pub(super) fn registered(&self) -> Registered<'_> {
+        Registered {
+            id: &self.id,
+            claim: &self.claim,
+            about: &self.about,
+            expect: self.expect,
+            delta: self.delta,
+        }
+    }
+}
+
+/// The parts of [`Table`] that are fields of the same name, for a type whose list has the given key.
+macro_rules! table_fields {
+    ($word:literal) => {
+        fn word(&self) -> &'static str {
+            $word
+        }
+        fn name(&self) -> &str {
+            &self.name
+        }
+        fn about(&self) -> &[String] {
+            &self.about
+        }
+        fn tolerance(&self) -> $crate::exact::study::Tolerance {
+            self.tolerance
+        }
+        fn claims(&self) -> Vec<$crate::exact::study::Registered<'_>> {
+            self.claims.iter().map(|claim| claim.registered()).collect()
+        }
+    };
+}
+pub(super) use table_fields;
+
+/// Where a value stands, for messages.
+pub(super) struct Place(pub(super) String);
+
+impl Place {
+    pub(super) fn refuse(&self, name: &str, value: impl Display, rule: &str) -> Error {
+        Error::Impossible {
+            place: self.0.clone(),
+            name: name.to_owned(),
+            value: value.to_string(),
+            rule: rule.to_owned(),
+        }
+    }
+
+    pub(super) fn positive(&self, name: &str, value: f64) -> Result<(), Error> {
+        if 0.0 < value && value < f64::INFINITY {
+            return Ok(());
+        }
+        Err(self.refuse(
+            name,
+            value,
+            "it must be positive and finite: give a number above zero",
+        ))
+    }
+
+    pub(super) fn non_negative(&self, name: &str, value: f64) -> Result<(), Error> {
+        if 0.0 <= value && value < f64::INFINITY {
+            return Ok(());
+        }
+        Err(self.refuse(
+            name,
+            value,
+            "it must not be negative, and finite: give zero or more",
+        ))
+    }
+
+    pub(super) fn finite(&self, name: &str, value: f64) -> Result<(), Error> {
+        if value.is_finite() {
+            return Ok(());
+        }
+        Err(self.refuse(name, value, "it must be finite: give a number"))
+    }
+
+    /// A count between `least` and `most`.
+    pub(super) fn count(
+        &self,
+        name: &str,
+        given: usize,
+        least: usize,
+        most: usize,
+    ) -> Result<(), Error> {
+        if (least..=most).contains(&given) {
+            return Ok(());
+        }
+        let rule = format!("it must lie in {least}..={most}: choose a number in that range");
+        Err(self.refuse(name, given, &rule))
+    }
+
+    /// Levels in rising order.
+    pub(super) fn levels(&self, levels: &[Level]) -> Result<(), Error> {
+        self.count("number of levels", levels.len(), 1, 1000)?;
+        for level in levels {
+            self.non_negative("levels.sigma", level.sigma)?;
+        }
+        let falls = levels
+            .windows(2)
+            .find(|pair| pair[1].sigma <= pair[0].sigma);
+        match falls {
+            None => Ok(()),
+            Some(pair) => {
+                let rule = format!(
+                    "levels rise, and the one before is {}: sort them",
+                    pair[0].sigma
+                );
+                Err(self.refuse("levels.sigma", pair[1].sigma, &rule))
+            }
+        }
+    }
+
+    /// Weights and a variance of components with as many means.
+    pub(super) fn mixture(
+        &self,
+        weights: &[f64],
+        means: usize,
+        variance: f64,
+    ) -> Result<(), Error> {
+        self.count("number of weights", weights.len(), 1, 1000)?;
+        if weights.len() != means {
+            let rule = format!("there are {means} means: give as many weights");
+            return Err(self.refuse("number of weights", weights.len(), &rule));
+        }
+        for &weight in weights {
+            self.positive("weights", weight)?;
+        }
+        self.positive("variance", variance)
+    }
+
+    fn sentences(&self, about: &[String]) -> Result<(), Error> {
+        let known = |word: &str| {
+            let number = word.strip_prefix('T').and_then(|n| n.parse::<u8>().ok());
+            number.is_some_and(|n| (1..=36).contains(&n))
+        };
+        match about.iter().find(|word| !known(word)) {
+            None => Ok(()),
+            Some(word) => {
+                let rule = "the sentences of the thesis are T1 to T36: name one of them";
+                Err(self.refuse("about", format!("{word:?}"), rule))
+            }
+        }
+    }
+}
