@@ -10,15 +10,28 @@
 //! |---|---|
 //! | [`spectral_gap`] | how fast Langevin dynamics forgets its start, per noise level |
 //! | [`audibility`] | what the score hears of the modes' weights, per noise level |
+//! | [`conditioning`] | condition number and steps of gradient descent for a linear denoiser, per noise level |
+//! | [`floors`] | the floor of score matching on a manifold, and the descent without noise that never stops |
+//! | [`langevin`] | what injected noise, noisy data and several levels are each needed for in sampling |
+//! | [`rank`] | what a bottleneck costs, by what the network is asked to predict |
 //! | [`edm`] | EDM's and NCSN's identities: every noise level asks for the same |
+//! | [`linear`] | a residual deep linear network is a plain one from another start |
+//! | [`paths`] | which of the paths through residual blocks carry the gradient |
 
 pub mod audibility;
+pub mod conditioning;
 pub mod edm;
+pub mod floors;
 mod judge;
+pub mod langevin;
+pub mod linear;
 mod load;
+pub mod paths;
+pub mod rank;
 pub mod report;
 pub mod spectral_gap;
 pub mod study;
+mod transport;
 
 pub use judge::run;
 pub use load::load;

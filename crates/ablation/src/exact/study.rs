@@ -7,7 +7,10 @@ use serde::{
     de::{self, Unexpected, Visitor},
 };
 
-use super::{audibility::Audibility, edm::Edm, spectral_gap::SpectralGap};
+use super::{
+    audibility::Audibility, conditioning::Conditioning, edm::Edm, floors::Floors,
+    langevin::Langevin, linear::Linear, paths::Paths, rank::Rank, spectral_gap::SpectralGap,
+};
 use crate::{error::Error, study::Expect};
 
 /// A study of quantities that need no training.
@@ -34,9 +37,27 @@ pub struct Study {
     /// Fisher divergences between weights.
     #[serde(default)]
     pub audibility: Vec<Audibility>,
+    /// Condition numbers of denoising a linear model.
+    #[serde(default)]
+    pub conditioning: Vec<Conditioning>,
+    /// Floors of score matching on manifolds.
+    #[serde(default)]
+    pub floors: Vec<Floors>,
+    /// Samplers with the exact score.
+    #[serde(default)]
+    pub langevin: Vec<Langevin>,
+    /// What a bottleneck costs.
+    #[serde(default)]
+    pub rank: Vec<Rank>,
     /// Identities of EDM's preconditioner and NCSN's weighting.
     #[serde(default)]
     pub edm: Vec<Edm>,
+    /// Deep linear networks, plain and residual.
+    #[serde(default)]
+    pub linear: Vec<Linear>,
+    /// Paths through residual blocks.
+    #[serde(default)]
+    pub paths: Vec<Paths>,
     /// Where the study was read from; not part of the file.
     #[serde(skip)]
     pub place: String,
@@ -187,7 +208,13 @@ impl Study {
         }
         of(&self.spectral_gap)
             .chain(of(&self.audibility))
+            .chain(of(&self.conditioning))
+            .chain(of(&self.floors))
+            .chain(of(&self.langevin))
+            .chain(of(&self.rank))
             .chain(of(&self.edm))
+            .chain(of(&self.linear))
+            .chain(of(&self.paths))
             .collect()
     }
 }

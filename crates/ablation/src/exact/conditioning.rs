@@ -1,0 +1,130 @@
+//! The condition number of denoising a linear model, and the steps that gradient descent takes.
+
+use serde::Deserialize;
+
+use super::{
+    report::{Found, Measured, Number},
+    study::{Claim, Level, Place, Table, Tolerance, table_fields},
+};
+use crate::error::Error;
+
+/// Gradient descent on a linear denoiser of Gaussian data, whose Hessian is Σ + σ² I.
+///
+/// Its condition number is κ = (λ_max + σ²)/(λ_min + σ²); at the best constant rate, 2/(λ_max + λ_min + 2 σ²), the error
+/// shrinks by (κ − 1)/(κ + 1) per step, so that an accuracy takes ln(1/accuracy)/ln((κ + 1)/(κ − 1)) steps, nearly
+/// ½ κ ln(1/accuracy).
+/// Ours is the number of steps that a real descent takes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conditioning {
+    /// Name of the table.
+    pub name: String,
+    /// The sentences of the thesis that the numbers are about.
+    pub about: Vec<String>,
+    /// The largest eigenvalue of Σ.
+    pub largest: f64,
+    /// The smallest, zero on a manifold.
+    pub smallest: f64,
+    /// The share of the error that may be left, in (0, 1).
+    pub accuracy: f64,
+    /// Noise levels, rising, with the steps that are expected.
+    pub levels: Vec<Level>,
+    /// Around the expected values.
+    pub tolerance: Tolerance,
+    /// Claims.
+    #[serde(default)]
+    pub claims: Vec<Claim<ConditionMeasure>>,
+}
+
+/// What a claim about conditioning measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConditionMeasure {
+    /// log₁₀ κ(first level) − log₁₀ κ(last level).
+    Gain,
+}
+
+/// More steps than are counted.
+const MOST_STEPS: f64 = 1e8;
+
+impl Table for Conditioning {
+    table_fields!("conditioning");
+
+    fn check(&self, place: &Place) -> Result<(), Error> {
+        place.positive("largest", self.largest)?;
+        place.non_negative("smallest", self.smallest)?;
+        if self.largest <= self.smallest {
+            let rule = format!("largest is {}: give a smaller one", self.largest);
+            return Err(place.refuse("smallest", self.smallest, &rule));
+        }
+        if !(0.0 < self.accuracy && self.accuracy < 1.0) {
+            let rule = "it is the share of the error that is left: give one in (0, 1)";
+            return Err(place.refuse("accuracy", self.accuracy, rule));
+        }
+        place.levels(&self.levels)?;
+        for level in &self.levels {
+            if !(self.steps(level.sigma) < MOST_STEPS) {
+                let rule = format!(
+                    "a descent would take more than {MOST_STEPS:e} steps: choose a larger one"
+                );
+                return Err(place.refuse("levels.sigma", level.sigma, &rule));
+            }
+        }
+        Ok(())
+    }
+
+    fn measure(&self, _seed: u64) -> Measured {
+        let mut measured = Measured {
+            meaning: "condition number κ of the Hessian Σ + σ² I, and the steps of gradient descent at the best rate",
+            parameters: format!(
+                "eigenvalues from {} to {}; to {} of the error",
+                self.smallest, self.largest, self.accuracy
+            ),
+            ..Measured::default()
+        };
+        for level in &self.levels {
+            let steps = Number::exact(self.descend(level.sigma));
+            let what = format!(
+                "steps at σ = {}, κ = {:.4e}",
+                level.sigma,
+                self.kappa(level.sigma)
+            );
+            measured.expected(&what, steps, level.expected, self.tolerance);
+            measured.closed_form(what, steps, self.steps(level.sigma).ceil(), 1.0);
+        }
+        for claim in &self.claims {
+            let ConditionMeasure::Gain = claim.measure;
+            let ends = [0, self.levels.len() - 1].map(|i| self.kappa(self.levels[i].sigma).log10());
+            let gain = Found::exact("log₁₀ κ, first − last level", ends[0] - ends[1]);
+            measured.found.push(gain);
+        }
+        measured
+    }
+}
+
+impl Conditioning {
+    fn kappa(&self, sigma: f64) -> f64 {
+        (self.largest + sigma * sigma) / (self.smallest + sigma * sigma)
+    }
+
+    /// The steps of theory.
+    fn steps(&self, sigma: f64) -> f64 {
+        // (κ + 1)/(κ − 1) is 1 + 2/(κ − 1).
+        self.accuracy.recip().ln() / (2.0 / (self.kappa(sigma) - 1.0)).ln_1p()
+    }
+
+    /// The steps of a descent along the two extreme directions.
+    fn descend(&self, sigma: f64) -> f64 {
+        let curvature = [self.largest, self.smallest].map(|l| l + sigma * sigma);
+        let rate = 2.0 / (curvature[0] + curvature[1]);
+        let mut error = [1.0_f64; 2];
+        let mut steps = 0.0;
+        while self.accuracy < error[0].abs().max(error[1].abs()) {
+            for (error, curvature) in error.iter_mut().zip(curvature) {
+                *error -= rate * curvature * *error;
+            }
+            steps += 1.0;
+        }
+        steps
+    }
+}
