@@ -166,7 +166,7 @@ impl Table for Floors {
             let sigma = level.sigma;
             let number = Number {
                 value: floor(sigma),
-                error: 1e-9 * floor(sigma).abs(),
+                error: 1e-6 * floor(sigma).abs(),
                 how: How::Grid,
             };
             measured.expected(

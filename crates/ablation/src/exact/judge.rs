@@ -5,6 +5,8 @@ use paired_stats::{
     sign_flip,
 };
 
+use rayon::prelude::*;
+
 use super::{
     report::{Against, Check, Finding, Found, How, Report, Row, Section},
     study::{Registered, Study},
@@ -23,7 +25,7 @@ pub fn run(name: &str, studies: &[Study]) -> Report {
     for study in studies {
         let tables = study.tables();
         let measured: Vec<_> = tables
-            .iter()
+            .par_iter()
             .map(|table| table.measure(study.seed))
             .collect();
         let cases: Vec<(Registered<'_>, &Found)> = tables
@@ -159,9 +161,9 @@ fn finding(claim: Registered<'_>, found: &Found, adjusted_p: Option<f64>) -> Fin
         about: claim.about.to_vec(),
         measure: found.measure.clone(),
         expect: match claim.expect {
-            Expect::Lower => format!("< {}", -claim.delta),
-            Expect::Higher => format!("> {}", claim.delta),
-            Expect::Equal => format!("within ±{}", claim.delta),
+            Expect::Lower => format!("< {}", short(-claim.delta)),
+            Expect::Higher => format!("> {}", short(claim.delta)),
+            Expect::Equal => format!("within ±{}", short(claim.delta)),
         },
         value: Some(value).filter(|value| value.is_finite()),
         low: interval.map(|interval| interval.low),
@@ -171,6 +173,15 @@ fn finding(claim: Registered<'_>, found: &Found, adjusted_p: Option<f64>) -> Fin
         verdict: verdict.to_string(),
         class: class(&verdict).to_owned(),
         reason: verdict.reason().map(str::to_owned),
+    }
+}
+
+/// A bound as a person writes it.
+fn short(x: f64) -> String {
+    if x != 0.0 && x.abs() < 1e-3 {
+        format!("{x:e}")
+    } else {
+        x.to_string()
     }
 }
 

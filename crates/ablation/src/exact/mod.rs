@@ -8,6 +8,8 @@
 //!
 //! | quantity | what it is about |
 //! |---|---|
+//! | [`depth`] | what depth does to signals and gradients before training, against infinite width |
+//! | [`shattering`] | whether the gradient of a random network is one that a step can trust |
 //! | [`spectral_gap`] | how fast Langevin dynamics forgets its start, per noise level |
 //! | [`audibility`] | what the score hears of the modes' weights, per noise level |
 //! | [`conditioning`] | condition number and steps of gradient descent for a linear denoiser, per noise level |
@@ -20,15 +22,19 @@
 
 pub mod audibility;
 pub mod conditioning;
+pub mod depth;
 pub mod edm;
 pub mod floors;
 mod judge;
 pub mod langevin;
 pub mod linear;
 mod load;
+mod mean_field;
+pub mod network;
 pub mod paths;
 pub mod rank;
 pub mod report;
+pub mod shattering;
 pub mod spectral_gap;
 pub mod study;
 mod transport;

@@ -3,7 +3,9 @@
 use nalgebra::DMatrix;
 use noise_schedule::Kernel;
 use score_objective::exact::{ExactScore, Gaussian};
-use score_objective::{CleanSample, Direction, Edm, Epsilon, FlowVelocity, Preconditioner, Velocity};
+use score_objective::{
+    CleanSample, Direction, Edm, Epsilon, FlowVelocity, Preconditioner, Velocity,
+};
 use serde::Deserialize;
 
 use super::{

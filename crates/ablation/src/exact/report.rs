@@ -211,6 +211,29 @@ impl Number {
     }
 }
 
+impl Number {
+    /// The median of values over seeds, with the standard error that it has where they are normal.
+    pub(super) fn median(values: &[f64]) -> Number {
+        Number {
+            value: median(values),
+            error: std::f64::consts::FRAC_PI_2.sqrt() * Number::mean(values).error,
+            how: How::Sampled,
+        }
+    }
+}
+
+/// The middle value, or the mean of the two in the middle.
+pub(super) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 {
+        sorted[middle]
+    } else {
+        0.5 * (sorted[middle - 1] + sorted[middle])
+    }
+}
+
 impl Measured {
     /// Holds a number against a formula, to `tolerance` in units of the number.
     pub(super) fn closed_form(

@@ -8,8 +8,9 @@ use serde::{
 };
 
 use super::{
-    audibility::Audibility, conditioning::Conditioning, edm::Edm, floors::Floors,
-    langevin::Langevin, linear::Linear, paths::Paths, rank::Rank, spectral_gap::SpectralGap,
+    audibility::Audibility, conditioning::Conditioning, depth::Depth, edm::Edm, floors::Floors,
+    langevin::Langevin, linear::Linear, paths::Paths, rank::Rank, shattering::Shattering,
+    spectral_gap::SpectralGap,
 };
 use crate::{error::Error, study::Expect};
 
@@ -31,6 +32,12 @@ pub struct Study {
     /// Caveats that belong to the numbers, one sentence each.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// Signals and Jacobians of random networks.
+    #[serde(default)]
+    pub depth: Vec<Depth>,
+    /// Autocorrelations of gradients over inputs.
+    #[serde(default)]
+    pub shattering: Vec<Shattering>,
     /// Spectral gaps of Langevin dynamics.
     #[serde(default)]
     pub spectral_gap: Vec<SpectralGap>,
@@ -206,7 +213,9 @@ impl Study {
         fn of<T: Table>(tables: &[T]) -> impl Iterator<Item = &dyn Table> {
             tables.iter().map(|table| table as &dyn Table)
         }
-        of(&self.spectral_gap)
+        of(&self.depth)
+            .chain(of(&self.shattering))
+            .chain(of(&self.spectral_gap))
             .chain(of(&self.audibility))
             .chain(of(&self.conditioning))
             .chain(of(&self.floors))

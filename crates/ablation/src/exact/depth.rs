@@ -1,0 +1,475 @@
+//! What depth does to signals and gradients before training.
+
+use nalgebra::DMatrix;
+use ndarray::{Array1, Array2, Axis};
+use rand::Rng;
+use rand_distr::StandardNormal;
+use rayon::prelude::*;
+use serde::Deserialize;
+
+use super::{
+    mean_field::MeanField,
+    network::{Activation, Biases, Connection, Design, Layer, Weights},
+    report::{Found, Measured, Number, median},
+    study::{Claim, Expected, Place, Table, Tolerance, table_fields},
+};
+use crate::{
+    error::Error,
+    stream::{Role, Stream},
+};
+
+/// Random networks of square layers at initialisation, on independent standard normal inputs.
+///
+/// Depth counts layers of a plain network and blocks of a residual one.
+/// Arms of a seed share the draws of each layer and the inputs.
+/// Second moments and cosines are held against the limit of infinite width ([`Poole et al. 2016`][p]), to what a finite
+/// width moves: the logarithm of a norm has a variance of about 5 L/n (Hanin and Nica 2020).
+///
+/// [p]: https://arxiv.org/abs/1606.05340
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Depth {
+    /// Name of the table.
+    pub name: String,
+    /// The sentences of the thesis that the numbers are about.
+    pub about: Vec<String>,
+    /// Units per layer.
+    pub width: usize,
+    /// Depths, rising.
+    pub depths: Vec<usize>,
+    /// Inputs whose cosines are taken.
+    pub inputs: usize,
+    /// Of those, inputs at which the Jacobian is taken.
+    pub points: usize,
+    /// Seeds.
+    pub seeds: u32,
+    /// The networks.
+    pub arms: Vec<Arm>,
+    /// Around the expected values.
+    pub tolerance: Tolerance,
+    /// Claims.
+    #[serde(default)]
+    pub claims: Vec<Claim<DepthMeasure>>,
+}
+
+/// One kind of network.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Arm {
+    /// Name, for claims.
+    pub name: String,
+    /// φ.
+    pub activation: Activation,
+    /// What a layer does.
+    pub connection: Connection,
+    /// How matrices are drawn.
+    pub weights: Weights,
+    /// How biases are drawn.
+    pub biases: Biases,
+    /// What is shown.
+    pub measures: Vec<Propagation>,
+    /// Expected medians over seeds.
+    #[serde(default)]
+    pub expected: Vec<ExpectedPropagation>,
+}
+
+/// A number of a network at initialisation; of several inputs the mean, of several Jacobians the median.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Propagation {
+    /// Mean cosine between the outputs of two inputs: 1 where all inputs look alike.
+    Cosine,
+    /// log₁₀ of the mean square of the output over that of the input.
+    Growth,
+    /// Singular values of the Jacobian above 2⁻²³ of the largest: what single precision keeps.
+    Rank,
+    /// (Σ s²)²/Σ s⁴ of the Jacobian's singular values s.
+    Participation,
+    /// log₁₀ of the largest singular value over the smallest; not finite where ReLU has cut a direction off.
+    Condition,
+    /// log₁₀ of the root mean square singular value: what a gradient of random direction is multiplied by.
+    Gain,
+}
+
+/// A registered median.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedPropagation {
+    /// Of what.
+    pub measure: Propagation,
+    /// At which depth.
+    pub depth: usize,
+    /// The median over seeds.
+    pub value: Expected,
+}
+
+/// What a claim about depth measures, one number per seed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum DepthMeasure {
+    /// The number of one arm.
+    Value {
+        /// Of what.
+        of: Propagation,
+        /// At which depth.
+        depth: usize,
+        /// The arm.
+        arm: String,
+    },
+    /// The number of `arm` − that of `than`.
+    Difference {
+        /// Of what.
+        of: Propagation,
+        /// At which depth.
+        depth: usize,
+        /// The arm.
+        arm: String,
+        /// What it is compared with.
+        than: String,
+    },
+    /// The slope over all depths, per 100 layers, by least squares.
+    Slope {
+        /// Of what.
+        of: Propagation,
+        /// The arm.
+        arm: String,
+    },
+}
+
+const MEASURES: [(Propagation, &str); 6] = [
+    (Propagation::Cosine, "cosine"),
+    (Propagation::Growth, "log₁₀ growth"),
+    (Propagation::Rank, "rank of J"),
+    (Propagation::Participation, "participation"),
+    (Propagation::Condition, "log₁₀ κ(J)"),
+    (Propagation::Gain, "log₁₀ gain"),
+];
+
+/// The six measures of one network, in the order of [`MEASURES`].
+type Numbers = [f64; MEASURES.len()];
+
+impl Propagation {
+    fn place(self) -> usize {
+        let place = MEASURES.iter().position(|(measure, _)| *measure == self);
+        place.expect("every measure is in the table")
+    }
+
+    fn words(self) -> &'static str {
+        MEASURES[self.place()].1
+    }
+}
+
+impl Table for Depth {
+    table_fields!("depth");
+
+    fn check(&self, place: &Place) -> Result<(), Error> {
+        place.count("width", self.width, 2, 512)?;
+        place.count("number of depths", self.depths.len(), 1, 100)?;
+        for &depth in &self.depths {
+            place.count("depths", depth, 1, 10_000)?;
+        }
+        if let Some(pair) = self.depths.windows(2).find(|pair| pair[1] <= pair[0]) {
+            let rule = format!("depths rise, and the one before is {}: sort them", pair[0]);
+            return Err(place.refuse("depths", pair[1], &rule));
+        }
+        place.count("inputs", self.inputs, 2, 1000)?;
+        place.count("points", self.points, 1, self.inputs)?;
+        place.count("seeds", self.seeds as usize, 1, 1000)?;
+        place.count("number of arms", self.arms.len(), 1, 100)?;
+        let layers: usize = self.depths.iter().sum();
+        let work = layers as f64
+            * (self.width.pow(3) * self.points) as f64
+            * f64::from(self.seeds)
+            * self.arms.len() as f64;
+        if 1e11 < work {
+            let rule = "width³ · points · depths · seeds · arms above 10¹¹ takes minutes: make one of them smaller";
+            return Err(place.refuse("work", format!("{work:e}"), rule));
+        }
+        let mut names: Vec<&str> = Vec::new();
+        for arm in &self.arms {
+            if names.contains(&arm.name.as_str()) {
+                let rule = "another arm has that name: give each its own";
+                return Err(place.refuse("arms.name", format!("{:?}", arm.name), rule));
+            }
+            names.push(&arm.name);
+            let place = Place(format!("{}, arm {:?}", place.0, arm.name));
+            arm.design().check(&place)?;
+            for expected in &arm.expected {
+                let asked = arm.measures.contains(&expected.measure);
+                if !asked || !self.depths.contains(&expected.depth) {
+                    let rule =
+                        "its measure is not in measures, or its depth not in depths: add it there";
+                    let given = format!("{:?} at {}", expected.measure, expected.depth);
+                    return Err(place.refuse("expected", given, rule));
+                }
+            }
+        }
+        for claim in &self.claims {
+            let (arms, depth) = match &claim.measure {
+                DepthMeasure::Value { arm, depth, .. } => (vec![arm], Some(*depth)),
+                DepthMeasure::Difference {
+                    arm, than, depth, ..
+                } => (vec![arm, than], Some(*depth)),
+                DepthMeasure::Slope { arm, .. } => (vec![arm], None),
+            };
+            if let Some(arm) = arms.into_iter().find(|arm| !names.contains(&arm.as_str())) {
+                let rule = format!("there is no such arm: name one of {}", names.join(", "));
+                return Err(place.refuse("claims.measure", format!("{arm:?}"), &rule));
+            }
+            match depth {
+                Some(depth) if !self.depths.contains(&depth) => {
+                    let rule = "it is not one of depths: add it there";
+                    return Err(place.refuse("claims.measure.depth", depth, rule));
+                }
+                None if self.depths.len() < 2 => {
+                    let rule = "a slope takes two depths: give more";
+                    return Err(place.refuse("number of depths", self.depths.len(), rule));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn measure(&self, seed: u64) -> Measured {
+        let jobs: Vec<(usize, u32)> = (0..self.arms.len())
+            .flat_map(|arm| (0..self.seeds).map(move |s| (arm, s)))
+            .collect();
+        let found: Vec<Vec<Numbers>> = jobs
+            .into_par_iter()
+            .map(|(arm, s)| {
+                let stream = Stream::new(seed.wrapping_add(u64::from(s)));
+                self.propagate(&self.arms[arm].design(), stream)
+            })
+            .collect();
+        // One number per seed.
+        let numbers = |arm: usize, depth: usize, of: Propagation| -> Vec<f64> {
+            let seeds = found
+                .chunks(self.seeds as usize)
+                .nth(arm)
+                .expect("every arm ran");
+            seeds
+                .iter()
+                .map(|depths| depths[depth][of.place()])
+                .collect()
+        };
+        let mut measured = Measured {
+            meaning: "signals and Jacobians J of random networks: medians over seeds",
+            parameters: format!(
+                "width {}, {} inputs, Jacobians at {}, {} seeds",
+                self.width, self.inputs, self.points, self.seeds
+            ),
+            ..Measured::default()
+        };
+        for (index, arm) in self.arms.iter().enumerate() {
+            for &of in &arm.measures {
+                for (place, &depth) in self.depths.iter().enumerate() {
+                    let number = Number::median(&numbers(index, place, of));
+                    let what = format!("{}, L = {depth}, {}", arm.name, of.words());
+                    let expected = arm.expected.iter();
+                    let expected = expected.filter(|e| e.measure == of && e.depth == depth);
+                    let expected = expected.map(|e| e.value).next();
+                    let law = self.law(&arm.design(), depth, of);
+                    if expected.is_some() || law.is_none() {
+                        measured.expected(&what, number, expected, self.tolerance);
+                    }
+                    if let Some((law, tolerance)) = law {
+                        measured.closed_form(what, number, law, tolerance);
+                    }
+                }
+            }
+        }
+        let arm = |name: &str| {
+            let place = self.arms.iter().position(|arm| arm.name == name);
+            place.expect("it was checked")
+        };
+        let depth = |depth: usize| {
+            let place = self.depths.iter().position(|d| *d == depth);
+            place.expect("it was checked")
+        };
+        for claim in &self.claims {
+            measured.found.push(match &claim.measure {
+                DepthMeasure::Value {
+                    of,
+                    depth: at,
+                    arm: one,
+                } => Found::seeds(
+                    format!("{}, L = {at}, {one}", of.words()),
+                    numbers(arm(one), depth(*at), *of),
+                ),
+                DepthMeasure::Difference {
+                    of,
+                    depth: at,
+                    arm: one,
+                    than,
+                } => {
+                    let pairs = numbers(arm(one), depth(*at), *of);
+                    let pairs = pairs.iter().zip(numbers(arm(than), depth(*at), *of));
+                    Found::seeds(
+                        format!("{}, L = {at}, {one} − {than}", of.words()),
+                        pairs.map(|(a, b)| a - b).collect(),
+                    )
+                }
+                DepthMeasure::Slope { of, arm: one } => {
+                    let curves: Vec<Vec<f64>> = (0..self.depths.len())
+                        .map(|place| numbers(arm(one), place, *of))
+                        .collect();
+                    let slope = |s: usize| {
+                        let values: Vec<f64> = curves.iter().map(|values| values[s]).collect();
+                        100.0 * slope(&self.depths, &values)
+                    };
+                    Found::seeds(
+                        format!("{} per 100 layers, {one}", of.words()),
+                        (0..self.seeds as usize).map(slope).collect(),
+                    )
+                }
+            });
+        }
+        measured
+    }
+}
+
+impl Arm {
+    fn design(&self) -> Design {
+        Design {
+            activation: self.activation,
+            connection: self.connection,
+            weights: self.weights,
+            biases: self.biases,
+        }
+    }
+}
+
+impl Depth {
+    /// The numbers of one network at each depth.
+    fn propagate(&self, design: &Design, stream: Stream) -> Vec<Numbers> {
+        let mut rng = stream.at(Role::Data, 0);
+        let x = Array2::from_shape_simple_fn((self.inputs, self.width), || {
+            rng.sample::<f64, _>(StandardNormal)
+        });
+        let mut numbers = Vec::with_capacity(self.depths.len());
+        for depths in design.passes(&self.depths) {
+            let last = depths[depths.len() - 1];
+            let factor = design.factor(last);
+            let mut h = x.clone();
+            let mut jacobians = vec![Array2::<f64>::eye(self.width); self.points];
+            for l in 0..last {
+                let layer = design.layer(self.width, &mut stream.at(Role::Init, l as u64));
+                let a = h.dot(&layer.w.t()) + &layer.c;
+                for (jacobian, a) in jacobians.iter_mut().zip(a.rows()) {
+                    let slopes = a.mapv(|a| design.activation.slope(a));
+                    let branch = layer.w.dot(jacobian) * slopes.insert_axis(Axis(1));
+                    *jacobian = join(design, &layer, factor, &*jacobian, branch, false);
+                }
+                let activated = a.mapv(|a| design.activation.at(a));
+                h = join(
+                    design,
+                    &layer,
+                    factor,
+                    &h.reversed_axes(),
+                    activated.reversed_axes(),
+                    true,
+                )
+                .reversed_axes();
+                if depths.contains(&(l + 1)) {
+                    numbers.push(measure(&x, &h, &jacobians));
+                }
+            }
+        }
+        numbers
+    }
+
+    /// What infinite width gives, and how far a finite one may be from it.
+    fn law(&self, design: &Design, depth: usize, of: Propagation) -> Option<(f64, f64)> {
+        let state = MeanField::at(design, self.width, depth)?;
+        // The sum over layers of what one of them adds to the variance of ln ‖h‖².
+        let steps: f64 = (0..depth).map(|_| design.factor(depth).powi(2)).sum();
+        let spread = 5.0 * steps / self.width as f64;
+        match of {
+            Propagation::Growth => {
+                let decades = |nats: f64| nats / std::f64::consts::LN_10;
+                // The mean of a logarithm is half its variance below the logarithm of the mean.
+                Some((
+                    state.square.log10(),
+                    0.05 + decades(0.5 * spread + spread.sqrt()),
+                ))
+            }
+            Propagation::Cosine => {
+                let cosine = state.cosine();
+                Some((cosine, 0.03 + (1.0 - cosine) * spread.min(1.0)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What a layer makes of `h` with its `branch` φ(W h + c), both \[n, …\]: points with biases, tangents without.
+fn join(
+    design: &Design,
+    layer: &Layer,
+    factor: f64,
+    h: &Array2<f64>,
+    branch: Array2<f64>,
+    biased: bool,
+) -> Array2<f64> {
+    match (design.connection, &layer.second) {
+        (Connection::Plain, _) => branch,
+        (_, None) => h + branch * factor,
+        (_, Some((w, c))) => {
+            let mut branch = w.dot(&branch);
+            if biased {
+                branch += &c.view().insert_axis(Axis(1));
+            }
+            h + branch * factor
+        }
+    }
+}
+
+fn measure(x: &Array2<f64>, h: &Array2<f64>, jacobians: &[Array2<f64>]) -> Numbers {
+    let square = |h: &Array2<f64>| h.iter().map(|h| h * h).sum::<f64>();
+    let directions: Vec<Array1<f64>> = (h.rows().into_iter())
+        .map(|row| &row / row.dot(&row).sqrt())
+        .collect();
+    let mut cosines = Vec::new();
+    for (i, a) in directions.iter().enumerate() {
+        cosines.extend(directions[..i].iter().map(|b| a.dot(b)));
+    }
+    let mut numbers = [0.0; MEASURES.len()];
+    numbers[Propagation::Cosine.place()] = cosines.iter().sum::<f64>() / cosines.len() as f64;
+    numbers[Propagation::Growth.place()] = (square(h) / square(x)).log10();
+    let spectra: Vec<Vec<f64>> = jacobians.iter().map(singular_values).collect();
+    let over =
+        |f: &dyn Fn(&[f64]) -> f64| median(&spectra.iter().map(|s| f(s)).collect::<Vec<_>>());
+    numbers[Propagation::Rank.place()] = over(&|s| {
+        let least = s[0] * 2.0_f64.powi(-23);
+        s.iter().filter(|s| least < **s).count() as f64
+    });
+    numbers[Propagation::Participation.place()] = over(&|s| {
+        let shares: Vec<f64> = s.iter().map(|value| (value / s[0]).powi(2)).collect();
+        shares.iter().sum::<f64>().powi(2) / shares.iter().map(|s| s * s).sum::<f64>()
+    });
+    numbers[Propagation::Condition.place()] = over(&|s| (s[0] / s[s.len() - 1]).log10());
+    numbers[Propagation::Gain.place()] = over(&|s| {
+        let shares = s.iter().map(|value| (value / s[0]).powi(2)).sum::<f64>();
+        s[0].log10() + 0.5 * (shares / s.len() as f64).log10()
+    });
+    numbers
+}
+
+/// From the largest down.
+fn singular_values(matrix: &Array2<f64>) -> Vec<f64> {
+    let (rows, columns) = matrix.dim();
+    let values = DMatrix::from_fn(rows, columns, |i, j| matrix[[i, j]]).singular_values();
+    let mut values: Vec<f64> = values.iter().copied().collect();
+    values.sort_by(|a, b| b.total_cmp(a));
+    values
+}
+
+/// Least squares, per unit of x.
+fn slope(x: &[usize], y: &[f64]) -> f64 {
+    let n = x.len() as f64;
+    let x: Vec<f64> = x.iter().map(|x| *x as f64).collect();
+    let (mean_x, mean_y) = (x.iter().sum::<f64>() / n, y.iter().sum::<f64>() / n);
+    let pairs = || x.iter().zip(y).map(|(x, y)| (x - mean_x, y - mean_y));
+    pairs().map(|(x, y)| x * y).sum::<f64>() / pairs().map(|(x, _)| x * x).sum::<f64>()
+}

@@ -1,0 +1,316 @@
+//! Whether the gradient of a random network is a function of its input that one step can trust.
+
+use ndarray::{Array1, Array2, Axis};
+use rayon::prelude::*;
+use serde::Deserialize;
+
+use super::{
+    network::{Activation, Biases, Connection, Design, Weights},
+    report::{Found, Measured, Number},
+    study::{Claim, Expected, Place, Table, Tolerance, table_fields},
+};
+use crate::{
+    error::Error,
+    stream::{Role, Stream},
+};
+
+/// The autocorrelation of df/dx along a line of inputs, f: ℝ → ℝ a random ReLU network (Balduzzi et al. 2017).
+///
+/// Near 1 the gradient changes slowly, so that a step finds what the gradient promised; near 0 it is white noise.
+/// The input goes through one affine layer to the given width, the output is a random combination of units.
+/// ρ_k = mean(g_i g_{i+k})/mean(g_i²), not centred, is averaged over seeds; batch normalisation takes its statistics
+/// from the whole line, and they are held fixed in the derivative.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shattering {
+    /// Name of the table.
+    pub name: String,
+    /// The sentences of the thesis that the numbers are about.
+    pub about: Vec<String>,
+    /// Units per layer.
+    pub width: usize,
+    /// Depths, rising: layers of a plain network, blocks of a residual one.
+    pub depths: Vec<usize>,
+    /// Inputs, equidistant.
+    pub inputs: usize,
+    /// They lie in \[−range, range\].
+    pub range: f64,
+    /// Distances k of the inputs that are compared.
+    pub lags: Vec<usize>,
+    /// Seeds.
+    pub seeds: u32,
+    /// How matrices are drawn.
+    pub weights: Weights,
+    /// How biases are drawn; without them f is linear on either side of 0.
+    pub biases: Biases,
+    /// The networks.
+    pub arms: Vec<ShatteringArm>,
+    /// Around the expected values.
+    pub tolerance: Tolerance,
+    /// Claims.
+    #[serde(default)]
+    pub claims: Vec<Claim<ShatteringMeasure>>,
+}
+
+/// One kind of network.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShatteringArm {
+    /// Name, for claims.
+    pub name: String,
+    /// What a layer does.
+    pub connection: Connection,
+    /// What is done to preactivations.
+    pub norm: Norm,
+    /// Expected autocorrelations.
+    #[serde(default)]
+    pub expected: Vec<ExpectedCorrelation>,
+}
+
+/// Normalisation of preactivations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Norm {
+    /// None.
+    None,
+    /// Each unit to mean 0 and variance 1 over the inputs.
+    Batch,
+}
+
+/// A registered autocorrelation.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedCorrelation {
+    /// At which depth.
+    pub depth: usize,
+    /// At which lag.
+    pub lag: usize,
+    /// The mean over seeds.
+    pub value: Expected,
+}
+
+/// What a claim about shattering measures, one number per seed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ShatteringMeasure {
+    /// The autocorrelation of `arm` − that of `than`.
+    Difference {
+        /// At which depth.
+        depth: usize,
+        /// At which lag.
+        lag: usize,
+        /// The arm.
+        arm: String,
+        /// What it is compared with.
+        than: String,
+    },
+}
+
+impl Table for Shattering {
+    table_fields!("shattering");
+
+    fn check(&self, place: &Place) -> Result<(), Error> {
+        place.count("width", self.width, 1, 1024)?;
+        place.count("number of depths", self.depths.len(), 1, 100)?;
+        for &depth in &self.depths {
+            place.count("depths", depth, 1, 10_000)?;
+        }
+        if let Some(pair) = self.depths.windows(2).find(|pair| pair[1] <= pair[0]) {
+            let rule = format!("depths rise, and the one before is {}: sort them", pair[0]);
+            return Err(place.refuse("depths", pair[1], &rule));
+        }
+        place.count("inputs", self.inputs, 3, 10_000)?;
+        place.positive("range", self.range)?;
+        place.count("number of lags", self.lags.len(), 1, 100)?;
+        for &lag in &self.lags {
+            place.count("lags", lag, 1, self.inputs - 1)?;
+        }
+        place.count("seeds", self.seeds as usize, 1, 1000)?;
+        place.positive("weights.gain", self.weights.gain)?;
+        if self.weights.law == super::network::Law::Orthogonal {
+            let rule = "the layer from the input is not square: draw normal or uniform entries";
+            return Err(place.refuse("weights.law", "orthogonal", rule));
+        }
+        place.count("number of arms", self.arms.len(), 1, 100)?;
+        let layers: usize = self.depths.iter().sum();
+        let work = layers as f64
+            * (self.width.pow(2) * self.inputs * self.arms.len()) as f64
+            * f64::from(self.seeds);
+        if 5e11 < work {
+            let rule = "width² · inputs · depths · seeds · arms above 5·10¹¹ takes minutes: make one of them smaller";
+            return Err(place.refuse("work", format!("{work:e}"), rule));
+        }
+        let mut names: Vec<&str> = Vec::new();
+        let known = |depth, lag| self.depths.contains(&depth) && self.lags.contains(&lag);
+        let rule = "it is not one of depths, or its lag not one of lags: add it there";
+        for arm in &self.arms {
+            if names.contains(&arm.name.as_str()) {
+                let rule = "another arm has that name: give each its own";
+                return Err(place.refuse("arms.name", format!("{:?}", arm.name), rule));
+            }
+            names.push(&arm.name);
+            let place = Place(format!("{}, arm {:?}", place.0, arm.name));
+            self.design(arm).check(&place)?;
+            if let Some(e) = arm.expected.iter().find(|e| !known(e.depth, e.lag)) {
+                return Err(place.refuse("expected.depth", e.depth, rule));
+            }
+        }
+        for claim in &self.claims {
+            let ShatteringMeasure::Difference {
+                depth,
+                lag,
+                arm,
+                than,
+            } = &claim.measure;
+            if let Some(arm) = [arm, than]
+                .into_iter()
+                .find(|arm| !names.contains(&arm.as_str()))
+            {
+                let rule = format!("there is no such arm: name one of {}", names.join(", "));
+                return Err(place.refuse("claims.measure", format!("{arm:?}"), &rule));
+            }
+            if !known(*depth, *lag) {
+                return Err(place.refuse("claims.measure.depth", depth, rule));
+            }
+        }
+        Ok(())
+    }
+
+    fn measure(&self, seed: u64) -> Measured {
+        let jobs: Vec<(usize, u32)> = (0..self.arms.len())
+            .flat_map(|arm| (0..self.seeds).map(move |s| (arm, s)))
+            .collect();
+        let found: Vec<Vec<Vec<f64>>> = jobs
+            .into_par_iter()
+            .map(|(arm, s)| {
+                let stream = Stream::new(seed.wrapping_add(u64::from(s)));
+                self.correlations(&self.arms[arm], stream)
+            })
+            .collect();
+        // One number per seed.
+        let numbers = |arm: usize, depth: usize, lag: usize| -> Vec<f64> {
+            let place = |list: &[usize], item| list.iter().position(|i| *i == item);
+            let depth = place(&self.depths, depth).expect("it was checked");
+            let lag = place(&self.lags, lag).expect("it was checked");
+            let seeds = found
+                .chunks(self.seeds as usize)
+                .nth(arm)
+                .expect("every arm ran");
+            seeds.iter().map(|depths| depths[depth][lag]).collect()
+        };
+        let mut measured = Measured {
+            meaning: "autocorrelation of df/dx over inputs: 1 is a gradient to trust, 0 is white noise",
+            parameters: format!(
+                "width {}, {} inputs in ±{}, {} seeds",
+                self.width, self.inputs, self.range, self.seeds
+            ),
+            ..Measured::default()
+        };
+        for (index, arm) in self.arms.iter().enumerate() {
+            for &depth in &self.depths {
+                for &lag in &self.lags {
+                    let expected = arm
+                        .expected
+                        .iter()
+                        .find(|e| e.depth == depth && e.lag == lag);
+                    let number = Number::mean(&numbers(index, depth, lag));
+                    let what = format!("{}, L = {depth}, lag {lag}", arm.name);
+                    measured.expected(what, number, expected.map(|e| e.value), self.tolerance);
+                }
+            }
+        }
+        for claim in &self.claims {
+            let ShatteringMeasure::Difference {
+                depth,
+                lag,
+                arm,
+                than,
+            } = &claim.measure;
+            let of = |name: &str| {
+                let place = self.arms.iter().position(|arm| arm.name == name);
+                numbers(place.expect("it was checked"), *depth, *lag)
+            };
+            let pairs = of(arm).into_iter().zip(of(than));
+            measured.found.push(Found::seeds(
+                format!("autocorrelation at lag {lag}, L = {depth}, {arm} − {than}"),
+                pairs.map(|(a, b)| a - b).collect(),
+            ));
+        }
+        measured
+    }
+}
+
+impl Shattering {
+    fn design(&self, arm: &ShatteringArm) -> Design {
+        Design {
+            activation: Activation::Relu,
+            connection: arm.connection,
+            weights: self.weights,
+            biases: self.biases,
+        }
+    }
+
+    /// Autocorrelations by depth and lag.
+    fn correlations(&self, arm: &ShatteringArm, stream: Stream) -> Vec<Vec<f64>> {
+        let design = self.design(arm);
+        let first = &mut stream.at(Role::Data, 0);
+        let slopes = self.weights.draw(self.width, 1, first).remove_axis(Axis(1));
+        let biases = self.biases.draw(self.width, 1, first);
+        let step = 2.0 * self.range / (self.inputs - 1) as f64;
+        let x = Array2::from_shape_fn((self.inputs, 1), |(i, _)| i as f64 * step - self.range);
+        let mut correlations = Vec::with_capacity(self.depths.len());
+        for depths in design.passes(&self.depths) {
+            let last = depths[depths.len() - 1];
+            let factor = design.factor(last);
+            let mut h = &x * &slopes + &biases;
+            let mut tangent = Array2::zeros(h.raw_dim()) + &slopes;
+            for l in 0..last {
+                let layer = design.layer(self.width, &mut stream.at(Role::Init, l as u64));
+                let mut a = h.dot(&layer.w.t()) + &layer.c;
+                let mut t = tangent.dot(&layer.w.t());
+                if arm.norm == Norm::Batch {
+                    normalise(&mut a, &mut t);
+                }
+                t.zip_mut_with(&a, |t, a| *t *= design.activation.slope(*a));
+                a.mapv_inplace(|a| design.activation.at(a));
+                if let Some((w, c)) = &layer.second {
+                    a = a.dot(&w.t()) + c;
+                    t = t.dot(&w.t());
+                }
+                (h, tangent) = match arm.connection {
+                    Connection::Plain => (a, t),
+                    Connection::OneLayer { .. } | Connection::TwoLayer { .. } => {
+                        (h + a * factor, tangent + t * factor)
+                    }
+                };
+                if depths.contains(&(l + 1)) {
+                    let readout = &mut stream.at(Role::Probe, 0);
+                    let readout = self
+                        .weights
+                        .draw(1, self.width, readout)
+                        .remove_axis(Axis(0));
+                    let gradient = tangent.dot(&readout);
+                    let at = |&lag: &usize| autocorrelation(&gradient, lag);
+                    correlations.push(self.lags.iter().map(at).collect());
+                }
+            }
+        }
+        correlations
+    }
+}
+
+/// Each column of `a` to mean 0 and variance 1, its tangent by the same factor.
+fn normalise(a: &mut Array2<f64>, tangent: &mut Array2<f64>) {
+    let mean = a.mean_axis(Axis(0)).expect("there are inputs");
+    let std = (a.var_axis(Axis(0), 0.0) + 1e-5).mapv_into(f64::sqrt);
+    *a -= &mean;
+    *a /= &std;
+    *tangent /= &std;
+}
+
+fn autocorrelation(gradient: &Array1<f64>, lag: usize) -> f64 {
+    let n = gradient.len();
+    let pairs = gradient.iter().zip(gradient.iter().skip(lag));
+    let product = pairs.map(|(a, b)| a * b).sum::<f64>() / (n - lag) as f64;
+    product / (gradient.dot(gradient) / n as f64)
+}
