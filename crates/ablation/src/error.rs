@@ -83,7 +83,7 @@ pub enum Error {
         name: String,
     },
     /// A directory that holds no run.
-    #[error("{} holds no run (no plan.json there): give the folder that `ablate` wrote, e.g. runs/default", .path.display())]
+    #[error("{} holds no run (no lock.json there): give the folder that `ablate` wrote, e.g. runs/default", .path.display())]
     NoRun {
         /// The directory.
         path: PathBuf,
@@ -125,6 +125,28 @@ pub enum Error {
         status: String,
         /// Its last words.
         words: String,
+    },
+    /// A study that is not the one that the directory was frozen with.
+    #[error(
+        "{} was frozen with another study, and {finished} of its cells are finished ({}): choose a new place with --out, or put the change on record with --amend REASON", .path.display(), some(.changed)
+    )]
+    Frozen {
+        /// The directory.
+        path: PathBuf,
+        /// What differs.
+        changed: Vec<String>,
+        /// Cells with a result.
+        finished: usize,
+    },
+    /// No cell of that name, or several.
+    #[error("{found} cells of {} begin with `{given}`: `ablate status {} --cells` lists them", .path.display(), .path.display())]
+    WhichCell {
+        /// The directory.
+        path: PathBuf,
+        /// What was asked for.
+        given: String,
+        /// How many there are.
+        found: usize,
     },
     /// Another coordinator works on the directory.
     #[error("{} is being worked on by process {process}: wait for it, or choose another place with --out", .path.display())]
@@ -183,6 +205,16 @@ impl Error {
             _ => 2,
         }
     }
+}
+
+/// The first of many.
+fn some(changes: &[String]) -> String {
+    const SHOWN: usize = 2;
+    let mut words = changes[..changes.len().min(SHOWN)].join("; ");
+    if SHOWN < changes.len() {
+        words += &format!("; and {} more", changes.len() - SHOWN);
+    }
+    words
 }
 
 fn hint(name: &Option<String>) -> String {

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::{
     error::Error,
-    plan::{Overrides, Plan},
+    plan::{Cell, Overrides, Plan},
+    record::{Evaluations, Outcome, Record},
     study,
 };
 
@@ -103,4 +104,17 @@ pub(crate) fn refusal<T>(outcome: Result<T, Error>) -> String {
         "one line without a full stop: {message}"
     );
     message
+}
+
+/// The record of a cell with one number.
+pub(crate) fn record(cell: &Cell, value: f64) -> Record {
+    Record {
+        schema: 1,
+        cell: cell.clone(),
+        outcome: Outcome::Measured {},
+        evaluations: Evaluations::default(),
+        values: [("log_energy_distance".to_owned(), value)].into(),
+        curves: Default::default(),
+        exhibit: None,
+    }
 }

@@ -21,8 +21,8 @@ pub mod data;
 pub mod dataset;
 pub mod stream;
 
-#[cfg(feature = "tch")]
 pub mod cell;
+pub mod checkpoint;
 pub mod conform;
 pub mod probe;
 pub mod record;
@@ -30,9 +30,9 @@ pub mod record;
 pub mod exact;
 
 pub mod files;
+pub mod lock;
 pub mod runner;
 pub mod store;
-#[cfg(feature = "tch")]
 pub mod worker;
 
 pub mod frame;

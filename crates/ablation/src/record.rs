@@ -102,7 +102,6 @@ pub struct Point {
     pub y: f64,
 }
 
-#[cfg(feature = "tch")]
 impl Record {
     /// Sets a number if it is one; this is the only door through which numbers enter a record.
     pub(crate) fn set(&mut self, probe: &str, value: f64) {
@@ -160,11 +159,35 @@ pub struct Attempt {
 }
 
 /// Why a cell has no result.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
-    /// How often it was tried.
-    pub attempts: u32,
-    /// The worker's last words.
+    /// How often a worker died of the cell.
+    pub crashes: u32,
+    /// How often a worker on it was killed from outside.
+    pub kills: u32,
+    /// The last worker's last words.
     pub message: String,
+}
+
+/// How a worker died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Death {
+    /// By its own doing (a panic, a segmentation fault): it will again, unless the machine was at fault.
+    Crash,
+    /// By a signal from outside (an operator, the system short of memory, a preemption).
+    Killed,
+}
+
+impl Failure {
+    /// Whether the cell is given up: after two crashes, or three kills. A program that crashes does so again;
+    /// what killed it may have passed.
+    pub fn is_final(&self) -> bool {
+        2 <= self.crashes || 3 <= self.kills
+    }
+
+    /// How often it was tried.
+    pub fn attempts(&self) -> u32 {
+        self.crashes + self.kills
+    }
 }

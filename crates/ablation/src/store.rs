@@ -1,16 +1,28 @@
 //! The directory of a run: what is planned, claimed, finished and failed.
 //!
 //! ```text
-//! runs/<name>/plan.json                    what is to be done, resolved
+//! runs/<name>/lock.json                    what is to be done, resolved; frozen before the first cell
+//!             lock-1.json …                amendments: what was changed since, and why
 //!             cells/<id>/result.json       the commit: first wins, deterministic bytes
-//!             cells/<id>/attempt.json      seconds, host, program
-//!             cells/<id>/conflict.json     a later result of other bytes: something is not deterministic
+//!             cells/<id>/attempt-<d>.json  how the result of digest <d> came about: seconds, host, program
+//!             cells/<id>/conflict-<d>.json a later result of other bytes: something is not deterministic
+//!             cells/<id>/superseded-<d>.json  a result of another build, run again on demand
+//!             cells/<id>/checkpoint-….safetensors  where the cell was a minute ago
 //!             cells/<id>/failure.json      the last words of a worker that died on the cell
+//!             cells/<id>/*.damaged         what did not read, set aside
 //!             claims/<id>                  who is at work on the cell; saves work, decides nothing
 //!             claims/coordinator           who starts workers here
 //!             workers/<pid>-<n>.log        what a worker wrote to its terminal
 //!             report.html report.md summary.json rows.csv
 //! ```
+//!
+//! The digest in the name of the attempt is what a result is checked against: it is there before the result is.
+
+mod checkpoints;
+mod claims;
+mod logs;
+
+pub(crate) use claims::is_stopped;
 
 use std::{
     fs,
@@ -22,16 +34,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     error::Error,
     files::{self, Published},
-    plan::Plan,
-    record::{Attempt, Failure, Record},
+    lock::{self, Lock},
+    plan::{Cell, Plan},
+    record::{Attempt, Death, Failure, Record},
 };
-
-/// How often a cell on which workers die is tried.
-pub const ATTEMPTS: u32 = 2;
-/// The claim on the whole directory.
-const COORDINATOR: &str = "coordinator";
-/// Most characters of a worker's last words that are kept.
-const LONGEST_WORDS: usize = 600;
 
 /// The directory of a run.
 #[derive(Clone, Debug)]
@@ -53,14 +59,30 @@ pub enum State {
 }
 
 impl Store {
-    /// Opens the directory for a plan, creating it; the plan replaces an earlier one, finished cells stay.
+    /// Opens the directory for a plan, creating it. The first plan is frozen there; another one is refused once a
+    /// cell is finished.
     ///
     /// The directory is this process's until it ends or [`Store::close`] is called.
     ///
     /// # Errors
     ///
-    /// The directory cannot be written, or another living process of this machine starts workers there.
+    /// The directory cannot be written, another living process of this machine starts workers there
+    /// ([`Error::Busy`]), or it was frozen with another plan ([`Error::Frozen`]).
     pub fn create(root: &Path, plan: &Plan) -> Result<Store, Error> {
+        Store::prepare(root, plan, None)
+    }
+
+    /// Opens the directory as [`Store::create`] does; a plan that differs from the frozen one is put on the record
+    /// with a reason.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::create`], but for [`Error::Frozen`].
+    pub fn amend(root: &Path, plan: &Plan, reason: &str) -> Result<Store, Error> {
+        Store::prepare(root, plan, Some(reason))
+    }
+
+    fn prepare(root: &Path, plan: &Plan, reason: Option<&str>) -> Result<Store, Error> {
         let store = Store {
             root: root.to_owned(),
         };
@@ -68,15 +90,65 @@ impl Store {
             files::create_dir(&root.join(folder))?;
         }
         // Workers read the plan from here: two coordinators with two plans would wait for each other forever.
-        if !store.claim(COORDINATOR)? {
-            let process = store.claimant(COORDINATOR).unwrap_or(0);
+        if !store.claim_directory()? {
+            let process = store.coordinator().unwrap_or(0);
             return Err(Error::Busy {
                 path: root.to_owned(),
                 process,
             });
         }
-        files::replace(&root.join("plan.json"), &json(plan))?;
-        Ok(store)
+        match store.freeze(plan, reason) {
+            Ok(()) => Ok(store),
+            Err(error) => {
+                store.close();
+                Err(error)
+            }
+        }
+    }
+
+    /// Freezes a plan, or compares it with the one that is frozen.
+    fn freeze(&self, plan: &Plan, reason: Option<&str>) -> Result<(), Error> {
+        let locks = self.locks()?;
+        let Some(frozen) = locks.last() else {
+            let first = json(&Lock::first(plan));
+            return match files::publish_new(&self.lock(0), &first)? {
+                Published::Written | Published::AlreadySame => Ok(()),
+                // Another host was quicker; what it froze counts.
+                Published::Conflict => self.freeze(plan, reason),
+            };
+        };
+        let changed = lock::changes(&frozen.plan, plan);
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let cells = frozen.plan.cells();
+        let finished = cells
+            .iter()
+            .filter(|(cell, _)| self.is_done(&cell.id))
+            .count();
+        match reason {
+            // Nobody has seen a result: this is still before the first cell.
+            None if finished == 0 && locks.len() == 1 => {
+                Ok(files::replace(&self.lock(0), &json(&Lock::first(plan)))?)
+            }
+            None => Err(Error::Frozen {
+                path: self.root.clone(),
+                changed: changed.into_iter().map(|change| change.what).collect(),
+                finished,
+            }),
+            Some(reason) => {
+                let amendment = Lock {
+                    reason: Some(reason.to_owned()),
+                    changed,
+                    finished,
+                    ..Lock::first(plan)
+                };
+                match files::publish_new(&self.lock(locks.len()), &json(&amendment))? {
+                    Published::Written | Published::AlreadySame => Ok(()),
+                    Published::Conflict => self.freeze(plan, Some(reason)),
+                }
+            }
+        }
     }
 
     /// Opens an existing run.
@@ -85,29 +157,47 @@ impl Store {
     ///
     /// [`Error::NoRun`] where there is none, [`Error::Damaged`] where the plan does not read.
     pub fn open(root: &Path) -> Result<(Store, Plan), Error> {
-        let path = root.join("plan.json");
-        if !path.is_file() {
-            return Err(Error::NoRun {
+        let store = Store {
+            root: root.to_owned(),
+        };
+        match store.locks()?.pop() {
+            Some(lock) => Ok((store, lock.plan)),
+            None => Err(Error::NoRun {
                 path: root.to_owned(),
-            });
+            }),
         }
-        let plan = parse(&path, &files::read(&path)?)?;
-        Ok((
-            Store {
-                root: root.to_owned(),
-            },
-            plan,
-        ))
+    }
+
+    /// The frozen plan and its amendments, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] where one does not read.
+    pub fn locks(&self) -> Result<Vec<Lock>, Error> {
+        let mut locks = Vec::new();
+        loop {
+            let path = self.lock(locks.len());
+            match files::read(&path) {
+                Ok(bytes) => locks.push(parse(&path, &bytes)?),
+                Err(error) if error.is_absent() => return Ok(locks),
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Lets other processes start workers here.
     pub fn close(&self) {
-        self.release(COORDINATOR);
+        self.release(claims::COORDINATOR);
     }
 
     /// The directory.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Whether the directory is still there.
+    pub fn exists(&self) -> bool {
+        self.lock(0).is_file()
     }
 
     /// Whether a cell has a result file, readable or not; cheap enough to ask for every cell.
@@ -117,26 +207,35 @@ impl Store {
 
     /// What is known of a cell. Never an error: a bad cell does not take the study down.
     pub fn state(&self, id: &str) -> State {
+        match files::read(&self.result(id)) {
+            Ok(bytes) => match self.check(id, &bytes) {
+                Ok((record, attempt)) => State::Done(Box::new(record), attempt),
+                Err(why) => State::Corrupt(why),
+            },
+            Err(error) if error.is_absent() => match self.failure(id) {
+                Some(failure) => State::Failed(failure),
+                None => State::Missing,
+            },
+            Err(error) => State::Corrupt(error.to_string()),
+        }
+    }
+
+    /// The result of a cell, if its bytes are those that were committed.
+    fn check(&self, id: &str, bytes: &[u8]) -> Result<(Record, Attempt), String> {
         let path = self.result(id);
-        if path.is_file() {
-            let record = files::read(&path)
-                .map_err(Error::from)
-                .and_then(|bytes| parse::<Record>(&path, &bytes));
-            return match record {
-                Ok(record) if record.cell.id == id => {
-                    let attempt = self.read_beside(id, "attempt.json").unwrap_or_default();
-                    State::Done(Box::new(record), attempt)
-                }
-                Ok(record) => {
-                    State::Corrupt(format!("{} holds cell {}", path.display(), record.cell.id))
-                }
-                Err(error) => State::Corrupt(error.to_string()),
-            };
+        let story = format!("attempt-{}.json", digest(bytes));
+        if !self.cell(id).join(&story).exists() {
+            return Err(format!(
+                "{} is damaged (its bytes have no digest on record)",
+                path.display()
+            ));
         }
-        match self.read_beside(id, "failure.json") {
-            Some(failure) => State::Failed(failure),
-            None => State::Missing,
+        let record: Record = parse(&path, bytes).map_err(|error| error.to_string())?;
+        let own = Cell::new(record.cell.config.clone(), record.cell.seed).id;
+        if record.cell.id != id || own != id {
+            return Err(format!("{} holds cell {own}", path.display()));
         }
+        Ok((record, self.read_beside(id, &story).unwrap_or_default()))
     }
 
     /// Commits a result; if the cell has one already, that one stays.
@@ -145,165 +244,96 @@ impl Store {
     ///
     /// Files; a full disk is its own class.
     pub fn commit(&self, record: &Record, attempt: &Attempt) -> Result<(), Error> {
-        let folder = self.cell(&record.cell.id);
+        let id = &record.cell.id;
+        let folder = self.cell(id);
         files::create_dir(&folder)?;
-        // First what stands beside it: without a result it says nothing, and a result never stands alone.
-        if !self.is_done(&record.cell.id) {
-            files::replace(&folder.join("attempt.json"), &json(attempt))?;
-        }
         let bytes = json(record);
-        match files::publish_new(&folder.join("result.json"), &bytes)? {
-            Published::Written | Published::AlreadySame => Ok(()),
+        let digest = digest(&bytes);
+        // First what stands beside it: without a result it says nothing, and a result never stands alone. Whoever
+        // has the same bytes has the same name; the first story is told.
+        let story = folder.join(format!("attempt-{digest}.json"));
+        let _ = files::publish_new(&story, &json(attempt))?;
+        if files::publish_new(&folder.join("result.json"), &bytes)? == Published::Conflict {
             // Two workers, two answers: the first stays, and the second is kept as evidence.
-            Published::Conflict => Ok(files::replace(&folder.join("conflict.json"), &bytes)?),
+            let evidence = folder.join(format!("conflict-{digest}.json"));
+            let _ = files::publish_new(&evidence, &bytes)?;
         }
+        self.drop_checkpoints(id);
+        Ok(())
     }
 
-    /// Whether a second, different result was committed for a cell.
-    pub fn has_conflict(&self, id: &str) -> bool {
-        self.cell(id).join("conflict.json").is_file()
+    /// Later, different results that were committed for a cell; those that do not read are left out.
+    pub fn conflicts(&self, id: &str) -> Vec<Record> {
+        self.beside(id, "conflict-")
     }
 
-    /// Notes that a worker died on a cell, and how often that happened.
+    /// Results of other builds that were run again.
+    pub fn superseded(&self, id: &str) -> Vec<Record> {
+        self.beside(id, "superseded-")
+    }
+
+    /// Sets a result aside so that the cell is run again; it stays beside the new one.
     ///
     /// # Errors
     ///
     /// Files.
-    pub fn fail(&self, id: &str, message: String) -> Result<(), Error> {
-        let before = self
-            .read_beside::<Failure>(id, "failure.json")
-            .map_or(0, |failure| failure.attempts);
+    pub fn supersede(&self, id: &str) -> Result<(), Error> {
+        let bytes = files::read(&self.result(id))?;
+        let name = format!("superseded-{}.json", digest(&bytes));
+        self.set_aside(id, "result.json", &name)
+    }
+
+    /// Notes that a worker died on a cell.
+    ///
+    /// # Errors
+    ///
+    /// Files.
+    pub fn fail(&self, id: &str, death: Death, message: String) -> Result<Failure, Error> {
+        let mut failure = self.failure(id).unwrap_or_default();
+        match death {
+            Death::Crash => failure.crashes += 1,
+            Death::Killed => failure.kills += 1,
+        }
+        failure.message = message;
         files::create_dir(&self.cell(id))?;
-        let failure = Failure {
-            attempts: before + 1,
-            message,
-        };
-        Ok(files::replace(
-            &self.cell(id).join("failure.json"),
-            &json(&failure),
-        )?)
+        files::replace(&self.cell(id).join("failure.json"), &json(&failure))?;
+        Ok(failure)
     }
 
-    /// How often workers died on a cell.
-    pub fn failures(&self, id: &str) -> u32 {
-        self.read_beside::<Failure>(id, "failure.json")
-            .map_or(0, |failure| failure.attempts)
+    /// How often workers died on a cell, and why the last one did.
+    pub fn failure(&self, id: &str) -> Option<Failure> {
+        self.read_beside(id, "failure.json")
     }
 
-    /// Removes a result that does not read, and the notes of failures, so that the cell is run again.
+    /// Whether workers died on a cell as often as is tried.
+    pub fn is_given_up(&self, id: &str) -> bool {
+        self.failure(id).is_some_and(|failure| failure.is_final())
+    }
+
+    /// Sets a result aside that does not read, and drops the notes of failures, so that the cell is run again.
     ///
     /// # Errors
     ///
     /// Files.
     pub fn forget(&self, id: &str) -> Result<(), Error> {
-        for name in ["result.json", "failure.json", "conflict.json"] {
-            let path = self.cell(id).join(name);
-            if path.exists() {
-                fs::remove_file(&path).map_err(|error| files::Error::write(&path, error))?;
+        self.set_aside(id, "result.json", "result.damaged")?;
+        let notes = self.cell(id).join("failure.json");
+        match fs::remove_file(&notes) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(files::Error::write(&notes, error).into())
             }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
-    /// Claims a cell for this process; `false` if a living process has it. Only saves work.
-    ///
-    /// # Errors
-    ///
-    /// Files.
-    pub fn claim(&self, id: &str) -> Result<bool, Error> {
-        let path = self.root.join("claims").join(id);
-        let own = Process::this().to_string();
-        for _ in 0..2 {
-            match files::publish_new(&path, own.as_bytes())? {
-                Published::Written | Published::AlreadySame => return Ok(true),
-                // A worker that was not buried yet keeps its claim: its coordinator must see what it died on.
-                Published::Conflict
-                    if self.claim_of(id).is_some_and(|process| process.exists()) =>
-                {
-                    return Ok(false);
-                }
-                Published::Conflict => self.release(id),
+    fn set_aside(&self, id: &str, name: &str, aside: &str) -> Result<(), Error> {
+        let from = self.cell(id).join(name);
+        match fs::rename(&from, self.cell(id).join(aside)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(files::Error::write(&from, error).into())
             }
+            _ => Ok(()),
         }
-        Ok(false)
-    }
-
-    /// The living process that has claimed a cell.
-    pub fn claimant(&self, id: &str) -> Option<u32> {
-        self.claim_of(id)
-            .filter(Process::is_alive)
-            .map(|process| process.id)
-    }
-
-    /// Gives a claim back.
-    pub fn release(&self, id: &str) {
-        // A claim that stays behind costs nothing: it is void once its process is gone.
-        let _ = fs::remove_file(self.root.join("claims").join(id));
-    }
-
-    /// Cells that a process has claimed, whether it lives or not.
-    pub fn claims_of(&self, pid: u32) -> Vec<String> {
-        let mut claimed = self.names("claims");
-        claimed.retain(|id| {
-            is_claim(id) && self.claim_of(id).is_some_and(|process| process.id == pid)
-        });
-        claimed
-    }
-
-    /// Drops claims whose process is dead, but for those of the processes `except`.
-    pub fn sweep(&self, except: &[u32]) {
-        for id in self.names("claims").into_iter().filter(|id| is_claim(id)) {
-            let claim = self.claim_of(&id);
-            if claim.is_none_or(|process| !except.contains(&process.id) && !process.is_alive()) {
-                self.release(&id);
-            }
-        }
-    }
-
-    /// Drops logs of workers that said nothing.
-    pub fn sweep_logs(&self) {
-        for name in self.names("workers") {
-            let path = self.root.join("workers").join(name);
-            if fs::metadata(&path).is_ok_and(|meta| meta.len() == 0) {
-                let _ = fs::remove_file(path);
-            }
-        }
-    }
-
-    /// Where a worker writes its terminal output.
-    ///
-    /// # Errors
-    ///
-    /// Files.
-    pub fn worker_log(&self, name: &str) -> Result<fs::File, Error> {
-        let path = self.root.join("workers").join(format!("{name}.log"));
-        Ok(fs::File::create(&path).map_err(|error| files::Error::write(&path, error))?)
-    }
-
-    /// What a worker said last: its panic, if there was one, else the last lines of its log.
-    pub fn last_words(&self, name: &str) -> String {
-        let path = self.root.join("workers").join(format!("{name}.log"));
-        let bytes = fs::read(path).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
-        let lines: Vec<&str> = text
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .collect();
-        let last = match lines.iter().rposition(|line| line.contains("panicked at")) {
-            Some(panic) => &lines[panic..lines.len().min(panic + 2)],
-            None => &lines[lines.len().saturating_sub(3)..],
-        };
-        let words = last.join(" | ");
-        let words = words.strip_prefix("ablate: ").unwrap_or(&words);
-        // An error of libtorch comes with a stack of C++ names.
-        let words = words
-            .split_once("\\nException raised from")
-            .map_or(words, |(words, _)| words);
-        if words.chars().count() <= LONGEST_WORDS {
-            return words.to_owned();
-        }
-        words.chars().take(LONGEST_WORDS).chain(['…']).collect()
     }
 
     /// Writes a rendering of the report.
@@ -317,16 +347,19 @@ impl Store {
         Ok(path)
     }
 
+    fn lock(&self, number: usize) -> PathBuf {
+        self.root.join(match number {
+            0 => "lock.json".to_owned(),
+            _ => format!("lock-{number}.json"),
+        })
+    }
+
     fn cell(&self, id: &str) -> PathBuf {
         self.root.join("cells").join(id)
     }
 
     fn result(&self, id: &str) -> PathBuf {
         self.cell(id).join("result.json")
-    }
-
-    fn claim_of(&self, id: &str) -> Option<Process> {
-        Process::parse(&fs::read_to_string(self.root.join("claims").join(id)).ok()?)
     }
 
     fn names(&self, folder: &str) -> Vec<String> {
@@ -339,80 +372,22 @@ impl Store {
             .collect()
     }
 
+    fn beside(&self, id: &str, prefix: &str) -> Vec<Record> {
+        let mut names = self.names(&format!("cells/{id}"));
+        names.retain(|name| name.starts_with(prefix) && name.ends_with(".json"));
+        names.sort();
+        let read = names.iter().filter_map(|name| self.read_beside(id, name));
+        read.collect()
+    }
+
     fn read_beside<T: DeserializeOwned>(&self, id: &str, name: &str) -> Option<T> {
         serde_json::from_slice(&fs::read(self.cell(id).join(name)).ok()?).ok()
     }
 }
 
-/// Names with a dot are claims that are being written, or were when their process died.
-fn is_claim(name: &str) -> bool {
-    !name.contains('.')
-}
-
-/// A process, told apart from later ones of the same number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Process {
-    id: u32,
-    /// When it was started, in the system's own unit; `None` where the system does not say.
-    start: Option<u64>,
-}
-
-impl Process {
-    fn this() -> Process {
-        let id = std::process::id();
-        Process {
-            id,
-            start: started(id).map(|(_, start)| start),
-        }
-    }
-
-    fn parse(text: &str) -> Option<Process> {
-        let mut words = text.split_whitespace();
-        let id = words.next()?.parse().ok()?;
-        Some(Process {
-            id,
-            start: words.next().and_then(|start| start.parse().ok()),
-        })
-    }
-
-    /// Whether the system still knows it, be it only as a zombie; a number alone does not say, since after a
-    /// restart of a container another process bears it.
-    fn exists(&self) -> bool {
-        let pid = i32::try_from(self.id)
-            .ok()
-            .and_then(rustix::process::Pid::from_raw);
-        let known = pid.is_some_and(|pid| {
-            rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
-        });
-        match (self.start, started(self.id)) {
-            (Some(start), Some((_, now))) => known && start == now,
-            _ => known,
-        }
-    }
-
-    fn is_alive(&self) -> bool {
-        self.exists() && started(self.id).is_none_or(|(state, _)| !['Z', 'X'].contains(&state))
-    }
-}
-
-impl std::fmt::Display for Process {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.start {
-            Some(start) => write!(f, "{} {start}", self.id),
-            None => write!(f, "{}", self.id),
-        }
-    }
-}
-
-/// State and start of a process, where there is `/proc`.
-fn started(pid: u32) -> Option<(char, u64)> {
-    let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field, the program's name, may hold spaces and brackets.
-    let fields: Vec<&str> = line.rsplit_once(')')?.1.split_whitespace().collect();
-    Some((
-        fields.first()?.chars().next()?,
-        fields.get(19)?.parse().ok()?,
-    ))
+/// What names the bytes of a result.
+fn digest(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex()[..16].to_owned()
 }
 
 fn json<T: Serialize>(value: &T) -> Vec<u8> {

@@ -4,33 +4,47 @@ use std::{
     collections::BTreeMap,
     path::Path,
     sync::atomic::Ordering,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use crate::{
-    cell,
+    cell::{self, Turn, Watch},
+    checkpoint::Checkpoint,
     config::Data,
     data::Images,
     error::Error,
     plan::{Cell, Overrides, Plan, open_images},
     record::Attempt,
-    runner::interrupt_flag,
-    store::{ATTEMPTS, Store},
+    runner::{line, stop_flag},
+    store::Store,
 };
 
-/// Works on the run in `root` until no cell is open, or until it is told to stop.
+/// Exit status of a worker that was told to stop, and has kept what it did (`EX_TEMPFAIL`): start it again.
+pub const STOPPED: u8 = 75;
+
+/// How a worker ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// No cell is open.
+    Finished,
+    /// It was told to stop; its cell goes on from a checkpoint.
+    Stopped,
+}
+
+/// Works on the run in `root` until no cell is open, or until it is told to stop; keeps a checkpoint of its cell as
+/// often as `every` says, and when it stops.
 ///
 /// # Errors
 ///
 /// Files, image data or a device that are missing. A cell that diverges is a result, not an error.
-pub fn work(root: &Path, data: &Overrides) -> Result<(), Error> {
+pub fn work(root: &Path, data: &Overrides, every: Duration) -> Result<Ended, Error> {
     let (store, plan) = Store::open(root)?;
-    let interrupted = interrupt_flag();
+    let told = stop_flag();
     let parent = rustix::process::getppid();
     // A worker whose coordinator is gone would go on unseen.
-    let stop = || interrupted.load(Ordering::Relaxed) || rustix::process::getppid() != parent;
+    let stop = || told.load(Ordering::Relaxed) || rustix::process::getppid() != parent;
     let images = images(&plan, data)?;
-    let attempt = Attempt {
+    let story = Attempt {
         binary: own_digest(),
         host: host(),
         libtorch: cell::libtorch_version(),
@@ -38,53 +52,106 @@ pub fn work(root: &Path, data: &Overrides) -> Result<(), Error> {
     };
     let mut cells = plan.cells();
     // A cell that a worker died on goes to the end, so that it does not keep the others waiting.
-    cells.sort_by_key(|(cell, _)| store.failures(&cell.id));
+    cells.sort_by_key(|(cell, _)| store.failure(&cell.id).map_or(0, |f| f.attempts()));
     for (cell, _) in cells {
         if stop() {
-            break;
+            return Ok(Ended::Stopped);
         }
-        if store.is_done(&cell.id)
-            || ATTEMPTS <= store.failures(&cell.id)
-            || !store.claim(&cell.id)?
-        {
+        let is_closed = || store.is_done(&cell.id) || store.is_given_up(&cell.id);
+        if is_closed() || !store.claim(&cell.id)? {
             continue;
         }
         // Between the look and the claim another worker may have finished it, or died on it.
-        let outcome = if store.is_done(&cell.id) || ATTEMPTS <= store.failures(&cell.id) {
-            Ok(())
+        let ended = if is_closed() {
+            Ok(Ended::Finished)
         } else {
-            one(&store, &cell, &images, &attempt, &stop)
+            one(&store, &cell, &images, &story, every, &stop)
         };
         store.release(&cell.id);
-        outcome?;
+        if ended? == Ended::Stopped {
+            return Ok(Ended::Stopped);
+        }
     }
-    Ok(())
+    Ok(Ended::Finished)
 }
 
 fn one(
     store: &Store,
     cell: &Cell,
     images: &BTreeMap<String, Images>,
-    attempt: &Attempt,
-    stop: cell::Stop<'_>,
-) -> Result<(), Error> {
-    let begun = Instant::now();
+    story: &Attempt,
+    every: Duration,
+    stop: &dyn Fn() -> bool,
+) -> Result<Ended, Error> {
     let images = match &cell.config.data {
         Data::Images { digest, .. } => images.get(digest),
         _ => None,
     };
-    let Some(record) = cell::run(cell, images, stop)? else {
-        return Ok(());
+    let (from, aside) = store.resume(&cell.id, &story.binary);
+    aside.iter().for_each(|words| line(words));
+    let mut shift = Shift {
+        store,
+        before: from.as_ref().map_or(0.0, |from| from.seconds),
+        begun: Instant::now(),
+        program: &story.binary,
+        every,
+        kept: Instant::now(),
+        stop,
+    };
+    let Some(record) = cell::run(cell, images, from, &mut shift)? else {
+        return Ok(Ended::Stopped);
     };
     let finished_at = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
     let attempt = Attempt {
-        seconds: begun.elapsed().as_secs_f64(),
+        seconds: shift.seconds(),
         finished_at,
-        ..attempt.clone()
+        ..story.clone()
     };
-    store.commit(&record, &attempt)
+    store.commit(&record, &attempt)?;
+    Ok(Ended::Finished)
+}
+
+/// Looks after one cell.
+struct Shift<'a> {
+    store: &'a Store,
+    program: &'a str,
+    /// Seconds that the cell took before it was taken up from a checkpoint.
+    before: f64,
+    begun: Instant,
+    every: Duration,
+    kept: Instant,
+    stop: &'a dyn Fn() -> bool,
+}
+
+impl Shift<'_> {
+    fn seconds(&self) -> f64 {
+        self.before + self.begun.elapsed().as_secs_f64()
+    }
+}
+
+impl Watch for Shift<'_> {
+    fn turn(&mut self) -> Turn {
+        if (self.stop)() {
+            Turn::Stop
+        } else if self.kept.elapsed() < self.every {
+            Turn::GoOn
+        } else {
+            Turn::Keep
+        }
+    }
+
+    fn keep(&mut self, checkpoint: &mut Checkpoint) -> Result<(), Error> {
+        checkpoint.seconds = self.seconds();
+        self.store.keep(checkpoint)?;
+        self.kept = Instant::now();
+        Ok(())
+    }
+
+    fn program(&self) -> &str {
+        self.program
+    }
 }
 
 /// The image sets of the plan by digest, checked against the digests that the plan was made with.
@@ -119,7 +186,7 @@ fn images(plan: &Plan, overrides: &Overrides) -> Result<BTreeMap<String, Images>
 }
 
 /// Digest of the running program: results of one study belong together only if it is one.
-fn own_digest() -> String {
+pub(crate) fn own_digest() -> String {
     // The file at the program's path may have been replaced since; this link leads to what runs.
     let bytes = std::fs::read("/proc/self/exe")
         .or_else(|_| std::env::current_exe().and_then(std::fs::read));

@@ -57,6 +57,11 @@ impl<R: RngCore> PerSample<R> {
         }
     }
 
+    /// The generators where they are now: what a trajectory that was interrupted needs to go on.
+    pub fn streams(&self) -> &[R] {
+        &self.streams
+    }
+
     pub(crate) fn expect(&self, samples: usize) {
         assert!(
             samples == self.streams.len(),

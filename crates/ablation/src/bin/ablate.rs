@@ -10,18 +10,20 @@ use std::{
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use ablation::{
     Error, config, conform, exact, files,
     frame::{self, Results},
-    plan::{Overrides, Plan},
+    plan::{Cell, Overrides, Plan},
     power,
     record::Outcome,
     report, runner,
     store::{State, Store},
     study,
     summary::Summary,
+    worker::{self, Ended},
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -71,8 +73,11 @@ enum Command {
         /// The directory of the run
         dir: PathBuf,
         /// Folder that holds the files of an image set
-        #[arg(long)]
+        #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
+        /// Seconds between two checkpoints of a cell
+        #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = seconds)]
+        checkpoint: f64,
     },
 }
 
@@ -93,7 +98,7 @@ struct Ablate {
     /// Cells at a time, each a process of one thread [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
-    /// Seeds of the 2×2; more than a finished run has extend it
+    /// Seeds of the 2×2
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     seeds: Option<u32>,
     /// Training steps of every cell (these are other cells)
@@ -108,6 +113,31 @@ struct Ablate {
     /// Folder that holds the files of the image set
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Seconds between two checkpoints of a cell
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = seconds)]
+    checkpoint: f64,
+    /// Go on with a study that differs from the one the directory was frozen with, and put the change on record;
+    /// where it touches what was registered, verdicts are INVALID
+    #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    amend: Option<String>,
+    /// What becomes of results that another build of the program made
+    #[arg(long, value_enum, value_name = "W", default_value_t = OtherBuilds::Keep)]
+    other_builds: OtherBuilds,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum OtherBuilds {
+    /// They stand; a report of two builds gives no verdict
+    Keep,
+    /// They are run again and kept beside
+    Again,
+}
+
+/// A number of seconds ≥ 0.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    let kept = Duration::try_from_secs_f64(seconds).map_err(|error| format!("{error}"))?;
+    Ok(kept.as_secs_f64())
 }
 
 #[derive(Subcommand)]
@@ -144,15 +174,21 @@ fn say(text: &str) {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Ablate(arguments) => ablate(arguments),
-        Command::Report { dir } => render(&dir).map(|_| ()),
-        Command::Status { dir, cells } => status(&dir, cells),
-        Command::Power { study, pilot } => plan_seeds(&study, pilot),
-        Command::Conform { paths } => return compare(&paths),
-        Command::Worker { dir, data } => work(&dir, data),
+        Command::Ablate(arguments) => ablate(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Report { dir } => render(&dir).map(|_| ExitCode::SUCCESS),
+        Command::Status { dir, cells } => status(&dir, cells).map(|()| ExitCode::SUCCESS),
+        Command::Power { study, pilot } => {
+            plan_seeds(&study, pilot).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Conform { paths } => Ok(compare(&paths)),
+        Command::Worker {
+            dir,
+            data,
+            checkpoint,
+        } => work(&dir, data, checkpoint),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("ablate: {error}");
             ExitCode::from(error.exit_status())
@@ -201,20 +237,33 @@ fn ablate(arguments: Ablate) -> Result<(), Error> {
     if arguments.plan {
         return Ok(());
     }
-    if !cfg!(feature = "tch") {
+    let learns = |(cell, _): &(Cell, f64)| cell.config.network != config::Network::Exact {};
+    if !cfg!(feature = "tch") && plan.cells().iter().any(learns) {
         return Err(Error::WithoutTorch);
     }
     let root = arguments
         .out
         .unwrap_or_else(|| Path::new("runs").join(&plan.name));
-    let store = Store::create(&root, &plan)?;
-    let program = own_program()?;
-    let worker: Vec<OsString> = arguments
-        .data
-        .into_iter()
-        .flat_map(|data| ["--data".into(), data.into()])
-        .collect();
-    let finished = runner::run(&plan, &store, &program, &worker, jobs);
+    let store = match &arguments.amend {
+        Some(reason) => Store::amend(&root, &plan, reason)?,
+        None => Store::create(&root, &plan)?,
+    };
+    let data = arguments.data.into_iter();
+    let data = data.flat_map(|data| ["--data".into(), data.into()]);
+    let every = [
+        "--checkpoint".into(),
+        arguments.checkpoint.to_string().into(),
+    ];
+    let engine = runner::Engine {
+        program: &own_program()?,
+        arguments: &data.chain(every).collect::<Vec<OsString>>(),
+        jobs,
+        other_builds: match arguments.other_builds {
+            OtherBuilds::Keep => runner::OtherBuilds::Keep,
+            OtherBuilds::Again => runner::OtherBuilds::Again,
+        },
+    };
+    let finished = runner::run(&plan, &store, &engine);
     store.close();
     let finished = finished?;
     let summary = render(&root)?;
@@ -354,7 +403,7 @@ fn collect(store: &Store, plan: &Plan) -> Results {
     for (cell, _) in plan.cells() {
         match store.state(&cell.id) {
             State::Done(record, attempt) => {
-                if store.has_conflict(&cell.id) {
+                if !store.conflicts(&cell.id).is_empty() {
                     results.conflicts.insert(cell.id.clone());
                 }
                 results.records.insert(cell.id, (*record, attempt));
@@ -410,7 +459,7 @@ fn status(root: &Path, cells: bool) -> Result<(), Error> {
             }
             State::Failed(failure) => {
                 failed += 1;
-                format!("failed {} times: {}", failure.attempts, failure.message)
+                format!("failed {} times: {}", failure.attempts(), failure.message)
             }
             State::Corrupt(reason) => {
                 failed += 1;
@@ -443,14 +492,12 @@ fn status(root: &Path, cells: bool) -> Result<(), Error> {
     Ok(())
 }
 
-#[cfg(feature = "tch")]
-fn work(root: &Path, data: Option<PathBuf>) -> Result<(), Error> {
-    ablation::worker::work(root, &overrides(data))
-}
-
-#[cfg(not(feature = "tch"))]
-fn work(_root: &Path, _data: Option<PathBuf>) -> Result<(), Error> {
-    Err(Error::WithoutTorch)
+fn work(root: &Path, data: Option<PathBuf>, every: f64) -> Result<ExitCode, Error> {
+    let every = Duration::from_secs_f64(every);
+    Ok(match worker::work(root, &overrides(data), every)? {
+        Ended::Finished => ExitCode::SUCCESS,
+        Ended::Stopped => ExitCode::from(worker::STOPPED),
+    })
 }
 
 /// A path as a shell takes it.

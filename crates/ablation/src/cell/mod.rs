@@ -1,14 +1,27 @@
-//! One cell: build, train, sample, measure.
+//! One cell: build, train, sample, measure; left and taken up again between any two steps.
+//!
+//! A cell whose network is the exact score needs no torch.
 
+mod exact;
 mod judge;
+#[cfg(feature = "tch")]
+mod learned;
 mod measure;
+#[cfg(feature = "tch")]
 mod model;
+#[cfg(feature = "tch")]
 mod optimizer;
 mod sampling;
+#[cfg(feature = "tch")]
 mod train;
+#[cfg(feature = "tch")]
+mod untrained;
+
+use ndarray::{Array2, ArrayView2};
 
 use crate::{
-    config::{CellConfig, Device},
+    checkpoint::{Checkpoint, Place},
+    config::{CellConfig, Network},
     data::Images,
     dataset::Dataset,
     error::Error,
@@ -16,25 +29,128 @@ use crate::{
     record::{Evaluations, Outcome, Record, Stage},
     stream::Stream,
 };
-use model::Model;
 
-/// Asked between steps: `true` ends the cell without a result.
-pub type Stop<'a> = &'a dyn Fn() -> bool;
+/// Who looks after a cell while it runs.
+pub trait Watch {
+    /// What to do before the next step.
+    fn turn(&mut self) -> Turn;
 
-/// Runs a cell to its record; `None` if it was asked to stop.
+    /// Keeps a checkpoint, after noting in it the seconds that it took.
+    ///
+    /// # Errors
+    ///
+    /// Files; they end the cell.
+    fn keep(&mut self, checkpoint: &mut Checkpoint) -> Result<(), Error>;
+
+    /// The program, as checkpoints name it.
+    fn program(&self) -> &str;
+}
+
+/// What to do before the next step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The step.
+    GoOn,
+    /// A checkpoint, then the step.
+    Keep,
+    /// A checkpoint, and no more steps.
+    Stop,
+}
+
+/// The score at points \[n, d\] and at a noise level.
+type Score<'a> = dyn Fn(ArrayView2<'_, f64>, f64) -> Array2<f64> + 'a;
+
+/// Runs a cell to its record, from its beginning or from a checkpoint of this program; `None` if it was told to stop.
 ///
 /// # Errors
 ///
-/// [`Error::Device`] if the device is not there. Divergence is not an error.
-pub fn run(cell: &Cell, images: Option<&Images>, stop: Stop<'_>) -> Result<Option<Record>, Error> {
+/// [`Error::Device`] if the device is not there, [`Error::WithoutTorch`] for a network in a build that has none,
+/// and what [`Watch::keep`] brings. Divergence is not an error.
+pub fn run(
+    cell: &Cell,
+    images: Option<&Images>,
+    from: Option<Checkpoint>,
+    watch: &mut dyn Watch,
+) -> Result<Option<Record>, Error> {
     let config = &cell.config;
-    tch::set_num_threads(config.numerics.threads as i32);
-    let device = device(config.numerics.device)?;
+    let nuisance = u64::from(config.nuisance) << 32;
     // What both arms of an A/A pair share (fresh data, query points) comes from `common`, the rest from `own`.
     let common = Stream::new(u64::from(cell.seed));
-    let own = Stream::new(u64::from(cell.seed) | u64::from(config.nuisance) << 32);
+    let own = Stream::new(u64::from(cell.seed) | nuisance);
     let dataset = Dataset::of(config, images, &common);
-    let mut record = Record {
+    let work = Work {
+        config,
+        dataset: &dataset,
+        common,
+        own,
+        at: from.unwrap_or_else(|| Checkpoint {
+            program: watch.program().to_owned(),
+            record: fresh(cell),
+            place: Place::Training { step: 0 },
+            seconds: 0.0,
+            arrays: Default::default(),
+        }),
+        watch,
+    };
+    match config.network {
+        Network::Exact {} => {
+            work.measure(&|x, sigma| exact::score(config, dataset.exact(), x, sigma))
+        }
+        _ => learned::run(work),
+    }
+}
+
+/// libtorch's version, for the environment of a result.
+pub fn libtorch_version() -> String {
+    // tch checks at build time that libtorch is the one it was written for.
+    if cfg!(feature = "tch") { "2.11.0" } else { "" }.to_owned()
+}
+
+/// A cell in work.
+struct Work<'a> {
+    config: &'a CellConfig,
+    dataset: &'a Dataset<'a>,
+    common: Stream,
+    own: Stream,
+    /// Where it is; brought up to date when it is kept.
+    at: Checkpoint,
+    watch: &'a mut dyn Watch,
+}
+
+impl Work<'_> {
+    /// Samples and scores of a network that is trained; `None` if it was told to stop.
+    fn measure(mut self, score: &Score<'_>) -> Result<Option<Record>, Error> {
+        if !self.samples(score)? {
+            return Ok(None);
+        }
+        if !self.diverged_in_training() {
+            self.scores(score);
+        }
+        Ok(Some(self.at.record))
+    }
+
+    fn diverged_in_training(&self) -> bool {
+        matches!(
+            self.at.record.outcome,
+            Outcome::Diverged {
+                stage: Stage::Training,
+                ..
+            }
+        )
+    }
+}
+
+#[cfg(not(feature = "tch"))]
+mod learned {
+    use super::{Error, Record, Work};
+
+    pub(super) fn run(_: Work<'_>) -> Result<Option<Record>, Error> {
+        Err(Error::WithoutTorch)
+    }
+}
+
+fn fresh(cell: &Cell) -> Record {
+    Record {
         schema: 1,
         cell: cell.clone(),
         outcome: Outcome::Measured {},
@@ -42,57 +158,14 @@ pub fn run(cell: &Cell, images: Option<&Images>, stop: Stop<'_>) -> Result<Optio
         values: Default::default(),
         curves: Default::default(),
         exhibit: None,
-    };
-
-    let model = Model::build(config, &dataset, &own, device)?;
-    measure::untrained(&model, config, &dataset, &own, device, &mut record)?;
-    let trained = train::train(&model, config, &dataset, &own, stop, &mut record)?;
-    let Some(outcome) = trained else {
-        return Ok(None);
-    };
-    if let Some(step) = outcome.diverged_at {
-        record.outcome = Outcome::Diverged {
-            stage: Stage::Training,
-            step,
-        };
-    }
-    if !measure::samples(&model, config, &dataset, &common, &own, stop, &mut record) {
-        return Ok(None);
-    }
-    if !diverged_in_training(&record) {
-        measure::scores(&model, config, &dataset, &common, &mut record);
-    }
-    Ok(Some(record))
-}
-
-/// libtorch's version, for the environment of a result.
-pub fn libtorch_version() -> String {
-    // tch checks at build time that libtorch is the one it was written for.
-    "2.11.0".to_owned()
-}
-
-fn diverged_in_training(record: &Record) -> bool {
-    matches!(
-        record.outcome,
-        Outcome::Diverged {
-            stage: Stage::Training,
-            ..
-        }
-    )
-}
-
-fn device(device: Device) -> Result<tch::Device, Error> {
-    match device {
-        Device::Cpu => Ok(tch::Device::Cpu),
-        Device::Cuda if tch::Cuda::is_available() => Ok(tch::Device::Cuda(0)),
-        Device::Cuda => Err(Error::Device {
-            device: "cuda".to_owned(),
-            found: format!("{} CUDA devices", tch::Cuda::device_count()),
-        }),
     }
 }
 
 /// Whether an arm's score lives at one level (noise off) and which.
+#[cfg(feature = "tch")]
 fn own_level(config: &CellConfig) -> Option<f64> {
     (!config.objective.uses_noise()).then_some(config.noise.sigma_min)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,15 @@
-//! What answers for the score: a network that is trained, or the exact score in its place.
+//! What answers for the score: a network that is trained.
 
 use learnability::{gradient::Snapshot, silence::is_silent};
 use ndarray::{Array2, ArrayView2, Axis};
 use noise_schedule::Kernel;
 use rand::RngCore;
 use resnet_blocks::{Mode, Network, Params, ResidualMlp};
-use score_objective::{Epsilon, exact::ExactScore};
+use score_objective::Epsilon;
 use tch::{Tensor, nn::VarStore};
 use unet::UNet;
 
+use super::optimizer::Adam;
 use crate::{
     architecture::{Architecture, calibrates},
     config::CellConfig,
@@ -19,8 +20,7 @@ use crate::{
 
 /// A network with what is needed to ask it for scores.
 pub(super) struct Model {
-    /// `None`: the exact score stands in its place.
-    pub(super) learned: Option<Learned>,
+    pub(super) learned: Learned,
     pub(super) config: CellConfig,
 }
 
@@ -46,62 +46,28 @@ impl Model {
         device: tch::Device,
     ) -> Result<Model, Error> {
         let architecture = Architecture::of(&config.network, &config.shape(), "cell")?;
-        let learned = match architecture {
-            Architecture::Exact => None,
-            _ => Some(Learned::build(&architecture, config, dataset, own, device)?),
-        };
         Ok(Model {
-            learned,
+            learned: Learned::build(&architecture, config, dataset, own, device)?,
             config: config.clone(),
         })
     }
 
     /// The score at points \[n, d\]: of the noised data at `sigma` for a noise-on arm, of the clean data, whatever
     /// `sigma`, for a noise-off arm.
-    pub(super) fn score(
-        &self,
-        x: ArrayView2<'_, f64>,
-        sigma: f64,
-        exact: Option<&dyn ExactScore>,
-    ) -> Array2<f64> {
-        match &self.learned {
-            Some(learned) => {
-                let _guard = tch::no_grad_guard();
-                let level = super::own_level(&self.config).unwrap_or(sigma);
-                let mut scores = Array2::zeros(x.raw_dim());
-                let parts = scores.axis_chunks_iter_mut(Axis(0), learned.chunk);
-                for (mut part, x) in parts.zip(x.axis_chunks_iter(Axis(0), learned.chunk)) {
-                    let levels = vec![kernel(level); x.nrows()];
-                    let net = |x: &Tensor, label: &Tensor| learned.forward(x, label);
-                    let score = score_objective::torch::score(
-                        &net,
-                        &self.epsilon(),
-                        &learned.tensor(x),
-                        &levels,
-                    );
-                    part.assign(&learned.array(&score, x.ncols()));
-                }
-                scores
-            }
-            None => {
-                let exact =
-                    exact.expect("the plan refuses an exact network without an exact score");
-                // A manifold has no clean score: the smallest level stands in for it.
-                let clean = if exact.has_density() {
-                    0.0
-                } else {
-                    self.config.noise.sigma_min
-                };
-                exact.score(
-                    x,
-                    if self.config.objective.uses_noise() {
-                        sigma
-                    } else {
-                        clean
-                    },
-                )
-            }
+    pub(super) fn score(&self, x: ArrayView2<'_, f64>, sigma: f64) -> Array2<f64> {
+        let learned = &self.learned;
+        let _guard = tch::no_grad_guard();
+        let level = super::own_level(&self.config).unwrap_or(sigma);
+        let mut scores = Array2::zeros(x.raw_dim());
+        let parts = scores.axis_chunks_iter_mut(Axis(0), learned.chunk);
+        for (mut part, x) in parts.zip(x.axis_chunks_iter(Axis(0), learned.chunk)) {
+            let levels = vec![kernel(level); x.nrows()];
+            let net = |x: &Tensor, label: &Tensor| learned.forward(x, label);
+            let score =
+                score_objective::torch::score(&net, &self.epsilon(), &learned.tensor(x), &levels);
+            part.assign(&learned.array(&score, x.ncols()));
         }
+        scores
     }
 
     pub(super) fn epsilon(&self) -> Epsilon {
@@ -126,7 +92,7 @@ impl Learned {
             rule,
         };
         let network: Box<dyn Network> = match architecture {
-            Architecture::Exact => unreachable!("nothing to build"),
+            Architecture::Exact => unreachable!("the exact score is not built"),
             Architecture::Mlp(mlp) => {
                 Box::new(ResidualMlp::new(&params, mlp).map_err(|e| impossible(e.to_string()))?)
             }
@@ -185,6 +151,11 @@ impl Learned {
         (0..self.units.len())
             .filter(|&unit| !beside(&self.units[unit].0))
             .collect()
+    }
+
+    /// An optimiser that takes over the parameters; their values stay.
+    pub(super) fn optimizer(&self) -> Adam {
+        Adam::new(&mut self.parameters())
     }
 
     /// All parameters, in forward order.

@@ -36,6 +36,30 @@ impl Adam {
         }
     }
 
+    /// The parameters, flat.
+    pub(super) fn parameters(&self) -> Vec<f32> {
+        numbers(&self.parameters)
+    }
+
+    /// Sets the parameters, which stay views of one buffer.
+    pub(super) fn set_parameters(&mut self, values: &[f32]) {
+        let _guard = tch::no_grad_guard();
+        self.parameters.copy_(&Tensor::from_slice(values));
+    }
+
+    /// Mean and mean square of the gradients.
+    pub(super) fn moments(&self) -> [Vec<f32>; 2] {
+        [numbers(&self.mean), numbers(&self.square)]
+    }
+
+    /// Sets the moments after `steps` steps.
+    pub(super) fn set_moments(&mut self, steps: u64, [mean, square]: [&[f32]; 2]) {
+        let _guard = tch::no_grad_guard();
+        self.step = steps as i32;
+        self.mean.copy_(&Tensor::from_slice(mean));
+        self.square.copy_(&Tensor::from_slice(square));
+    }
+
     /// One step along the gradients of the parameters, in their order.
     pub(super) fn step(&mut self, gradients: &[Tensor], rate: f64) {
         let _guard = tch::no_grad_guard();
@@ -52,6 +76,10 @@ impl Adam {
             .parameters
             .addcdiv_(&(&self.mean * (-rate / corrected.0)), &scale);
     }
+}
+
+fn numbers(flat: &Tensor) -> Vec<f32> {
+    Vec::try_from(flat.to_device(tch::Device::Cpu)).expect("a flat tensor of single precision")
 }
 
 fn flatten(tensors: &[Tensor]) -> Tensor {

@@ -9,11 +9,12 @@ use score_objective::Snr;
 use tch::{Kind, Tensor};
 
 use super::{
-    Stop,
+    Turn, Work,
     model::{Learned, Model, kernel},
     optimizer::Adam,
 };
 use crate::{
+    checkpoint::{Numbers, Place},
     config::{CellConfig, Objective, Training},
     dataset::Dataset,
     error::Error,
@@ -21,121 +22,178 @@ use crate::{
     stream::{Role, Stream},
 };
 
-/// What training came to.
-pub(super) struct Trained {
-    /// The step whose loss or gradient left the finite numbers.
-    pub(super) diverged_at: Option<u64>,
-}
-
 /// Steps of logarithmically rising distance at which gradients are looked at.
 const LOOKS: [u64; 9] = [0, 1, 3, 10, 30, 100, 300, 1000, 3000];
 
-/// Trains the model in place and enters losses and gradients; `None` if it was asked to stop.
-pub(super) fn train(
-    model: &Model,
-    config: &CellConfig,
-    dataset: &Dataset<'_>,
-    own: &Stream,
-    stop: Stop<'_>,
-    record: &mut Record,
-) -> Result<Option<Trained>, Error> {
-    let Some(learned) = &model.learned else {
-        return Ok(Some(Trained { diverged_at: None }));
-    };
-    let mut parameters = learned.parameters();
-    let mut adam = Adam::new(&mut parameters);
-    let Training { steps, batch, .. } = config.training;
-    let (mut losses, mut ratios, mut silence) = (Vec::new(), Vec::new(), Vec::new());
-    let every = (steps / 60).max(1);
-    let mut recent = Vec::new();
-    let mut diverged_at = None;
-    for step in 0..steps {
-        if stop() {
-            return Ok(None);
-        }
-        let example = Example::draw(config, dataset, own, Role::Data, step, batch);
-        let loss = loss(learned, model, config, &example).mean(Kind::Float);
-        let value = loss.double_value(&[]);
-        if !value.is_finite() {
-            diverged_at = Some(step);
-            break;
-        }
-        recent.push(value);
-        if (step + 1) % every == 0 {
-            losses.push((
-                step as f64 + 1.0,
-                String::new(),
-                recent.iter().sum::<f64>() / recent.len() as f64,
-            ));
-            recent.clear();
-        }
-        let look = LOOKS.contains(&step) || step + 1 == steps;
-        if look {
-            let gradients = unit_gradients(&loss, &learned.units);
-            let (first, last) = learned.ends();
-            if let Some(ratio) = first_to_last(&gradients, first, last) {
-                ratios.push((step as f64 + 1.0, String::new(), ratio));
-            }
-            if step == 0 {
-                let layers = learned.layers();
-                let points = layers.iter().enumerate().map(|(place, &unit)| {
-                    (
-                        place as f64 + 1.0,
-                        gradients[unit].name.clone(),
-                        gradients[unit].norm.max(1e-45).log10(),
-                    )
-                });
-                record.curve(
-                    "gradient_by_layer",
-                    ["layer", "gradient norm, log10"],
-                    false,
-                    points.collect(),
-                );
-            }
-        }
-        // The rate of the last step is zero: it absorbs everything and says nothing.
-        let before = (look && step + 1 < steps).then(|| Snapshot::of(&learned.units));
-        let gradients = Tensor::run_backward(&[&loss], &parameters, false, false);
-        adam.step(&gradients, rate(&config.training, step));
-        if let Some(before) = before {
-            let share = learned.silent_share(&before);
-            silence.push((step as f64 + 1.0, String::new(), share));
-        }
+/// What was seen of the training so far.
+#[derive(Default)]
+struct Course {
+    losses: Vec<f64>,
+    ratios: Vec<f64>,
+    silence: Vec<f64>,
+    /// Losses since the last point of their curve.
+    recent: Vec<f64>,
+}
+
+impl Course {
+    /// Names in a checkpoint. The curves are pairs of a step and a number, one after the other.
+    fn named(&mut self) -> [(&'static str, &mut Vec<f64>); 4] {
+        [
+            ("losses", &mut self.losses),
+            ("ratios", &mut self.ratios),
+            ("silence", &mut self.silence),
+            ("recent", &mut self.recent),
+        ]
     }
-    record.evaluations.training = diverged_at.unwrap_or(steps);
+}
+
+impl Work<'_> {
+    /// Trains the model in place, from where the cell is, and enters losses and gradients.
+    ///
+    /// The step whose loss left the finite numbers, if one did; `None` if it was told to stop.
+    pub(super) fn train(
+        &mut self,
+        model: &Model,
+        adam: &mut Adam,
+    ) -> Result<Option<Option<u64>>, Error> {
+        let (config, learned) = (self.config, &model.learned);
+        let Training { steps, batch, .. } = config.training;
+        let parameters = learned.parameters();
+        let mut course = Course::default();
+        let begun = match self.at.place {
+            Place::Training { step } => step,
+            _ => steps,
+        };
+        if 0 < begun {
+            adam.set_parameters(self.at.singles("parameters"));
+            adam.set_moments(begun, ["mean", "square"].map(|name| self.at.singles(name)));
+            for (name, numbers) in course.named() {
+                *numbers = self.at.doubles(name).to_vec();
+            }
+        }
+        let every = (steps / 60).max(1);
+        let mut diverged_at = None;
+        for step in begun..steps {
+            let turn = self.watch.turn();
+            if turn != Turn::GoOn {
+                self.at.place = Place::Training { step };
+                let [mean, square] = adam.moments();
+                let singles = [
+                    ("parameters", adam.parameters()),
+                    ("mean", mean),
+                    ("square", square),
+                ];
+                let singles = singles.map(|(name, numbers)| (name, Numbers::Single(numbers)));
+                let doubles = course.named();
+                let doubles =
+                    doubles.map(|(name, numbers)| (name, Numbers::Double(numbers.clone())));
+                let all = singles.into_iter().chain(doubles);
+                self.at.arrays = all
+                    .map(|(name, numbers)| (name.to_owned(), numbers))
+                    .collect();
+                self.watch.keep(&mut self.at)?;
+            }
+            if turn == Turn::Stop {
+                return Ok(None);
+            }
+            let example = Example::draw(config, self.dataset, &self.own, Role::Data, step, batch);
+            let loss = loss(learned, model, config, &example).mean(Kind::Float);
+            let value = loss.double_value(&[]);
+            if !value.is_finite() {
+                diverged_at = Some(step);
+                break;
+            }
+            let done = step as f64 + 1.0;
+            course.recent.push(value);
+            if (step + 1) % every == 0 {
+                let mean = course.recent.iter().sum::<f64>() / course.recent.len() as f64;
+                course.losses.extend([done, mean]);
+                course.recent.clear();
+            }
+            let look = LOOKS.contains(&step) || step + 1 == steps;
+            if look {
+                let gradients = unit_gradients(&loss, &learned.units);
+                let (first, last) = learned.ends();
+                if let Some(ratio) = first_to_last(&gradients, first, last) {
+                    course.ratios.extend([done, ratio]);
+                }
+                if step == 0 {
+                    let layers = learned.layers();
+                    let points = layers.iter().enumerate().map(|(place, &unit)| {
+                        (
+                            place as f64 + 1.0,
+                            gradients[unit].name.clone(),
+                            gradients[unit].norm.max(1e-45).log10(),
+                        )
+                    });
+                    self.at.record.curve(
+                        "gradient_by_layer",
+                        ["layer", "gradient norm, log10"],
+                        false,
+                        points.collect(),
+                    );
+                }
+            }
+            // The rate of the last step is zero: it absorbs everything and says nothing.
+            let before = (look && step + 1 < steps).then(|| Snapshot::of(&learned.units));
+            let gradients = Tensor::run_backward(&[&loss], &parameters, false, false);
+            adam.step(&gradients, rate(&config.training, step));
+            if let Some(before) = before {
+                course.silence.extend([done, learned.silent_share(&before)]);
+            }
+        }
+        self.at.record.evaluations.training = diverged_at.unwrap_or(steps);
+        enter(&mut self.at.record, course, steps);
+        Ok(Some(diverged_at))
+    }
+}
+
+/// Enters what was seen of a training that is over.
+fn enter(record: &mut Record, course: Course, steps: u64) {
+    let pairs = |numbers: &[f64]| numbers.as_chunks().0.to_vec();
+    let [losses, ratios, silence]: [Vec<[f64; 2]>; 3] =
+        [&course.losses, &course.ratios, &course.silence].map(|numbers| pairs(numbers));
     for (probe, at) in [("gradient_ratio_init", 1), ("gradient_ratio_end", steps)] {
-        if let Some((_, _, ratio)) = ratios.iter().find(|(step, ..)| *step == at as f64) {
+        if let Some([_, ratio]) = ratios.iter().find(|[step, _]| *step == at as f64) {
             record.set(probe, *ratio);
         }
     }
-    if let Some(((_, _, first), rest)) = silence.split_first() {
+    if let Some(([_, first], rest)) = silence.split_first() {
         record.set("silent_fraction_init", *first);
         if !rest.is_empty() {
             record.set(
                 "silent_fraction_training",
-                rest.iter().map(|(_, _, s)| s).sum::<f64>() / rest.len() as f64,
+                rest.iter().map(|[_, s]| s).sum::<f64>() / rest.len() as f64,
             );
         }
     }
     let quarter = &losses[losses.len() - losses.len().div_ceil(4)..];
     record.set(
         "training_loss",
-        quarter.iter().map(|(_, _, loss)| loss).sum::<f64>() / quarter.len() as f64,
+        quarter.iter().map(|[_, loss]| loss).sum::<f64>() / quarter.len() as f64,
     );
-    record.curve("loss", ["training step", "training loss"], false, losses);
+    let points = |pairs: Vec<[f64; 2]>| {
+        let points = pairs.into_iter().map(|[x, y]| (x, String::new(), y));
+        points.collect()
+    };
+    record.curve(
+        "loss",
+        ["training step", "training loss"],
+        false,
+        points(losses),
+    );
     record.curve(
         "gradient_ratio",
         ["training step", "gradient first/last layer, log10"],
         true,
-        ratios,
+        points(ratios),
     );
     record.curve(
         "silent_layers",
         ["training step", "share of silent layers"],
         true,
-        silence,
+        points(silence),
     );
-    Ok(Some(Trained { diverged_at }))
 }
 
 /// The arm's own loss on an example batch, one number per row.

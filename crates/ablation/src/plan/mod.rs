@@ -20,7 +20,6 @@ use crate::{
     summary::Role,
 };
 
-#[cfg(feature = "tch")]
 pub(crate) use resolve::open_images;
 
 /// Everything that a run does, resolved.

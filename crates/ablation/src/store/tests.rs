@@ -4,11 +4,14 @@ use std::process::{Command, Stdio};
 
 use tempfile::{TempDir, tempdir};
 
-use super::*;
+use super::{
+    claims::{COORDINATOR, Process, started},
+    logs::LONGEST_WORDS,
+    *,
+};
 use crate::{
-    fixture::{STUDY, plan},
-    plan::Cell,
-    record::{Evaluations, Outcome},
+    checkpoint::{Checkpoint, Place},
+    fixture::{STUDY, plan, record, study_with},
 };
 
 fn store() -> (TempDir, Store, Cell) {
@@ -17,18 +20,6 @@ fn store() -> (TempDir, Store, Cell) {
     let store = Store::create(folder.path(), &plan).expect("a fresh directory");
     let (cell, _) = plan.cells().swap_remove(0);
     (folder, store, cell)
-}
-
-fn record(cell: &Cell, value: f64) -> Record {
-    Record {
-        schema: 1,
-        cell: cell.clone(),
-        outcome: Outcome::Measured {},
-        evaluations: Evaluations::default(),
-        values: [("log_energy_distance".to_owned(), value)].into(),
-        curves: Default::default(),
-        exhibit: None,
-    }
 }
 
 fn value(store: &Store, id: &str) -> f64 {
@@ -81,92 +72,123 @@ fn the_first_commit_wins() {
     store
         .commit(&record(&cell, 1.0), &Attempt::default())
         .expect("the same again");
-    assert!(!store.has_conflict(&cell.id));
+    assert!(store.conflicts(&cell.id).is_empty());
     store
         .commit(&record(&cell, 2.0), &Attempt::default())
         .expect("another one is too late");
     assert_eq!(value(&store, &cell.id), 1.0);
-    assert!(store.has_conflict(&cell.id), "the second answer is kept");
+    assert_eq!(
+        store.conflicts(&cell.id),
+        [record(&cell, 2.0)],
+        "the second answer is kept"
+    );
     let State::Done(_, attempt) = store.state(&cell.id) else {
         panic!("it is done")
     };
     assert_eq!(attempt, slow, "the story is that of the result");
 }
 
+/// The path of a file of a cell.
+fn file(folder: &TempDir, cell: &Cell, name: &str) -> PathBuf {
+    folder.path().join("cells").join(&cell.id).join(name)
+}
+
 #[test]
-fn a_result_needs_no_story() {
+fn a_result_needs_no_readable_story() {
     let (folder, store, cell) = store();
     store
         .commit(&record(&cell, 1.0), &Attempt::default())
         .expect("a commit");
-    fs::write(
-        folder
-            .path()
-            .join("cells")
-            .join(&cell.id)
-            .join("attempt.json"),
-        "{",
-    )
-    .expect("a torn file");
+    let mut names = store.names(&format!("cells/{}", cell.id));
+    names.retain(|name| name.starts_with("attempt-"));
+    fs::write(file(&folder, &cell, &names[0]), "{").expect("a torn file");
     assert_eq!(value(&store, &cell.id), 1.0);
 }
 
 #[test]
-fn a_damaged_result_is_reported_and_can_be_forgotten() {
+fn every_cut_and_every_flipped_bit_of_a_result_is_seen() {
     let (folder, store, cell) = store();
     store
         .commit(&record(&cell, 1.0), &Attempt::default())
         .expect("a commit");
-    let path = folder
-        .path()
-        .join("cells")
-        .join(&cell.id)
-        .join("result.json");
+    let path = file(&folder, &cell, "result.json");
     let whole = fs::read(&path).expect("it is there");
-    let other = String::from_utf8(whole.clone())
-        .expect("JSON is text")
-        .replace(&cell.id, &"0".repeat(32));
-    let stranger = String::from_utf8(whole.clone()).expect("text").replacen(
-        "\"schema\":1",
-        "\"schema\":1,\"new\":2",
-        1,
-    );
-    let bad = [
-        &whole[..whole.len() / 2],
-        b"",
-        b"null",
-        b"\xff\xff",
-        other.as_bytes(),
-        stranger.as_bytes(),
-    ];
-    for bytes in bad {
+    let damaged = |bytes: &[u8], what: &str| {
         fs::write(&path, bytes).expect("a damaged file");
         match store.state(&cell.id) {
             State::Corrupt(reason) => assert!(
                 reason.contains("result.json") && !reason.contains('\n'),
                 "{reason}"
             ),
-            state => panic!("{state:?}"),
+            state => panic!("{what}: {state:?}"),
         }
-        store.forget(&cell.id).expect("it can be removed");
-        assert!(matches!(store.state(&cell.id), State::Missing));
-        store
-            .commit(&record(&cell, 3.0), &Attempt::default())
-            .expect("a commit");
-        assert_eq!(value(&store, &cell.id), 3.0);
+    };
+    for length in 0..whole.len() {
+        damaged(&whole[..length], &format!("cut to {length}"));
     }
+    for place in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 1 << (place % 8);
+        damaged(&bytes, &format!("bit of byte {place}"));
+    }
+    // Numbers that JSON or we do not know, and a whole result of another cell.
+    let text = String::from_utf8(whole.clone()).expect("JSON is text");
+    for number in ["NaN", "1e999", "null", "\"1.0\"", "Infinity"] {
+        damaged(
+            text.replace(":1.0", &format!(":{number}")).as_bytes(),
+            number,
+        );
+    }
+    damaged(
+        text.replace(&cell.id, &"0".repeat(32)).as_bytes(),
+        "stranger",
+    );
+    store.forget(&cell.id).expect("it can be set aside");
+    assert!(matches!(store.state(&cell.id), State::Missing));
+    assert!(file(&folder, &cell, "result.damaged").exists());
+    store
+        .commit(&record(&cell, 1.0), &Attempt::default())
+        .expect("a commit");
+    assert_eq!(fs::read(&path).expect("it is there"), whole);
+    assert_eq!(value(&store, &cell.id), 1.0);
 }
 
 #[test]
-fn failures_are_counted_until_a_result_or_a_new_run() {
+fn a_whole_result_in_the_wrong_place_is_seen() {
+    let (folder, store, cell) = store();
+    let (other, _) = plan(STUDY)
+        .expect("the study is sound")
+        .cells()
+        .swap_remove(1);
+    store
+        .commit(&record(&other, 1.0), &Attempt::default())
+        .expect("a commit");
+    let from = folder.path().join("cells").join(&other.id);
+    fs::rename(from, folder.path().join("cells").join(&cell.id)).expect("a mix-up");
+    let State::Corrupt(reason) = store.state(&cell.id) else {
+        panic!("it was taken for the cell's")
+    };
+    assert!(reason.contains(&other.id), "{reason}");
+}
+
+#[test]
+fn failures_are_counted_by_class_until_a_result_or_a_new_run() {
     let (_folder, store, cell) = store();
-    store.fail(&cell.id, "first".to_owned()).expect("a note");
-    store.fail(&cell.id, "second".to_owned()).expect("a note");
-    assert_eq!(store.failures(&cell.id), 2);
-    assert!(matches!(store.state(&cell.id), State::Failed(failure) if failure.message == "second"));
+    let fail = |death| {
+        store
+            .fail(&cell.id, death, "why".to_owned())
+            .expect("a note")
+    };
+    assert!(!fail(Death::Killed).is_final());
+    assert!(!fail(Death::Crash).is_final());
+    assert!(!fail(Death::Killed).is_final());
+    assert!(fail(Death::Killed).is_final(), "three kills");
+    assert!(store.is_given_up(&cell.id));
+    assert!(matches!(store.state(&cell.id), State::Failed(failure) if failure.attempts() == 4));
     store.forget(&cell.id).expect("it can be removed");
-    assert_eq!(store.failures(&cell.id), 0);
-    store.fail(&cell.id, "third".to_owned()).expect("a note");
+    assert_eq!(store.failure(&cell.id), None);
+    assert!(!fail(Death::Crash).is_final());
+    assert!(fail(Death::Crash).is_final(), "two crashes");
     store
         .commit(&record(&cell, 1.0), &Attempt::default())
         .expect("a commit");
@@ -175,6 +197,154 @@ fn failures_are_counted_until_a_result_or_a_new_run() {
         1.0,
         "a result outweighs what went before"
     );
+}
+
+fn checkpoint(cell: &Cell, program: &str, step: u64) -> Checkpoint {
+    Checkpoint {
+        program: program.to_owned(),
+        record: record(cell, 1.0),
+        place: Place::Training { step },
+        seconds: 0.5,
+        arrays: Default::default(),
+    }
+}
+
+#[test]
+fn the_farthest_checkpoint_that_reads_is_taken() {
+    let (folder, store, cell) = store();
+    let step = |program: &str| match store.resume(&cell.id, program) {
+        (Some(found), aside) => match found.place {
+            Place::Training { step } => (Some(step), aside.len()),
+            place => panic!("{place:?}"),
+        },
+        (None, aside) => (None, aside.len()),
+    };
+    assert_eq!(step("p"), (None, 0));
+    for at in [5, 9, 10] {
+        store
+            .keep(&checkpoint(&cell, "p", at))
+            .expect("a checkpoint");
+    }
+    store
+        .keep(&checkpoint(&cell, "q", 99))
+        .expect("another program's");
+    assert_eq!(step("p"), (Some(10), 0));
+    assert_eq!(step("q"), (Some(99), 0));
+    assert_eq!(step("r"), (None, 0), "another build begins anew");
+    assert_eq!(
+        store.checkpoint_words(&cell.id).len(),
+        3,
+        "two of p, one of q"
+    );
+
+    // Clocks decide nothing: the farthest is the oldest file now.
+    let farthest = file(
+        &folder,
+        &cell,
+        &format!(
+            "checkpoint-p-{}.safetensors",
+            Place::Training { step: 10 }.name()
+        ),
+    );
+    let open = fs::File::options()
+        .write(true)
+        .open(&farthest)
+        .expect("it is there");
+    open.set_modified(std::time::UNIX_EPOCH)
+        .expect("a clock that jumped");
+    assert_eq!(step("p"), (Some(10), 0));
+
+    let mut bytes = fs::read(&farthest).expect("it is there");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&farthest, bytes).expect("a flipped bit");
+    assert_eq!(step("p"), (Some(9), 1), "the one before it");
+    assert_eq!(
+        step("p"),
+        (Some(9), 0),
+        "what was set aside is not met again"
+    );
+    assert!(farthest.with_extension("damaged").exists());
+
+    // A whole checkpoint of another cell.
+    let (other, _) = plan(STUDY)
+        .expect("the study is sound")
+        .cells()
+        .swap_remove(1);
+    fs::write(&farthest, checkpoint(&other, "p", 10).to_bytes()).expect("a mix-up");
+    assert_eq!(step("p"), (Some(9), 1));
+
+    store
+        .commit(&record(&cell, 1.0), &Attempt::default())
+        .expect("a commit");
+    assert_eq!(store.checkpoint_words(&cell.id), [], "a result needs none");
+}
+
+#[test]
+fn a_plan_is_frozen_once_a_cell_is_finished() {
+    let (folder, store, cell) = store();
+    let other = plan(&study_with("delta = 0.1", "delta = 0.2")).expect("the study is sound");
+    let frozen = || Store::open(folder.path()).expect("a run").1.studies[0].contrasts[0].delta;
+    store.close();
+    Store::create(folder.path(), &other)
+        .expect("nothing is finished yet")
+        .close();
+    assert_eq!(frozen(), 0.2);
+    let first = plan(STUDY).expect("the study is sound");
+    let store = Store::create(folder.path(), &first).expect("nor now");
+    store
+        .commit(&record(&cell, 1.0), &Attempt::default())
+        .expect("a commit");
+    store.close();
+
+    let refused = Store::create(folder.path(), &other).expect_err("it is frozen");
+    let message = refused.to_string();
+    for part in [
+        "1 of its cells",
+        "plane / noise / delta: 0.1 → 0.2",
+        "--out",
+        "--amend",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert_eq!(frozen(), 0.1);
+    let words = plan(&study_with("A plane", "The plane")).expect("the study is sound");
+    Store::create(folder.path(), &words)
+        .expect("words are no change")
+        .close();
+
+    let store = Store::amend(folder.path(), &other, "a slip").expect("on the record");
+    store.close();
+    assert_eq!(frozen(), 0.2);
+    let locks = store.locks().expect("they read");
+    assert_eq!((locks.len(), locks[1].finished), (2, 1));
+    assert_eq!(locks[1].reason.as_deref(), Some("a slip"));
+    assert!(locks[1].changed[0].registered);
+    Store::amend(folder.path(), &other, "again")
+        .expect("no change, no amendment")
+        .close();
+    assert_eq!(store.locks().expect("they read").len(), 2);
+    assert!(matches!(
+        Store::create(folder.path(), &first),
+        Err(Error::Frozen { .. })
+    ));
+    Store::create(folder.path(), &other).expect("the amended one goes on");
+}
+
+#[test]
+fn a_result_of_another_build_is_kept_beside() {
+    let (_folder, store, cell) = store();
+    store
+        .commit(&record(&cell, 1.0), &Attempt::default())
+        .expect("a commit");
+    store.supersede(&cell.id).expect("it can be set aside");
+    assert!(matches!(store.state(&cell.id), State::Missing));
+    store
+        .commit(&record(&cell, 2.0), &Attempt::default())
+        .expect("a commit");
+    assert_eq!(value(&store, &cell.id), 2.0);
+    assert_eq!(store.superseded(&cell.id), [record(&cell, 1.0)]);
+    assert_eq!(store.conflicts(&cell.id), [], "builds may differ");
 }
 
 #[test]
@@ -213,6 +383,39 @@ fn a_number_that_another_process_bears_now_claims_nothing() {
         assert_eq!(store.claimant(&cell.id), None);
         assert!(store.claim(&cell.id).expect("no trouble"));
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_was_stopped_holds_no_cell_but_its_directory() {
+    let (folder, store, cell) = store();
+    store.close();
+    let other = Sleeper::new();
+    for name in [&cell.id, COORDINATOR] {
+        fs::write(folder.path().join("claims").join(name), other.claim()).expect("a claim");
+    }
+    assert!(!store.claim(&cell.id).expect("no trouble"));
+    let stop = Command::new("kill")
+        .args(["-STOP", &other.0.id().to_string()])
+        .status();
+    assert!(stop.expect("kill can be started").success());
+    while !is_stopped(other.0.id()) {
+        std::thread::yield_now();
+    }
+    assert_eq!(store.claimant(&cell.id), None);
+    assert!(store.claim(&cell.id).expect("no trouble"));
+    assert_eq!(store.claimant(&cell.id), Some(std::process::id()));
+    let plan = plan(STUDY).expect("the study is sound");
+    let refused = Store::create(folder.path(), &plan);
+    assert!(matches!(refused, Err(Error::Busy { process, .. }) if process == other.0.id()));
+    // When it goes on and gives its claim back, it finds another's there.
+    let own = Process::this().to_string();
+    fs::write(folder.path().join("claims").join(&cell.id), other.claim()).expect("a claim");
+    store.release(&cell.id);
+    assert_eq!(store.claimant(&cell.id), None);
+    assert!(store.claim(&cell.id).expect("no trouble"));
+    let found = fs::read_to_string(folder.path().join("claims").join(&cell.id));
+    assert_eq!(found.expect("it is there"), own);
 }
 
 #[cfg(target_os = "linux")]
@@ -277,7 +480,7 @@ fn a_directory_without_a_readable_plan_is_no_run() {
     for path in [empty.path().to_owned(), empty.path().join("absent")] {
         assert!(matches!(Store::open(&path), Err(Error::NoRun { .. })));
     }
-    fs::write(store.root().join("plan.json"), "{}").expect("a bad plan");
+    fs::write(store.root().join("lock.json"), "{}").expect("a bad plan");
     assert!(matches!(
         Store::open(folder.path()),
         Err(Error::Damaged { .. })

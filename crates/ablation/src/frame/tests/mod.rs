@@ -244,7 +244,8 @@ fn missing_cells_make_it_interim_and_their_seeds_incomplete() {
     records.failures.insert(
         id.clone(),
         Failure {
-            attempts: 2,
+            crashes: 2,
+            kills: 0,
             message: "killed".to_owned(),
         },
     );

@@ -1,0 +1,179 @@
+//! Cells that are left and taken up again.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::fixture::{STUDY, plan};
+
+/// Leaves the cell before the given step of its life, and keeps a checkpoint there and at each of `also`.
+struct Leave {
+    step: usize,
+    at: Option<usize>,
+    also: Vec<usize>,
+    kept: Vec<Checkpoint>,
+}
+
+impl Watch for Leave {
+    fn turn(&mut self) -> Turn {
+        self.step += 1;
+        if Some(self.step - 1) == self.at {
+            Turn::Stop
+        } else if self.also.contains(&(self.step - 1)) {
+            Turn::Keep
+        } else {
+            Turn::GoOn
+        }
+    }
+
+    fn keep(&mut self, checkpoint: &mut Checkpoint) -> Result<(), Error> {
+        // As the disk gives it back.
+        let bytes = checkpoint.to_bytes();
+        self.kept
+            .push(Checkpoint::from_bytes(&bytes).expect("it is whole"));
+        Ok(())
+    }
+
+    fn program(&self) -> &str {
+        "this"
+    }
+}
+
+fn watch(at: Option<usize>, also: &[usize]) -> Leave {
+    Leave {
+        step: 0,
+        at,
+        also: also.to_vec(),
+        kept: Vec::new(),
+    }
+}
+
+/// A short cell of the given data and network; `noise` selects the sampler.
+fn cell(data: serde_json::Value, network: serde_json::Value, noise: bool) -> Cell {
+    let (cell, _) = plan(STUDY).expect("the study is sound").cells().remove(0);
+    let mut config = serde_json::to_value(cell.config).expect("plain data");
+    config["data"] = data;
+    config["network"] = network;
+    config["objective"] = json!({ "kind": if noise { "denoising" } else { "sliced" } });
+    Cell::new(serde_json::from_value(config).expect("a configuration"), 3)
+}
+
+fn undisturbed(cell: &Cell) -> (Record, usize) {
+    let mut watch = watch(None, &[]);
+    let record = run(cell, None, None, &mut watch).expect("it runs");
+    (record.expect("nobody stopped it"), watch.step)
+}
+
+/// Runs the cell, leaving it before each of these steps in turn.
+fn disturbed(cell: &Cell, leave: &[usize]) -> Record {
+    let mut from = None;
+    for &step in leave {
+        let mut watch = watch(Some(step), &[]);
+        match run(cell, None, from.take(), &mut watch).expect("it runs") {
+            Some(record) => return record,
+            None => from = watch.kept.pop(),
+        }
+        assert!(from.is_some(), "who stops keeps");
+    }
+    let mut watch = watch(None, &[]);
+    let record = run(cell, None, from, &mut watch).expect("it runs");
+    record.expect("nobody stopped it")
+}
+
+fn exact(noise: bool) -> Cell {
+    cell(
+        json!({ "kind": "song_ermon" }),
+        json!({ "kind": "exact" }),
+        noise,
+    )
+}
+
+fn cells() -> Vec<Cell> {
+    let sphere = json!({ "kind": "sphere", "intrinsic": 2, "ambient": 4, "radius": 1.0 });
+    let mut cells = vec![
+        exact(false),
+        exact(true),
+        cell(sphere, json!({ "kind": "exact" }), true),
+    ];
+    if cfg!(feature = "tch") {
+        let mlp = json!({ "kind": "mlp", "width": 8, "blocks": 2, "activation": "silu", "short": "identity", "init": "orthogonal_lsuv" });
+        for noise in [false, true] {
+            cells.push(cell(json!({ "kind": "song_ermon" }), mlp.clone(), noise));
+        }
+    }
+    cells
+}
+
+#[test]
+fn a_cell_that_is_left_before_any_step_ends_the_same() {
+    for cell in cells() {
+        let (wanted, steps) = undisturbed(&cell);
+        assert!(20 < steps, "{steps}");
+        for step in 0..steps {
+            assert_eq!(disturbed(&cell, &[step]), wanted, "left before step {step}");
+        }
+    }
+}
+
+#[test]
+fn every_checkpoint_of_a_cell_leads_to_its_result() {
+    for cell in cells() {
+        let (wanted, steps) = undisturbed(&cell);
+        let mut watch = watch(None, &(0..steps).collect::<Vec<_>>());
+        let record = run(&cell, None, None, &mut watch).expect("it runs");
+        assert_eq!(record.as_ref(), Some(&wanted), "keeping changes nothing");
+        assert_eq!(watch.kept.len(), steps);
+        assert!(
+            watch
+                .kept
+                .windows(2)
+                .all(|pair| pair[0].place < pair[1].place)
+        );
+        for checkpoint in watch.kept {
+            let place = checkpoint.place;
+            let mut calm = self::watch(None, &[]);
+            let record = run(&cell, None, Some(checkpoint), &mut calm).expect("it runs");
+            assert_eq!(record.as_ref(), Some(&wanted), "{place:?}");
+        }
+    }
+}
+
+#[test]
+fn a_cell_that_diverged_stays_so() {
+    let mut config = exact(false).config;
+    config.sampling.langevin.step = 1e9;
+    let cell = Cell::new(config, 0);
+    let (wanted, steps) = undisturbed(&cell);
+    assert!(matches!(
+        wanted.outcome,
+        Outcome::Diverged {
+            stage: Stage::Langevin,
+            ..
+        }
+    ));
+    for step in 0..steps {
+        assert_eq!(disturbed(&cell, &[step]), wanted, "left before step {step}");
+    }
+}
+
+#[cfg(not(feature = "tch"))]
+#[test]
+fn a_network_needs_torch() {
+    let (cell, _) = plan(STUDY).expect("the study is sound").cells().remove(0);
+    let refused = run(&cell, None, None, &mut watch(None, &[]));
+    assert!(matches!(refused, Err(Error::WithoutTorch)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn a_cell_may_be_left_any_number_of_times(
+        which in any::<prop::sample::Index>(),
+        leave in prop::collection::vec(0_usize..20, 0..6),
+    ) {
+        let cells = cells();
+        let cell = which.get(&cells);
+        prop_assert_eq!(disturbed(cell, &leave), undisturbed(cell).0);
+    }
+}
