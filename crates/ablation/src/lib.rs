@@ -30,6 +30,7 @@ pub mod record;
 pub mod exact;
 
 pub mod files;
+pub mod inspect;
 pub mod lock;
 pub mod runner;
 pub mod store;

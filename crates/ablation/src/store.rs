@@ -20,9 +20,11 @@
 
 mod checkpoints;
 mod claims;
+mod gc;
 mod logs;
 
 pub(crate) use claims::is_stopped;
+pub use gc::Garbage;
 
 use std::{
     fs,

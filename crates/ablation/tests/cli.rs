@@ -10,7 +10,7 @@ use std::{
 
 use ablation::{
     plan::{Overrides, Plan},
-    record::{Attempt, Evaluations, Outcome, Record, Stage},
+    record::{Attempt, Death, Evaluations, Outcome, Record, Stage},
     store::Store,
     study,
     summary::Summary,
@@ -103,7 +103,7 @@ fn a_study_with_a_typo_is_refused_with_its_place() {
 #[test]
 fn what_is_no_run_is_refused() {
     let folder = tempdir().expect("a temporary folder");
-    for command in ["report", "status"] {
+    for command in ["report", "status", "verify", "gc"] {
         for place in [".", "runs/absent"] {
             let line = refusal(&run(folder.path(), &[command, place]), 2);
             assert!(
@@ -112,9 +112,9 @@ fn what_is_no_run_is_refused() {
             );
         }
     }
-    fs::write(folder.path().join("plan.json"), "{\"schema\":1}").expect("a file");
+    fs::write(folder.path().join("lock.json"), "{\"schema\":1}").expect("a file");
     let line = refusal(&run(folder.path(), &["report", "."]), 2);
-    assert!(line.contains("plan.json is damaged"), "{line}");
+    assert!(line.contains("lock.json is damaged"), "{line}");
     assert_eq!(
         fs::read_dir(folder.path()).expect("a folder").count(),
         1,
@@ -169,8 +169,12 @@ fn every_command_has_a_help_page() {
         (&["-h"], "status"),
         (&["ablate", "--help"], "--seeds"),
         (&["report", "--help"], "needs no libtorch"),
-        (&["status", "--help"], "--cells"),
+        (&["status", "--help"], "--watch"),
         (&["power", "--help"], "--pilot"),
+        (&["verify", "--help"], "as it was committed"),
+        (&["explain", "--help"], "one cell"),
+        (&["diff", "--help"], "two runs"),
+        (&["gc", "--help"], "--dry-run"),
         (&["worker", "--help"], "started by `ablate`"),
         (&["--version"], env!("CARGO_PKG_VERSION")),
     ] {
@@ -194,8 +198,6 @@ fn training_without_libtorch_names_the_remedy() {
         "{line}"
     );
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
-    let line = refusal(&run(folder.path(), &["worker", "."]), 2);
-    assert!(line.contains("libtorch"), "{line}");
 }
 
 /// A run of which three cells are finished, one of them diverged, and one failed.
@@ -209,7 +211,7 @@ fn hand_made(root: &Path) {
     for (index, (cell, _)) in plan.cells().into_iter().enumerate() {
         if index == 3 {
             store
-                .fail(&cell.id, "signal: 9 (SIGKILL)".to_owned())
+                .fail(&cell.id, Death::Killed, "signal: 9 (SIGKILL)".to_owned())
                 .expect("a note");
             continue;
         }

@@ -16,9 +16,9 @@ use std::{
 use ablation::{
     Error, config, conform, exact, files,
     frame::{self, Results},
+    inspect,
     plan::{Cell, Overrides, Plan},
     power,
-    record::Outcome,
     report, runner,
     store::{State, Store},
     study,
@@ -51,6 +51,39 @@ enum Command {
         /// One line per cell
         #[arg(long)]
         cells: bool,
+        /// Say it again every two seconds, until nobody works on the run any more
+        #[arg(long, conflicts_with = "cells")]
+        watch: bool,
+    },
+    /// Read everything in a run and say what is not as it was committed; ends with 1 if something is not
+    Verify {
+        /// The directory of the run, e.g. runs/default
+        dir: PathBuf,
+    },
+    /// Say all that is known of one cell of a run
+    Explain {
+        /// The directory of the run, e.g. runs/default
+        dir: PathBuf,
+        /// The beginning of the cell's id, as `status --cells` lists it
+        cell: String,
+    },
+    /// Say how two runs differ, in plan and results; ends with 1 if they do
+    Diff {
+        /// The directory of one run
+        a: PathBuf,
+        /// The directory of the other
+        b: PathBuf,
+    },
+    /// Remove from a run what serves nothing any more; results, conflicts and amendments stay
+    Gc {
+        /// The directory of the run, e.g. runs/default
+        dir: PathBuf,
+        /// Also everything of cells that no plan of the run knows
+        #[arg(long)]
+        unplanned: bool,
+        /// List it, and leave it there
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Say how many seeds the registered contrasts of a study need, from a pilot's variance; needs no libtorch
     Power {
@@ -176,7 +209,17 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Ablate(arguments) => ablate(arguments).map(|()| ExitCode::SUCCESS),
         Command::Report { dir } => render(&dir).map(|_| ExitCode::SUCCESS),
-        Command::Status { dir, cells } => status(&dir, cells).map(|()| ExitCode::SUCCESS),
+        Command::Status { dir, cells, watch } => {
+            status(&dir, cells, watch).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Verify { dir } => verify(&dir),
+        Command::Explain { dir, cell } => explain(&dir, &cell).map(|()| ExitCode::SUCCESS),
+        Command::Diff { a, b } => diff(&a, &b),
+        Command::Gc {
+            dir,
+            unplanned,
+            dry_run,
+        } => gc(&dir, unplanned, dry_run).map(|()| ExitCode::SUCCESS),
         Command::Power { study, pilot } => {
             plan_seeds(&study, pilot).map(|()| ExitCode::SUCCESS)
         }
@@ -370,7 +413,7 @@ fn print_plan(plan: &Plan, jobs: usize) {
 /// Writes every rendering of the report; says where it is.
 fn render(root: &Path) -> Result<Summary, Error> {
     let (store, plan) = Store::open(root)?;
-    let results = collect(&store, &plan);
+    let results = collect(&store, &plan)?;
     let command = format!("cargo xtask report {}", quoted(root));
     let summary = frame::summarise(&plan, &results, &command);
     let mut json = serde_json::to_string_pretty(&summary).expect("a summary is plain data");
@@ -398,8 +441,11 @@ fn colour() -> report::Colour {
     }
 }
 
-fn collect(store: &Store, plan: &Plan) -> Results {
-    let mut results = Results::default();
+fn collect(store: &Store, plan: &Plan) -> Result<Results, Error> {
+    let mut results = Results {
+        locks: store.locks()?,
+        ..Results::default()
+    };
     for (cell, _) in plan.cells() {
         match store.state(&cell.id) {
             State::Done(record, attempt) => {
@@ -417,7 +463,7 @@ fn collect(store: &Store, plan: &Plan) -> Results {
             State::Missing => {}
         }
     }
-    results
+    Ok(results)
 }
 
 /// Plans seeds from the run named, or from the one that the study would be run in.
@@ -429,7 +475,7 @@ fn plan_seeds(study: &str, pilot: Option<PathBuf>) -> Result<(), Error> {
         None => power::page(&quoted(Path::new(study)), &folder, None),
         Some(place) => {
             let (store, plan) = Store::open(&place)?;
-            let results = collect(&store, &plan);
+            let results = collect(&store, &plan)?;
             let pilot = power::Pilot {
                 place: &quoted(&place),
                 plan: &plan,
@@ -442,52 +488,72 @@ fn plan_seeds(study: &str, pilot: Option<PathBuf>) -> Result<(), Error> {
     Ok(())
 }
 
-fn status(root: &Path, cells: bool) -> Result<(), Error> {
+fn status(root: &Path, cells: bool, watch: bool) -> Result<(), Error> {
     let (store, plan) = Store::open(root)?;
-    let [mut done, mut running, mut failed, mut missing] = [0; 4];
-    for (cell, _) in plan.cells() {
-        let word = match store.state(&cell.id) {
-            State::Done(record, attempt) => {
-                done += 1;
-                let how = match record.outcome {
-                    Outcome::Measured {} => "measured".to_owned(),
-                    Outcome::Diverged { stage, step } => {
-                        format!("diverged in {} at step {step}", stage.words())
-                    }
-                };
-                format!("done in {:.1} s, {how}", attempt.seconds)
-            }
-            State::Failed(failure) => {
-                failed += 1;
-                format!("failed {} times: {}", failure.attempts(), failure.message)
-            }
-            State::Corrupt(reason) => {
-                failed += 1;
-                format!("unreadable, will be run again: {reason}")
-            }
-            State::Missing => match store.claimant(&cell.id) {
-                Some(pid) => {
-                    running += 1;
-                    format!("claimed by process {pid}")
-                }
-                None => {
-                    missing += 1;
-                    "missing".to_owned()
-                }
-            },
-        };
+    let mut said = String::new();
+    loop {
+        let progress = inspect::progress(&store, &plan);
         if cells {
-            say(&format!(
-                "{}  seed {:>2}  {word}\n",
-                &cell.id[..10],
-                cell.seed
-            ));
+            progress
+                .cells
+                .iter()
+                .for_each(|line| say(&format!("{line}\n")));
         }
+        let ends = !watch || !progress.is_open || store.coordinator().is_none();
+        if watch && io::stdout().is_terminal() {
+            let end = if ends { "\n" } else { "" };
+            say(&format!("\r\x1b[2K{}{end}", progress.line));
+        } else if progress.line != said {
+            say(&format!("{}\n", progress.line));
+        }
+        if ends {
+            return Ok(());
+        }
+        said = progress.line;
+        std::thread::sleep(Duration::from_secs(2));
+    }
+}
+
+fn verify(root: &Path) -> Result<ExitCode, Error> {
+    let (store, plan) = Store::open(root)?;
+    let (findings, line) = inspect::verify(&store, &plan)?;
+    findings.iter().for_each(|line| say(&format!("{line}\n")));
+    say(&format!("{line}\n"));
+    Ok(ExitCode::from(u8::from(!findings.is_empty())))
+}
+
+fn explain(root: &Path, cell: &str) -> Result<(), Error> {
+    let (store, plan) = Store::open(root)?;
+    say(&inspect::explain(&store, &plan, cell)?);
+    Ok(())
+}
+
+fn diff(a: &Path, b: &Path) -> Result<ExitCode, Error> {
+    let ((one, plan_one), (other, plan_other)) = (Store::open(a)?, Store::open(b)?);
+    let lines = inspect::diff((&one, &plan_one), (&other, &plan_other));
+    lines.iter().for_each(|line| say(&format!("{line}\n")));
+    if lines.is_empty() {
+        say("no difference\n");
+    }
+    Ok(ExitCode::from(u8::from(!lines.is_empty())))
+}
+
+fn gc(root: &Path, unplanned: bool, dry_run: bool) -> Result<(), Error> {
+    let (store, _) = Store::open(root)?;
+    let garbage = store.garbage(unplanned)?;
+    if dry_run {
+        garbage
+            .files
+            .iter()
+            .for_each(|file| say(&format!("{}\n", file.display())));
+    } else {
+        store.collect(&garbage)?;
     }
     say(&format!(
-        "{}: {done} of {} cells done, {running} running, {failed} failed, {missing} missing\n",
-        plan.name,
-        done + running + failed + missing
+        "{} {} files, {:.1} MB\n",
+        if dry_run { "would remove" } else { "removed" },
+        garbage.files.len(),
+        garbage.bytes as f64 / 1e6
     ));
     Ok(())
 }

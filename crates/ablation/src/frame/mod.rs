@@ -12,8 +12,11 @@ pub(crate) use verdict::ALPHA;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use paired_stats::Problem;
+
 use crate::{
     catalog,
+    lock::Lock,
     plan::{Cell, Plan, PlannedArm, PlannedBlock, PlannedContrast, PlannedStudy},
     record::{Attempt, Failure, Outcome, Record},
     summary::{Arm, Block, Curve, CurvePoint, Provenance, Spread, Stamp, StudySummary, Summary},
@@ -33,6 +36,8 @@ pub struct Results {
     pub conflicts: BTreeSet<String>,
     /// Cells whose file does not read.
     pub corrupt: BTreeMap<String, String>,
+    /// The frozen plan, and its amendments.
+    pub locks: Vec<Lock>,
 }
 
 /// Makes the summary of whatever is finished.
@@ -73,6 +78,39 @@ pub fn summarise(plan: &Plan, results: &Results, command: &str) -> Summary {
             ),
         );
     }
+    let mut problems = Vec::new();
+    let amendments = results
+        .locks
+        .iter()
+        .filter_map(|lock| Some((lock, lock.reason.as_ref()?)));
+    for (lock, reason) in amendments {
+        let registered = lock.changed.iter().any(|change| change.registered);
+        if registered && !problems.contains(&Problem::PlanChanged) {
+            problems.push(Problem::PlanChanged);
+        }
+        let changes: Vec<&str> = lock
+            .changed
+            .iter()
+            .map(|change| change.what.as_str())
+            .collect();
+        let more = match changes.len() {
+            0 | 1 => String::new(),
+            n => format!(" and {} more", n - 1),
+        };
+        stamp(
+            "AMENDED",
+            format!(
+                "after {} cells were finished: {}{more} ({reason})",
+                lock.finished,
+                changes.first().unwrap_or(&"nothing")
+            ),
+        );
+    }
+    if !results.conflicts.is_empty() {
+        problems.push(Problem::Conflicts {
+            cells: results.conflicts.len(),
+        });
+    }
     let distinct = |of: &dyn Fn(&(Record, Attempt)) -> String| -> Vec<String> {
         results
             .records
@@ -90,6 +128,9 @@ pub fn summarise(plan: &Plan, results: &Results, command: &str) -> Summary {
             binaries.len()
         );
         stamp("MIXED BUILDS", reason);
+        problems.push(Problem::MixedCode {
+            builds: binaries.len(),
+        });
     }
     let provenance = Provenance {
         devices: distinct(&|(record, _)| {
@@ -113,7 +154,7 @@ pub fn summarise(plan: &Plan, results: &Results, command: &str) -> Summary {
         studies: plan
             .studies
             .iter()
-            .map(|study| summarise_study(study, results))
+            .map(|study| summarise_study(study, results, &problems))
             .collect(),
         provenance,
     }
@@ -135,7 +176,7 @@ pub(crate) fn contrast_values(
     values.complete.into_values().collect()
 }
 
-fn summarise_study(study: &PlannedStudy, results: &Results) -> StudySummary {
+fn summarise_study(study: &PlannedStudy, results: &Results, problems: &[Problem]) -> StudySummary {
     let blocks: Vec<Block> = study
         .blocks
         .iter()
@@ -153,7 +194,7 @@ fn summarise_study(study: &PlannedStudy, results: &Results) -> StudySummary {
     }
     let (mut effects, verdicts) = (
         effects::all_effects(study, &blocks, &probes),
-        verdict::verdicts(study, &blocks),
+        verdict::verdicts(study, &blocks, problems),
     );
     for row in &mut effects {
         row.registered = study.contrasts.iter().any(|contrast| {

@@ -23,8 +23,12 @@ const AA_LEVEL: f64 = 0.01;
 /// Seeds without divergence from which their interval alone is looked at.
 const CALM_SEEDS: usize = 3;
 
-/// The registered contrasts with their verdicts, in the order of registration.
-pub(super) fn verdicts(study: &PlannedStudy, blocks: &[Block]) -> Vec<VerdictRow> {
+/// The registered contrasts with their verdicts, in the order of registration; `of_run` makes them all invalid.
+pub(super) fn verdicts(
+    study: &PlannedStudy,
+    blocks: &[Block],
+    of_run: &[Problem],
+) -> Vec<VerdictRow> {
     let found: Vec<(PerSeed, EffectNumbers)> = study
         .contrasts
         .iter()
@@ -57,7 +61,7 @@ pub(super) fn verdicts(study: &PlannedStudy, blocks: &[Block]) -> Vec<VerdictRow
         };
         vec![share; members.len()]
     });
-    let problems = problems(study, blocks);
+    let problems = [of_run, &problems(study, blocks)].concat();
     let rows = study.contrasts.iter().zip(found).zip(shares);
     rows.map(|((contrast, (values, numbers)), share)| {
         let case = Case {

@@ -131,12 +131,7 @@ impl Process {
     /// Whether the system still knows it, be it only as a zombie; a number alone does not say, since after a
     /// restart of a container another process bears it.
     fn exists(&self) -> bool {
-        let pid = i32::try_from(self.id)
-            .ok()
-            .and_then(rustix::process::Pid::from_raw);
-        let known = pid.is_some_and(|pid| {
-            rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
-        });
+        let known = is_known(self.id);
         match (self.start, started(self.id)) {
             (Some(start), Some((_, now))) => known && start == now,
             _ => known,
@@ -160,6 +155,14 @@ impl std::fmt::Display for Process {
             None => write!(f, "{}", self.id),
         }
     }
+}
+
+/// Whether the system has a process of that number.
+pub(super) fn is_known(pid: u32) -> bool {
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
 /// Whether a process was stopped (SIGSTOP, SIGTSTP, a debugger) and may sleep for ever.
