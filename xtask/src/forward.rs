@@ -1,4 +1,4 @@
-//! `ablate`, `report`, `status`, `power`, `conform`: handed to the program of crate `ablation`, built with torch only where it trains.
+//! `ablate`, `report`, `power`, `verify` and so on: handed to the program of crate `ablation`, built with torch only where it trains.
 
 use std::env;
 use std::ffi::OsString;
@@ -107,7 +107,9 @@ mod tests {
             assert!(!needs_torch("ablate", &words(pure)), "{pure}");
         }
         assert!(!needs_torch("report", &words("runs/smoke")));
-        assert!(!needs_torch("status", &words("runs/smoke")));
+        for command in ["status", "verify", "explain", "diff", "gc"] {
+            assert!(!needs_torch(command, &words("runs/smoke")), "{command}");
+        }
         assert!(!needs_torch("power", &words("smoke")));
     }
 

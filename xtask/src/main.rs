@@ -18,6 +18,7 @@ mod libtorch;
 mod process;
 mod readme;
 mod source;
+mod storm;
 mod test;
 mod tidy;
 mod wheels;
@@ -65,6 +66,34 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Read everything in a study's folder and say what is not as it was committed
+    #[command(disable_help_flag = true)]
+    Verify {
+        /// Handed to the program as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Say all that is known of one cell of a study's folder
+    #[command(disable_help_flag = true)]
+    Explain {
+        /// Handed to the program as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Say how two studies' folders differ
+    #[command(disable_help_flag = true)]
+    Diff {
+        /// Handed to the program as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Remove from a study's folder what serves nothing any more
+    #[command(disable_help_flag = true)]
+    Gc {
+        /// Handed to the program as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Compare our samplers and networks with reference results of other toolkits; networks need libtorch
     #[command(disable_help_flag = true)]
     Conform {
@@ -80,6 +109,8 @@ enum Task {
     Calibrate,
     /// Run every check, cheapest first; the first failure stops it
     Test(test::Arguments),
+    /// Kill, stop, damage and confuse runs; nothing may be lost, and no byte may differ
+    TestStorm(storm::Arguments),
     /// Check the rules of the tree that no compiler checks
     #[command(hide = true)]
     Tidy,
@@ -92,11 +123,16 @@ fn main() -> ExitCode {
         Task::Report { arguments } => forward::forward(&workspace, "report", &arguments),
         Task::Status { arguments } => forward::forward(&workspace, "status", &arguments),
         Task::Power { arguments } => forward::forward(&workspace, "power", &arguments),
+        Task::Verify { arguments } => forward::forward(&workspace, "verify", &arguments),
+        Task::Explain { arguments } => forward::forward(&workspace, "explain", &arguments),
+        Task::Diff { arguments } => forward::forward(&workspace, "diff", &arguments),
+        Task::Gc { arguments } => forward::forward(&workspace, "gc", &arguments),
         Task::Conform { arguments } => forward::forward(&workspace, "conform", &arguments),
         Task::Libtorch => libtorch::show(&workspace),
         Task::Data(arguments) => data::bring(&workspace, &arguments),
         Task::Calibrate => forward::calibrate(&workspace),
         Task::Test(arguments) => test::run(&workspace, &arguments),
+        Task::TestStorm(arguments) => storm::run(&workspace, &arguments),
         Task::Tidy => tidy::check(&workspace.root).map(|()| println!("tidy: no findings")),
     };
     match outcome {

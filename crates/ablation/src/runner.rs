@@ -158,8 +158,9 @@ fn look(
             State::Corrupt(reason) => {
                 line(&format!("run again: {reason}"));
                 store.forget(&cell.id)?;
+                store.pardon(&cell.id)?;
             }
-            State::Failed(_) => store.forget(&cell.id)?,
+            State::Failed(_) => store.pardon(&cell.id)?,
             State::Done(_, attempt) if attempt.binary != own && !attempt.binary.is_empty() => {
                 others += 1;
                 match other_builds {

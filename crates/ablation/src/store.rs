@@ -247,8 +247,7 @@ impl Store {
     /// Files; a full disk is its own class.
     pub fn commit(&self, record: &Record, attempt: &Attempt) -> Result<(), Error> {
         let id = &record.cell.id;
-        let folder = self.cell(id);
-        files::create_dir(&folder)?;
+        let folder = self.make_cell(id)?;
         let bytes = json(record);
         let digest = digest(&bytes);
         // First what stands beside it: without a result it says nothing, and a result never stands alone. Whoever
@@ -297,8 +296,7 @@ impl Store {
             Death::Killed => failure.kills += 1,
         }
         failure.message = message;
-        files::create_dir(&self.cell(id))?;
-        files::replace(&self.cell(id).join("failure.json"), &json(&failure))?;
+        files::replace(&self.make_cell(id)?.join("failure.json"), &json(&failure))?;
         Ok(failure)
     }
 
@@ -312,13 +310,21 @@ impl Store {
         self.failure(id).is_some_and(|failure| failure.is_final())
     }
 
-    /// Sets a result aside that does not read, and drops the notes of failures, so that the cell is run again.
+    /// Sets a result aside that does not read, so that the cell is run again.
     ///
     /// # Errors
     ///
     /// Files.
     pub fn forget(&self, id: &str) -> Result<(), Error> {
-        self.set_aside(id, "result.json", "result.damaged")?;
+        self.set_aside(id, "result.json", "result.damaged")
+    }
+
+    /// Drops the notes of failures, so that the cell is tried again.
+    ///
+    /// # Errors
+    ///
+    /// Files.
+    pub fn pardon(&self, id: &str) -> Result<(), Error> {
         let notes = self.cell(id).join("failure.json");
         match fs::remove_file(&notes) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -358,6 +364,18 @@ impl Store {
 
     fn cell(&self, id: &str) -> PathBuf {
         self.root.join("cells").join(id)
+    }
+
+    /// The folder of a cell, made if need be; a run that was moved away is not made anew.
+    fn make_cell(&self, id: &str) -> Result<PathBuf, Error> {
+        if !self.exists() {
+            return Err(Error::NoRun {
+                path: self.root.clone(),
+            });
+        }
+        let folder = self.cell(id);
+        files::create_dir(&folder)?;
+        Ok(folder)
     }
 
     fn result(&self, id: &str) -> PathBuf {

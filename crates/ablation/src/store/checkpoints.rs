@@ -27,8 +27,7 @@ impl Store {
         let id = &checkpoint.record.cell.id;
         let prefix = prefix(&checkpoint.program);
         let name = format!("{prefix}{}{LAST}", checkpoint.place.name());
-        files::create_dir(&self.cell(id))?;
-        files::replace(&self.cell(id).join(name), &checkpoint.to_bytes())?;
+        files::replace(&self.make_cell(id)?.join(name), &checkpoint.to_bytes())?;
         let names = self.checkpoints(id, &prefix);
         for old in &names[..names.len().saturating_sub(KEPT)] {
             let _ = fs::remove_file(self.cell(id).join(old));

@@ -1,4 +1,5 @@
 //! The program as a person or a script runs it.
+#![allow(dead_code, reason = "each test takes what it needs")]
 
 use std::{
     path::Path,

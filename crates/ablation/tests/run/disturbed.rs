@@ -10,7 +10,9 @@ use tempfile::tempdir;
 
 use crate::{
     common::{refusal, run, stderr, stdout},
-    process::{LONG, Line, Running, claims, last_line, midway, results, signal, undisturbed, with},
+    process::{
+        LONG, Line, Running, claims, endless, last_line, midway, results, signal, undisturbed, with,
+    },
 };
 
 #[test]
@@ -79,10 +81,7 @@ fn an_interrupted_run_says_how_to_go_on() {
 #[test]
 fn workers_end_when_their_coordinator_is_gone() {
     let folder = tempdir().expect("a temporary folder");
-    let mut running = Running::start(
-        &folder,
-        &["ablate", "smoke", "--steps", "1000000", "--jobs", "2"],
-    );
+    let mut running = Running::start(&folder, &with(&endless(&folder), &["--jobs", "2"]));
     let workers = running.until("two workers", |root| {
         Some(claims(root)).filter(|found| found.len() == 2)
     });
@@ -114,13 +113,17 @@ fn a_cell_that_kills_its_workers_is_given_up_and_the_rest_goes_on() {
     let mut running = Running::start(&folder, &arguments);
     let (cell, worker) = running.until("a cell in the middle", midway);
     signal("KILL", worker);
-    let again = running.until("the second try", |root| {
-        claims(root)
-            .into_iter()
-            .find(|(id, process)| *id == cell && *process != worker)
-            .map(|(_, process)| process)
-    });
-    signal("KILL", again);
+    let mut killed = vec![worker];
+    for what in ["the second try", "the third try"] {
+        let again = running.until(what, |root| {
+            claims(root)
+                .into_iter()
+                .find(|(id, process)| *id == cell && !killed.contains(process))
+                .map(|(_, process)| process)
+        });
+        signal("KILL", again);
+        killed.push(again);
+    }
     let output = running.wait();
     let line = refusal(&output, 1);
     assert!(line.contains("1 of 8 cells have no result"), "{line}");
@@ -142,7 +145,7 @@ fn a_cell_that_kills_its_workers_is_given_up_and_the_rest_goes_on() {
     assert!(stdout(&output).contains("INTERIM"));
     let status = stdout(&run(folder.path(), &["status", "run", "--cells"]));
     assert!(
-        status.contains("failed 2 times: signal: 9 (SIGKILL)"),
+        status.contains("failed 3 times: signal: 9 (SIGKILL)"),
         "{status}"
     );
 
@@ -160,5 +163,63 @@ fn a_cell_that_kills_its_workers_is_given_up_and_the_rest_goes_on() {
     assert!(
         results(&folder.path().join("run")) == undisturbed(&LONG),
         "results differ after a failure"
+    );
+}
+
+#[test]
+fn a_worker_that_is_told_to_stop_keeps_what_it_did() {
+    let folder = tempdir().expect("a temporary folder");
+    let endless = endless(&folder);
+    let mut running = Running::start(&folder, &with(&endless, &["--jobs", "1"]));
+    let steps = |root: &Path, cell: &str| -> Vec<String> {
+        let entries = fs::read_dir(root.join("cells").join(cell))
+            .into_iter()
+            .flatten();
+        let names = entries
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mut kept: Vec<String> = names
+            .filter(|name| name.ends_with(".safetensors"))
+            .collect();
+        kept.sort();
+        kept
+    };
+    // As a batch system does before it takes the machine away.
+    let (cell, worker) = running.until("a worker", |root| claims(root).pop());
+    std::thread::sleep(Duration::from_millis(300));
+    signal("USR1", worker);
+    let first = running.until("a checkpoint", |root| steps(root, &cell).pop());
+    let (_, next) = running.until("another worker", |root| {
+        claims(root)
+            .into_iter()
+            .find(|(id, process)| *id == cell && *process != worker)
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    signal("USR1", next);
+    let second = running.until("a later one", |root| {
+        steps(root, &cell).pop().filter(|last| *last != first)
+    });
+    assert!(first < second, "{first} {second}");
+    signal("INT", running.id());
+    let output = running.wait();
+    assert!(!stderr(&output).contains("died"), "{}", stderr(&output));
+    let status = stdout(&run(folder.path(), &["status", "run", "--cells"]));
+    assert!(status.contains("kept at sampling, step "), "{status}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_worker_that_sleeps_holds_nobody_up() {
+    let folder = tempdir().expect("a temporary folder");
+    let mut running = Running::start(&folder, &with(&LONG, &["--jobs", "1"]));
+    let (_, worker) = running.until("a cell in the middle", midway);
+    signal("STOP", worker);
+    // One worker was asked for and sleeps; another takes its place and its cell. Then it is sent home.
+    let output = running.wait();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(last_line(&output).done, 8);
+    assert!(
+        results(&folder.path().join("run")) == undisturbed(&LONG),
+        "results differ after a sleep"
     );
 }

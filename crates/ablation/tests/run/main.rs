@@ -1,5 +1,4 @@
 //! Runs from study to report, and what may happen to them on the way.
-#![cfg(feature = "tch")]
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -13,31 +12,41 @@ use std::{
 };
 
 use common::{refusal, run, stderr, stdout};
-use process::{LONG, Line, Running, claims, last_line, midway, results, signal, undisturbed, with};
-use tempfile::tempdir;
+use process::{
+    LONG, Line, Running, SHORT, claims, endless, last_line, midway, results, signal, undisturbed,
+    with,
+};
+use tempfile::{TempDir, tempdir};
+
+/// Runs a study in `run` to its end: the numbers of the last line, and what was said on the way.
+fn ends(folder: &TempDir, arguments: &[&str]) -> (Line, String) {
+    let output = run(folder.path(), &with(arguments, &["--out", "run"]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    (last_line(&output), stderr(&output))
+}
+
+fn line(cells: u32, run_now: u32) -> Line {
+    Line {
+        cells,
+        done: cells,
+        run_now,
+        diverged: 0,
+        failed: 0,
+    }
+}
 
 #[test]
-fn a_study_runs_to_its_report_and_is_extended() {
+fn a_study_runs_to_its_report_and_is_amended() {
     let folder = tempdir().expect("a temporary folder");
-    let root = folder.path().join("runs/smoke");
-    let output = run(folder.path(), &["ablate", "smoke", "--jobs", "2"]);
-    assert!(output.status.success(), "{}", stderr(&output));
-    assert_eq!(
-        last_line(&output),
-        Line {
-            cells: 4,
-            done: 4,
-            run_now: 4,
-            diverged: 0,
-            failed: 0
-        }
-    );
+    let root = folder.path().join("run");
+    let (first, _) = ends(&folder, &with(&SHORT, &["--jobs", "2"]));
+    assert_eq!(first, line(4, 4));
     for name in [
         "report.html",
         "report.md",
         "summary.json",
         "rows.csv",
-        "plan.json",
+        "lock.json",
     ] {
         assert!(
             0 < fs::metadata(root.join(name)).expect(name).len(),
@@ -49,45 +58,34 @@ fn a_study_runs_to_its_report_and_is_extended() {
     let claims = fs::read_dir(root.join("claims")).expect("claims");
     assert_eq!(claims.count(), 0, "no claim is left");
 
-    let again = run(folder.path(), &["ablate", "smoke"]);
-    assert_eq!(
-        last_line(&again),
-        Line {
-            cells: 4,
-            done: 4,
-            run_now: 0,
-            diverged: 0,
-            failed: 0
-        }
-    );
+    assert_eq!(ends(&folder, &SHORT).0, line(4, 0));
     assert_eq!(results(&root), first, "what is finished is left alone");
 
-    let extended = run(folder.path(), &["ablate", "smoke", "--seeds", "2"]);
-    assert_eq!(
-        last_line(&extended),
-        Line {
-            cells: 8,
-            done: 8,
-            run_now: 4,
-            diverged: 0,
-            failed: 0
-        }
+    // The study is frozen: more seeds are another one, unless the change is put on record.
+    let more = with(&SHORT, &["--seeds", "2"]);
+    let more = &more[more.len() - 2..];
+    let other = with(&SHORT[..2], more);
+    let refused = refusal(&run(folder.path(), &with(&other, &["--out", "run"])), 2);
+    assert!(
+        refused.contains("4 of its cells are finished") && refused.contains("seeds: 1 → 2"),
+        "{refused}"
     );
+    assert_eq!(results(&root), first);
+    let amended = with(&other, &["--amend", "a pilot"]);
+    assert_eq!(ends(&folder, &amended).0, line(8, 4));
     let both = results(&root);
     assert!(first.iter().all(|(id, bytes)| both[id] == *bytes));
-
-    let others = run(folder.path(), &["ablate", "smoke", "--steps", "10"]);
-    assert_eq!(
-        last_line(&others),
-        Line {
-            cells: 4,
-            done: 4,
-            run_now: 4,
-            diverged: 0,
-            failed: 0
-        }
+    let report = fs::read_to_string(root.join("report.md")).expect("a report");
+    assert!(
+        report.contains("AMENDED") && report.contains("a pilot"),
+        "{report}"
     );
+
+    let others = with(&SHORT, &["--steps", "10", "--amend", "shorter"]);
+    assert_eq!(ends(&folder, &others).0, line(4, 4));
     assert_eq!(results(&root).len(), 12, "other steps are other cells");
+    let back = with(&SHORT, &["--amend", "as it was"]);
+    assert_eq!(ends(&folder, &back).0, line(4, 0));
 
     // Damage: half a file, an empty one, and one that belongs to another cell.
     let ids: Vec<&String> = first.keys().collect();
@@ -95,29 +93,63 @@ fn a_study_runs_to_its_report_and_is_extended() {
     fs::write(result(ids[0]), &first[ids[0]][..100]).expect("half a file");
     fs::write(result(ids[1]), "").expect("an empty file");
     fs::write(result(ids[2]), &first[ids[3]]).expect("another's result");
-    let mended = run(folder.path(), &["ablate", "smoke"]);
-    assert_eq!(
-        last_line(&mended),
-        Line {
-            cells: 4,
-            done: 4,
-            run_now: 3,
-            diverged: 0,
-            failed: 0
-        }
-    );
-    assert_eq!(
-        stderr(&mended).matches("run again: ").count(),
-        3,
-        "{}",
-        stderr(&mended)
-    );
+    let verdict = run(folder.path(), &["verify", "run"]);
+    assert_eq!(verdict.status.code(), Some(1));
+    assert_eq!(stdout(&verdict).lines().count(), 4, "{}", stdout(&verdict));
+    let (mended, told) = ends(&folder, &SHORT);
+    assert_eq!(mended, line(4, 3));
+    assert_eq!(told.matches("run again: ").count(), 3, "{told}");
     assert!(first.iter().all(|(id, bytes)| results(&root)[id] == *bytes));
-    let status = stdout(&run(folder.path(), &["status", "runs/smoke"]));
-    assert_eq!(
-        status,
-        "smoke: 4 of 4 cells done, 0 running, 0 failed, 0 missing\n"
+    let status = stdout(&run(folder.path(), &["status", "run"]));
+    assert!(
+        status.ends_with(": 4 of 4 cells done, 0 running, 0 failed, 0 missing\n"),
+        "{status}"
     );
+    assert!(run(folder.path(), &["verify", "run"]).status.success());
+    let swept = stdout(&run(folder.path(), &["gc", "run", "--unplanned"]));
+    assert!(swept.starts_with("removed 3 files"), "{swept}");
+    assert_eq!(results(&root).len(), 12, "every lock's cells are planned");
+}
+
+#[test]
+fn results_of_another_build_are_said_and_run_again_on_demand() {
+    let folder = tempdir().expect("a temporary folder");
+    let root = folder.path().join("run");
+    ends(&folder, &SHORT);
+    let before = results(&root);
+    // Two stories say that another program made the result.
+    for id in before.keys().take(2) {
+        for entry in fs::read_dir(root.join("cells").join(id))
+            .expect("a cell")
+            .flatten()
+        {
+            if entry.file_name().to_string_lossy().starts_with("attempt-") {
+                let story = fs::read_to_string(entry.path()).expect("a story");
+                let (head, rest) = story.split_once("\"binary\":\"").expect("a program");
+                let story = format!("{head}\"binary\":\"f{}", &rest[1..]);
+                let other = story.replace("\"binary\":\"ff", "\"binary\":\"fe");
+                fs::write(entry.path(), other).expect("another story");
+            }
+        }
+    }
+    let output = run(folder.path(), &with(&SHORT, &["--out", "run"]));
+    assert!(
+        stdout(&output).contains("MIXED BUILDS"),
+        "{}",
+        stdout(&output)
+    );
+    assert_eq!(last_line(&output).run_now, 0);
+    let again = with(&SHORT, &["--other-builds", "again"]);
+    let (redone, told) = ends(&folder, &again);
+    assert_eq!(redone, line(4, 2));
+    assert!(
+        told.contains("2 cells of another build are run again"),
+        "{told}"
+    );
+    assert_eq!(results(&root), before);
+    let id = before.keys().next().expect("a cell");
+    let all = stdout(&run(folder.path(), &["explain", "run", &id[..8]]));
+    assert!(all.contains("superseded"), "{all}");
 }
 
 #[test]
@@ -139,12 +171,10 @@ fn the_number_of_workers_changes_no_byte() {
 #[test]
 fn one_directory_is_worked_on_once() {
     let folder = tempdir().expect("a temporary folder");
-    let mut running = Running::start(
-        &folder,
-        &["ablate", "smoke", "--steps", "1000000", "--jobs", "1"],
-    );
+    let endless = endless(&folder);
+    let mut running = Running::start(&folder, &with(&endless, &["--jobs", "1"]));
     running.until("a worker", |root| claims(root).pop());
-    let line = refusal(&run(folder.path(), &["ablate", "smoke", "--out", "run"]), 2);
+    let line = refusal(&run(folder.path(), &with(&endless, &["--out", "run"])), 2);
     assert!(
         line.contains(&format!("process {}", running.id())) && line.contains("--out"),
         "{line}"

@@ -12,8 +12,28 @@ use tempfile::{TempDir, tempdir};
 
 use crate::common::{ablate, run, stderr, stdout};
 
+/// Four cells that are soon done. With torch they train, without they need none.
+#[cfg(feature = "tch")]
+pub(crate) const SHORT: [&str; 2] = ["ablate", "smoke"];
 /// Eight cells of a good second in all: long enough to be hit in the middle.
+#[cfg(feature = "tch")]
 pub(crate) const LONG: [&str; 6] = ["ablate", "smoke", "--seeds", "2", "--steps", "400"];
+
+#[cfg(not(feature = "tch"))]
+const EXACT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/exact.toml");
+#[cfg(not(feature = "tch"))]
+pub(crate) const SHORT: [&str; 4] = ["ablate", EXACT, "--seeds", "1"];
+#[cfg(not(feature = "tch"))]
+pub(crate) const LONG: [&str; 4] = ["ablate", EXACT, "--seeds", "2"];
+
+/// A study that does not end; its file is written into the folder.
+pub(crate) fn endless(folder: &TempDir) -> [&'static str; 2] {
+    let exact = include_str!("../common/exact.toml");
+    let endless = exact.replace("evaluations = 6000", "evaluations = 60_000_000");
+    assert_ne!(exact, endless);
+    fs::write(folder.path().join("endless.toml"), endless).expect("a study");
+    ["ablate", "endless.toml"]
+}
 
 /// The numbers of the last line.
 #[derive(Debug, PartialEq, Eq)]

@@ -8,11 +8,17 @@ use std::{
 
 use tempfile::tempdir;
 
+#[cfg(feature = "tch")]
 use crate::{
-    common::{refusal, run, stderr},
-    process::{Line, Running, claims, last_line, results, signal, undisturbed, with},
+    common::stderr,
+    process::{Line, last_line, signal},
+};
+use crate::{
+    common::{refusal, run},
+    process::{Running, SHORT, claims, endless, results, undisturbed, with},
 };
 
+#[cfg(feature = "tch")]
 /// A folder with ten 8×8 images, and a study of them.
 fn images(folder: &Path) {
     let data = folder.join("data");
@@ -34,6 +40,7 @@ fn images(folder: &Path) {
     fs::write(folder.join("dots.toml"), study).expect("a study");
 }
 
+#[cfg(feature = "tch")]
 #[test]
 fn images_are_trained_on_and_their_loss_stops_the_run() {
     let folder = tempdir().expect("a temporary folder");
@@ -78,6 +85,7 @@ fn images_are_trained_on_and_their_loss_stops_the_run() {
     );
 }
 
+#[cfg(feature = "tch")]
 #[test]
 fn a_device_that_is_not_there_stops_the_run() {
     let folder = tempdir().expect("a temporary folder");
@@ -102,25 +110,26 @@ fn a_place_that_cannot_hold_a_run_is_refused() {
     fs::write(folder.path().join("file"), "").expect("a file");
     // Neither binds less where permissions do not: for root.
     for place in ["file", "file/below", "/proc/nothing"] {
-        let line = refusal(&run(folder.path(), &["ablate", "smoke", "--out", place]), 2);
+        let line = refusal(&run(folder.path(), &with(&SHORT, &["--out", place])), 2);
         assert!(line.contains(place), "{line}");
     }
 }
 
 /// A file system of 300 kB; `None` where this user may not make one.
-fn small_disk(place: &Path) -> Option<SmallDisk> {
+fn small_disk(place: &Path) -> Option<Mount> {
     fs::create_dir(place).expect("a folder");
     let mount = Command::new("mount")
         .args(["-t", "tmpfs", "-o", "size=300k", "tmpfs"])
         .arg(place)
         .output()
         .ok()?;
-    mount.status.success().then(|| SmallDisk(place.to_owned()))
+    mount.status.success().then(|| Mount(place.to_owned()))
 }
 
-struct SmallDisk(PathBuf);
+/// A mount that goes with its test.
+struct Mount(PathBuf);
 
-impl Drop for SmallDisk {
+impl Drop for Mount {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg(&self.0).status();
     }
@@ -134,9 +143,10 @@ fn a_full_disk_stops_the_run_and_keeps_what_is_finished() {
     };
     let output = run(
         folder.path(),
-        &[
-            "ablate", "smoke", "--seeds", "40", "--jobs", "2", "--out", "disk",
-        ],
+        &with(
+            &SHORT[..2],
+            &["--seeds", "40", "--jobs", "2", "--out", "disk"],
+        ),
     );
     let line = refusal(&output, 74);
     assert!(
@@ -145,10 +155,56 @@ fn a_full_disk_stops_the_run_and_keeps_what_is_finished() {
     );
     let kept = results(&disk.0);
     assert!(!kept.is_empty() && kept.len() < 160, "{}", kept.len());
-    let whole = undisturbed(&["ablate", "smoke", "--seeds", "2"]);
+    let whole = undisturbed(&with(&SHORT[..2], &["--seeds", "2"]));
     assert!(
         kept.iter()
             .all(|(id, bytes)| whole.get(id).is_none_or(|other| other == bytes)),
         "a torn result"
     );
+}
+
+#[test]
+fn a_directory_that_vanishes_ends_the_run() {
+    let folder = tempdir().expect("a temporary folder");
+    let mut running = Running::start(&folder, &with(&endless(&folder), &["--jobs", "1"]));
+    running.until("a worker", |root| claims(root).pop());
+    fs::rename(folder.path().join("run"), folder.path().join("moved")).expect("it can be moved");
+    let line = refusal(&running.wait(), 2);
+    assert!(line.contains("run"), "{line}");
+    assert!(!folder.path().join("run").exists(), "nothing is made anew");
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_any_more_ends_the_run() {
+    let folder = tempdir().expect("a temporary folder");
+    let arguments = ["--jobs", "1", "--checkpoint", "0.05"];
+    let mut running = Running::start(&folder, &with(&endless(&folder), &arguments));
+    running.until("a worker", |root| claims(root).pop());
+    let Some(_cover) = read_only(&folder.path().join("run")) else {
+        return;
+    };
+    let line = refusal(&running.wait(), 2);
+    assert!(line.contains("no permission for "), "{line}");
+    // Looking is allowed, and writing a report is refused in words.
+    assert!(run(folder.path(), &["status", "run"]).status.success());
+    assert!(run(folder.path(), &["verify", "run"]).status.success());
+    let line = refusal(&run(folder.path(), &["report", "run"]), 2);
+    assert!(line.contains("no permission for "), "{line}");
+}
+
+/// The folder covered by itself, read-only, as permissions cannot for root; `None` where this user may not.
+fn read_only(place: &Path) -> Option<Mount> {
+    let mount = |how: &str, from: &Path| {
+        let line = Command::new("mount")
+            .args(["-o", how])
+            .arg(from)
+            .arg(place)
+            .output();
+        line.is_ok_and(|output| output.status.success())
+    };
+    if !mount("bind", place) {
+        return None;
+    }
+    let cover = Mount(place.to_owned());
+    mount("remount,bind,ro", place).then_some(cover)
 }

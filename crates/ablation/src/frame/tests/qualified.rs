@@ -3,6 +3,7 @@
 use super::{super::summarise, PROBE, Place, near, only_verdict, planned, results, sign};
 use crate::{
     fixture::{STUDY, study_with},
+    lock::{Change, Lock},
     record::{Outcome, Stage},
     summary::Role,
 };
@@ -96,8 +97,54 @@ fn two_results_of_one_cell_are_said_first() {
     let plan = planned(STUDY, 8);
     let mut found = results(&plan, with_skip_only);
     found.conflicts.insert("0123".to_owned());
-    let stamps = summarise(&plan, &found, "").stamps;
-    assert_eq!(stamps[0].word, "NOT DETERMINISTIC");
+    let summary = summarise(&plan, &found, "");
+    assert_eq!(summary.stamps[0].word, "NOT DETERMINISTIC");
+    assert_eq!(only_verdict(&summary).class, "invalid");
+}
+
+#[test]
+fn results_of_two_builds_give_no_verdict() {
+    let plan = planned(STUDY, 8);
+    let mut found = results(&plan, with_skip_only);
+    for (place, (_, attempt)) in found.records.values_mut().enumerate() {
+        attempt.binary = ["one", "other"][usize::from(place == 0)].to_owned();
+    }
+    let summary = summarise(&plan, &found, "");
+    assert_eq!(summary.stamps[0].word, "MIXED BUILDS");
+    let row = only_verdict(&summary);
+    assert_eq!(row.class, "invalid");
+    assert!(row.remarks[0].contains("2 builds"), "{row:?}");
+}
+
+#[test]
+fn a_registration_that_was_changed_gives_no_verdict() {
+    let plan = planned(STUDY, 8);
+    let mut found = results(&plan, with_skip_only);
+    let amended = |registered| {
+        let change = Change {
+            what: "plane / noise / delta: 0.1 → 0.2".to_owned(),
+            registered,
+        };
+        let amendment = Lock {
+            reason: Some("a slip".to_owned()),
+            changed: vec![change.clone(), change],
+            finished: 3,
+            ..Lock::first(&plan)
+        };
+        vec![Lock::first(&plan), amendment]
+    };
+    found.locks = amended(true);
+    let summary = summarise(&plan, &found, "");
+    assert_eq!(summary.stamps[0].word, "AMENDED");
+    assert_eq!(
+        summary.stamps[0].reason,
+        "after 3 cells were finished: plane / noise / delta: 0.1 → 0.2 and 1 more (a slip)"
+    );
+    assert_eq!(only_verdict(&summary).class, "invalid");
+    found.locks = amended(false);
+    let summary = summarise(&plan, &found, "");
+    assert_eq!(summary.stamps[0].word, "AMENDED");
+    assert_ne!(only_verdict(&summary).class, "invalid");
 }
 
 #[test]

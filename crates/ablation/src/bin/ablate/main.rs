@@ -5,6 +5,8 @@
     reason = "this is the edge where text meets a person"
 )]
 
+mod look;
+
 use std::{
     ffi::OsString,
     io::{self, IsTerminal, Write},
@@ -16,10 +18,8 @@ use std::{
 use ablation::{
     Error, config, conform, exact, files,
     frame::{self, Results},
-    inspect,
     plan::{Cell, Overrides, Plan},
-    power,
-    report, runner,
+    power, report, runner,
     store::{State, Store},
     study,
     summary::Summary,
@@ -210,19 +210,17 @@ fn main() -> ExitCode {
         Command::Ablate(arguments) => ablate(arguments).map(|()| ExitCode::SUCCESS),
         Command::Report { dir } => render(&dir).map(|_| ExitCode::SUCCESS),
         Command::Status { dir, cells, watch } => {
-            status(&dir, cells, watch).map(|()| ExitCode::SUCCESS)
+            look::status(&dir, cells, watch).map(|()| ExitCode::SUCCESS)
         }
-        Command::Verify { dir } => verify(&dir),
-        Command::Explain { dir, cell } => explain(&dir, &cell).map(|()| ExitCode::SUCCESS),
-        Command::Diff { a, b } => diff(&a, &b),
+        Command::Verify { dir } => look::verify(&dir),
+        Command::Explain { dir, cell } => look::explain(&dir, &cell).map(|()| ExitCode::SUCCESS),
+        Command::Diff { a, b } => look::diff(&a, &b),
         Command::Gc {
             dir,
             unplanned,
             dry_run,
-        } => gc(&dir, unplanned, dry_run).map(|()| ExitCode::SUCCESS),
-        Command::Power { study, pilot } => {
-            plan_seeds(&study, pilot).map(|()| ExitCode::SUCCESS)
-        }
+        } => look::gc(&dir, unplanned, dry_run).map(|()| ExitCode::SUCCESS),
+        Command::Power { study, pilot } => plan_seeds(&study, pilot).map(|()| ExitCode::SUCCESS),
         Command::Conform { paths } => Ok(compare(&paths)),
         Command::Worker {
             dir,
@@ -485,76 +483,6 @@ fn plan_seeds(study: &str, pilot: Option<PathBuf>) -> Result<(), Error> {
         }
     };
     say(&page);
-    Ok(())
-}
-
-fn status(root: &Path, cells: bool, watch: bool) -> Result<(), Error> {
-    let (store, plan) = Store::open(root)?;
-    let mut said = String::new();
-    loop {
-        let progress = inspect::progress(&store, &plan);
-        if cells {
-            progress
-                .cells
-                .iter()
-                .for_each(|line| say(&format!("{line}\n")));
-        }
-        let ends = !watch || !progress.is_open || store.coordinator().is_none();
-        if watch && io::stdout().is_terminal() {
-            let end = if ends { "\n" } else { "" };
-            say(&format!("\r\x1b[2K{}{end}", progress.line));
-        } else if progress.line != said {
-            say(&format!("{}\n", progress.line));
-        }
-        if ends {
-            return Ok(());
-        }
-        said = progress.line;
-        std::thread::sleep(Duration::from_secs(2));
-    }
-}
-
-fn verify(root: &Path) -> Result<ExitCode, Error> {
-    let (store, plan) = Store::open(root)?;
-    let (findings, line) = inspect::verify(&store, &plan)?;
-    findings.iter().for_each(|line| say(&format!("{line}\n")));
-    say(&format!("{line}\n"));
-    Ok(ExitCode::from(u8::from(!findings.is_empty())))
-}
-
-fn explain(root: &Path, cell: &str) -> Result<(), Error> {
-    let (store, plan) = Store::open(root)?;
-    say(&inspect::explain(&store, &plan, cell)?);
-    Ok(())
-}
-
-fn diff(a: &Path, b: &Path) -> Result<ExitCode, Error> {
-    let ((one, plan_one), (other, plan_other)) = (Store::open(a)?, Store::open(b)?);
-    let lines = inspect::diff((&one, &plan_one), (&other, &plan_other));
-    lines.iter().for_each(|line| say(&format!("{line}\n")));
-    if lines.is_empty() {
-        say("no difference\n");
-    }
-    Ok(ExitCode::from(u8::from(!lines.is_empty())))
-}
-
-fn gc(root: &Path, unplanned: bool, dry_run: bool) -> Result<(), Error> {
-    let (store, _) = Store::open(root)?;
-    let garbage = store.garbage(unplanned)?;
-    if dry_run {
-        garbage
-            .files
-            .iter()
-            .for_each(|file| say(&format!("{}\n", file.display())));
-    } else {
-        store.collect(&garbage)?;
-    }
-    say(&format!(
-        "{} {} files, {:.1} MB\n",
-        if dry_run { "would remove" } else { "removed" },
-        garbage.files.len(),
-        garbage.bytes as f64 / 1e6
-    ));
     Ok(())
 }
 

@@ -1,0 +1,87 @@
+//! Commands that look at a run: `status`, `verify`, `explain`, `diff`, `gc`.
+
+use std::{
+    io::{self, IsTerminal},
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
+
+use ablation::{Error, inspect, store::Store};
+
+use crate::say;
+
+/// How far it is, once or until nobody works on it any more.
+pub(crate) fn status(root: &Path, cells: bool, watch: bool) -> Result<(), Error> {
+    let (store, plan) = Store::open(root)?;
+    let mut said = String::new();
+    loop {
+        let progress = inspect::progress(&store, &plan);
+        if cells {
+            progress
+                .cells
+                .iter()
+                .for_each(|line| say(&format!("{line}\n")));
+        }
+        let ends = !watch || !progress.is_open || store.coordinator().is_none();
+        if watch && io::stdout().is_terminal() {
+            let end = if ends { "\n" } else { "" };
+            say(&format!("\r\x1b[2K{}{end}", progress.line));
+        } else if progress.line != said {
+            say(&format!("{}\n", progress.line));
+        }
+        if ends {
+            return Ok(());
+        }
+        said = progress.line;
+        std::thread::sleep(Duration::from_secs(2));
+    }
+}
+
+/// Whether it is as it was committed.
+pub(crate) fn verify(root: &Path) -> Result<ExitCode, Error> {
+    let (store, plan) = Store::open(root)?;
+    let (findings, line) = inspect::verify(&store, &plan)?;
+    findings.iter().for_each(|line| say(&format!("{line}\n")));
+    say(&format!("{line}\n"));
+    Ok(ExitCode::from(u8::from(!findings.is_empty())))
+}
+
+/// All about one cell.
+pub(crate) fn explain(root: &Path, cell: &str) -> Result<(), Error> {
+    let (store, plan) = Store::open(root)?;
+    say(&inspect::explain(&store, &plan, cell)?);
+    Ok(())
+}
+
+/// How two runs differ.
+pub(crate) fn diff(a: &Path, b: &Path) -> Result<ExitCode, Error> {
+    let ((one, plan_one), (other, plan_other)) = (Store::open(a)?, Store::open(b)?);
+    let lines = inspect::diff((&one, &plan_one), (&other, &plan_other));
+    lines.iter().for_each(|line| say(&format!("{line}\n")));
+    if lines.is_empty() {
+        say("no difference\n");
+    }
+    Ok(ExitCode::from(u8::from(!lines.is_empty())))
+}
+
+/// What serves nothing is listed or removed.
+pub(crate) fn gc(root: &Path, unplanned: bool, dry_run: bool) -> Result<(), Error> {
+    let (store, _) = Store::open(root)?;
+    let garbage = store.garbage(unplanned)?;
+    if dry_run {
+        garbage
+            .files
+            .iter()
+            .for_each(|file| say(&format!("{}\n", file.display())));
+    } else {
+        store.collect(&garbage)?;
+    }
+    say(&format!(
+        "{} {} files, {:.1} MB\n",
+        if dry_run { "would remove" } else { "removed" },
+        garbage.files.len(),
+        garbage.bytes as f64 / 1e6
+    ));
+    Ok(())
+}
