@@ -37,6 +37,8 @@ pub struct Engine<'a> {
     pub arguments: &'a [OsString],
     /// Workers at a time.
     pub jobs: usize,
+    /// Names of graphics cards, shared out among the workers (`CUDA_VISIBLE_DEVICES`); none for the processor.
+    pub cards: &'a [String],
     /// What becomes of results of other builds.
     pub other_builds: OtherBuilds,
 }

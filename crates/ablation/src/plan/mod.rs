@@ -14,7 +14,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    architecture::Architecture,
     config::{CellConfig, Device},
+    cost,
     error::Error,
     study::{EffectName, Expect, Folder},
     summary::Role,
@@ -156,6 +158,26 @@ impl Plan {
             question: folder.question,
             studies,
         })
+    }
+
+    /// Predicted bytes of a worker on the largest cell.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Impossible`] if a network cannot be built, which a resolved plan has not.
+    pub fn bytes(&self) -> Result<f64, Error> {
+        let mut most: f64 = 0.0;
+        for PlannedArm { config, .. } in self.arms() {
+            let architecture = Architecture::of(&config.network, &config.shape(), &self.name)?;
+            most = most.max(cost::bytes(config, &architecture));
+        }
+        Ok(most)
+    }
+
+    /// Every arm of every block.
+    pub fn arms(&self) -> impl Iterator<Item = &PlannedArm> {
+        let blocks = self.studies.iter().flat_map(|study| &study.blocks);
+        blocks.flat_map(|block| &block.arms)
     }
 
     /// Every cell once, in the order of work: seed by seed, the 2×2 before what stands beside it.

@@ -36,11 +36,20 @@ const OWN_SIGNALS: [Signal; 7] = [
     Signal::SYS,
 ];
 
-/// The worker processes of a run, by the names of their logs.
+/// A worker process.
+struct Worker {
+    /// The name of its log.
+    name: String,
+    child: Child,
+    /// Its place among the workers, which says which card is its own.
+    place: usize,
+}
+
+/// The worker processes of a run.
 pub(super) struct Crew<'a> {
     store: &'a Store,
     engine: &'a Engine<'a>,
-    workers: Vec<(String, Child)>,
+    workers: Vec<Worker>,
     started: u32,
     stillborn: u32,
 }
@@ -62,23 +71,26 @@ impl<'a> Crew<'a> {
     }
 
     pub(super) fn living(&self) -> Vec<u32> {
-        self.workers.iter().map(|(_, child)| child.id()).collect()
+        self.workers.iter().map(|w| w.child.id()).collect()
     }
 
     /// Starts workers for so many cells, as far as there are places. One that was stopped takes none.
     pub(super) fn hire(&mut self, cells: usize) -> Result<(), Error> {
-        let at_work = self
-            .workers
-            .iter()
-            .filter(|(_, child)| !is_stopped(child.id()));
+        let at_work = self.workers.iter().filter(|w| !is_stopped(w.child.id()));
         let free = self.engine.jobs.saturating_sub(at_work.count());
         (0..cells.min(free)).try_for_each(|_| self.start())
     }
 
     fn start(&mut self) -> Result<(), Error> {
         let Engine {
-            program, arguments, ..
+            program,
+            arguments,
+            cards,
+            ..
         } = self.engine;
+        let taken = |place: &usize| self.workers.iter().any(|w| w.place == *place);
+        let place = (0..).find(|place| !taken(place)).expect("there are enough");
+        let card = cards.get(place % cards.len().max(1));
         let name = format!("{}-{}", std::process::id(), self.started);
         self.started += 1;
         let log = self.store.worker_log(&name)?;
@@ -92,12 +104,13 @@ impl<'a> Crew<'a> {
             .arg("worker")
             .arg(self.store.root())
             .args(*arguments)
+            .envs(card.map(|card| ("CUDA_VISIBLE_DEVICES", card)))
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(also)
             .spawn()
             .map_err(failed)?;
-        self.workers.push((name, child));
+        self.workers.push(Worker { name, child, place });
         Ok(())
     }
 
@@ -109,11 +122,13 @@ impl<'a> Crew<'a> {
         };
         let mut place = 0;
         while place < self.workers.len() {
-            if !has_ended(&self.workers[place].1).map_err(failed)? {
+            if !has_ended(&self.workers[place].child).map_err(failed)? {
                 place += 1;
                 continue;
             }
-            let (name, mut child) = self.workers.swap_remove(place);
+            let Worker {
+                name, mut child, ..
+            } = self.workers.swap_remove(place);
             // Read before the zombie is gone: until then nobody else may take over its claims.
             let mut claimed = self.store.claims_of(child.id());
             claimed.retain(|id| !self.store.is_done(id));
@@ -169,8 +184,8 @@ impl<'a> Crew<'a> {
 
     /// Asks what still runs to stop, and waits for it.
     pub(super) fn dismiss(&mut self) {
-        for (_, child) in &self.workers {
-            if let Some(pid) = pid_of(child) {
+        for worker in &self.workers {
+            if let Some(pid) = pid_of(&worker.child) {
                 let _ = kill_process(pid, Signal::TERM);
                 // One that was stopped hears nothing until it goes on.
                 let _ = kill_process(pid, Signal::CONT);
@@ -179,12 +194,12 @@ impl<'a> Crew<'a> {
         let begun = Instant::now();
         while !self.workers.is_empty() && begun.elapsed() < PATIENCE {
             self.workers
-                .retain_mut(|(_, child)| matches!(child.try_wait(), Ok(None)));
+                .retain_mut(|w| matches!(w.child.try_wait(), Ok(None)));
             std::thread::sleep(Duration::from_millis(50));
         }
-        for (_, child) in &mut self.workers {
-            let _ = child.kill();
-            let _ = child.wait();
+        for worker in &mut self.workers {
+            let _ = worker.child.kill();
+            let _ = worker.child.wait();
         }
         self.workers.clear();
     }

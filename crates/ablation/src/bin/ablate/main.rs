@@ -6,6 +6,7 @@
 )]
 
 mod look;
+mod slots;
 
 use std::{
     ffi::OsString,
@@ -128,7 +129,7 @@ struct Ablate {
     /// Directory of the run [default: runs/NAME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Cells at a time, each a process of one thread [default: the number of cores]
+    /// Cells at a time, each a process [default: as many as cores, memory or cards allow]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Seeds of the 2×2
@@ -273,8 +274,12 @@ fn ablate(arguments: Ablate) -> Result<(), Error> {
         ..overrides(arguments.data.clone())
     };
     let plan = Plan::resolve(folder, &overrides)?;
-    let jobs = usize::from(arguments.jobs.unwrap_or_else(cores));
-    print_plan(&plan, jobs);
+    let cards = slots::cards(&plan);
+    let jobs = match arguments.jobs {
+        Some(jobs) => usize::from(jobs),
+        None => slots::jobs(&plan, &cards)?,
+    };
+    print_plan(&plan, jobs)?;
     if arguments.plan {
         return Ok(());
     }
@@ -299,6 +304,7 @@ fn ablate(arguments: Ablate) -> Result<(), Error> {
         program: &own_program()?,
         arguments: &data.chain(every).collect::<Vec<OsString>>(),
         jobs,
+        cards: &cards,
         other_builds: match arguments.other_builds {
             OtherBuilds::Keep => runner::OtherBuilds::Keep,
             OtherBuilds::Again => runner::OtherBuilds::Again,
@@ -372,7 +378,7 @@ fn last_line(summary: &Summary, finished: runner::Finished) -> String {
     )
 }
 
-fn print_plan(plan: &Plan, jobs: usize) {
+fn print_plan(plan: &Plan, jobs: usize) -> Result<(), Error> {
     say(&format!("{}: {}\n\n", plan.name, plan.question));
     for study in &plan.studies {
         say(&format!("{} — {}\n", study.name, study.title));
@@ -403,9 +409,11 @@ fn print_plan(plan: &Plan, jobs: usize) {
     let minutes =
         (cells.iter().map(|(_, seconds)| seconds).sum::<f64>() / 60.0 / jobs as f64).max(1.0);
     say(&format!(
-        "\n{} cells, about {minutes:.0} min with {jobs} at a time\n\n",
-        cells.len()
+        "\n{} cells, about {minutes:.0} min with {jobs} at a time, of {:.1} GB each at most\n\n",
+        cells.len(),
+        plan.bytes()? / 1e9
     ));
+    Ok(())
 }
 
 /// Writes every rendering of the report; says where it is.
@@ -513,8 +521,4 @@ fn overrides(data: Option<PathBuf>) -> Overrides {
         data_folders: brought.into_iter().collect(),
         ..Overrides::default()
     }
-}
-
-fn cores() -> u16 {
-    std::thread::available_parallelism().map_or(1, |n| n.get().try_into().unwrap_or(u16::MAX))
 }
