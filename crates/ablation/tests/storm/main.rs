@@ -15,6 +15,10 @@ use common::{run, stderr};
 use round::{Round, STUDY, Tally, results};
 use tempfile::tempdir;
 
+#[allow(
+    clippy::print_stdout,
+    reason = "the tally of a long storm is worth reading"
+)]
 #[test]
 fn nothing_is_lost_and_nothing_committed_twice() {
     let rounds =

@@ -244,7 +244,13 @@ impl Round<'_> {
                     .filter_map(|pid| Pid::from_raw(pid.parse().ok()?));
                 pids.collect::<Vec<_>>()
             });
-            let awake = children.filter(|worker| !self.stopped.contains(worker));
+            // A child that was stopped before it became a worker would hold its parent for ever.
+            let is_worker = |pid: &Pid| {
+                let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero()));
+                line.is_ok_and(|line| line.split(|byte| *byte == 0).nth(1) == Some(b"worker"))
+            };
+            let awake =
+                children.filter(|worker| is_worker(worker) && !self.stopped.contains(worker));
             Some(awake.collect::<Vec<_>>()).filter(|workers| !workers.is_empty())
         })?;
         workers.choose(&mut self.rng).copied()
