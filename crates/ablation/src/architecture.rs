@@ -1,7 +1,10 @@
 //! From the configuration's words to the libraries' own network descriptions: pure data, no tch.
 
-use resnet_blocks::{Activation, Init, LongSkip, Norm, ResidualMlpConfig, ShortSkip};
-use unet::{Topology, UNetConfig};
+use resnet_blocks::{
+    Activation, Feature, Init, Layer, LongSkip, Match, MlpBlockConfig, Norm, ResidualMlpConfig,
+    ShortSkip,
+};
+use unet::{Classes, Layout, Parts, ResidualParts, Topology, UNetConfig};
 
 use crate::{config, error::Error};
 
@@ -54,11 +57,13 @@ impl Architecture {
             } => {
                 let mlp = ResidualMlpConfig {
                     inputs: shape.iter().product(),
-                    width: *width,
                     blocks: *blocks,
-                    activation: activation_of(*activation),
+                    block: MlpBlockConfig::square(
+                        *width,
+                        activation_of(*activation),
+                        init_of(*init),
+                    ),
                     short: short_of(*short, *blocks),
-                    init: init_of(*init),
                 };
                 mlp.check()
                     .map_err(|error| impossible("network", error.to_string()))?;
@@ -74,40 +79,87 @@ impl Architecture {
                 long,
                 init,
             } => {
-                let &[channels, height, width] = shape else {
-                    return Err(impossible(
-                        "network",
-                        "a U-Net needs images: give this data an MLP".to_owned(),
-                    ));
-                };
-                if height != width {
-                    return Err(impossible(
-                        "network",
-                        format!("images are {height}×{width}, but must be square"),
-                    ));
+                let image = image(shape).map_err(|rule| impossible("network", rule))?;
+                if *base == 0 {
+                    let rule = "`base`, the channels of the finest level, must be at least 1";
+                    return Err(impossible("network", rule.to_owned()));
                 }
                 let in_all = (2 * multipliers.len()).saturating_sub(1) * blocks;
-                let unet = UNetConfig {
-                    channels,
-                    base: *base,
-                    multipliers: multipliers.clone(),
-                    blocks: *blocks,
-                    side: height,
-                    activation: activation_of(*activation),
-                    norm: match norm {
-                        config::Norm::None => Norm::None,
-                        config::Norm::Group => Norm::Group,
-                    },
-                    short: short_of(*short, in_all),
-                    long: match long {
-                        config::LongSkip::None => LongSkip::None,
-                        config::LongSkip::Add => LongSkip::Add(std::f64::consts::FRAC_1_SQRT_2),
-                        config::LongSkip::Concat => LongSkip::Concat(1.0),
-                    },
-                    init: init_of(*init),
+                let norm = match norm {
+                    config::Norm::None => Norm::None,
+                    config::Norm::Group => Norm::GROUP,
+                    config::Norm::Layer => Norm::Layer { eps: 1e-5 },
+                    config::Norm::Rms => Norm::Rms { eps: 1e-5 },
                 };
-                Topology::plan(&unet).map_err(|error| impossible("network", error.to_string()))?;
-                Ok(Architecture::UNet(unet))
+                let parts = ResidualParts::plain(
+                    activation_of(*activation),
+                    norm,
+                    short_of(*short, in_all),
+                    init_of(*init),
+                );
+                let long = long_of(*long);
+                let unet = UNetConfig::study(image, *base, multipliers, *blocks, parts, long);
+                checked(unet).map_err(|rule| impossible("network", rule))
+            }
+            config::Network::Published {
+                family,
+                width,
+                multipliers,
+                blocks,
+                short,
+                long,
+            } => {
+                let image = image(shape).map_err(|rule| impossible("network", rule))?;
+                let mut unet = match family {
+                    config::Family::Ddpm => UNetConfig::ddpm(image, *width, multipliers),
+                    config::Family::Ddpmpp => UNetConfig::ddpmpp(image, *width, multipliers),
+                    config::Family::Ncsnpp => UNetConfig::ncsnpp(image, *width, multipliers),
+                    config::Family::Adm => {
+                        UNetConfig::adm(image, *width, multipliers, Classes::None)
+                    }
+                };
+                unet.blocks = *blocks;
+                // Two in the middle, one more on each level of the way up, and those that change the side.
+                let levels = multipliers.len();
+                let in_all = 2 + levels * (2 * blocks + 1) + 2 * levels.saturating_sub(1);
+                if let (config::PublishedShort::Other(short), Parts::Residual(parts)) =
+                    (short, &mut unet.parts)
+                {
+                    parts.short = short_of(*short, in_all);
+                }
+                if let config::PublishedLong::Other(long) = long {
+                    unet.long = long_of(*long);
+                }
+                checked(unet).map_err(|rule| impossible("network", rule))
+            }
+            config::Network::Matched {
+                by,
+                quantum,
+                reference,
+                network: matched,
+            } => {
+                let by = match by {
+                    config::MatchedCost::Parameters => Match::Parameters,
+                    config::MatchedCost::Flops => Match::Flops,
+                };
+                let unmatched =
+                    |error: &dyn std::fmt::Display| impossible("network", error.to_string());
+                match (
+                    Architecture::of(matched, shape, place)?,
+                    Architecture::of(reference, shape, place)?,
+                ) {
+                    (Architecture::Mlp(mlp), Architecture::Mlp(reference)) => mlp
+                        .matched_to(&reference, by, *quantum)
+                        .map(Architecture::Mlp)
+                        .map_err(|error| unmatched(&error)),
+                    (Architecture::UNet(unet), Architecture::UNet(reference)) => unet
+                        .matched_to(&reference, by, *quantum)
+                        .map(Architecture::UNet)
+                        .map_err(|error| unmatched(&error)),
+                    _ => Err(unmatched(
+                        &"two networks of one kind can be matched, MLPs or U-Nets: give both",
+                    )),
+                }
             }
         }
     }
@@ -130,14 +182,28 @@ impl Architecture {
         }
     }
 
+    /// Numbers that the layers write in a forward pass over `batch` examples.
+    pub fn activations(&self, batch: usize) -> f64 {
+        let each = match self {
+            Architecture::Exact => 0,
+            Architecture::Mlp(mlp) => mlp.layers().iter().map(Layer::activations).sum(),
+            Architecture::UNet(unet) => topology(unet).activations(1),
+        };
+        each as f64 * batch as f64
+    }
+
     /// Layers with weights, for the overhead of calling each.
     pub fn layers(&self) -> usize {
         match self {
             Architecture::Exact => 0,
-            Architecture::Mlp(mlp) => 2 * mlp.blocks + 2,
-            Architecture::UNet(unet) => {
-                2 * (2 * unet.multipliers.len() - 1) * unet.blocks + 2 * unet.multipliers.len()
-            }
+            Architecture::Mlp(mlp) => mlp.layers().len(),
+            Architecture::UNet(unet) => match unet.layout {
+                // What the prices of old plans rest on: convolutions alone.
+                Layout::Levels => {
+                    2 * (2 * unet.widths.len() - 1) * unet.blocks + 2 * unet.widths.len()
+                }
+                Layout::Blocks => topology(unet).layers().len(),
+            },
         }
     }
 
@@ -148,16 +214,16 @@ impl Architecture {
             Architecture::Mlp(mlp) => format!(
                 "MLP of {} square layers of width {} ({} blocks)",
                 2 * mlp.blocks,
-                mlp.width,
+                mlp.block.width,
                 mlp.blocks,
             ),
             Architecture::UNet(unet) => format!(
                 "U-Net on {side}×{side}, channels {channels}, blocks per level: {blocks}",
-                side = unet.side,
+                side = unet.frame.input.height,
                 channels = unet
-                    .multipliers
+                    .widths
                     .iter()
-                    .map(|m| (m * unet.base).to_string())
+                    .map(ToString::to_string)
                     .collect::<Vec<_>>()
                     .join("/"),
                 blocks = unet.blocks,
@@ -170,6 +236,12 @@ impl Architecture {
 fn rough_size(network: &config::Network, shape: &[usize]) -> (usize, f64) {
     let inputs: f64 = shape.iter().map(|&n| n as f64).product();
     match network {
+        config::Network::Matched {
+            reference, network, ..
+        } => {
+            let (of, to) = (rough_size(network, shape), rough_size(reference, shape));
+            (of.0.max(to.0), of.1.max(to.1))
+        }
         config::Network::Exact {} => (0, 0.0),
         config::Network::Mlp { width, blocks, .. } => {
             let width = *width as f64;
@@ -177,6 +249,12 @@ fn rough_size(network: &config::Network, shape: &[usize]) -> (usize, f64) {
         }
         config::Network::Unet {
             base,
+            multipliers,
+            blocks,
+            ..
+        }
+        | config::Network::Published {
+            width: base,
             multipliers,
             blocks,
             ..
@@ -193,14 +271,34 @@ fn rough_size(network: &config::Network, shape: &[usize]) -> (usize, f64) {
 
 /// Whether the initial weights are calibrated on data (layer-sequential unit variance).
 pub fn calibrates(network: &config::Network) -> bool {
-    let init = match network {
-        config::Network::Exact {} => return false,
+    let init = match network.trained() {
+        config::Network::Exact {}
+        | config::Network::Published { .. }
+        | config::Network::Matched { .. } => return false,
         config::Network::Mlp { init, .. } | config::Network::Unet { init, .. } => *init,
     };
     matches!(
         init,
         config::Init::OrthogonalLsuv | config::Init::DeltaOrthogonalLsuv
     )
+}
+
+/// A square image of this shape.
+fn image(shape: &[usize]) -> Result<Feature, String> {
+    match *shape {
+        [channels, height, width] if height == width => Ok(Feature {
+            channels,
+            height,
+            width,
+        }),
+        [_, height, width] => Err(format!("images are {height}×{width}, but must be square")),
+        _ => Err("a U-Net needs images: give this data an MLP".to_owned()),
+    }
+}
+
+fn checked(unet: UNetConfig) -> Result<Architecture, String> {
+    Topology::plan(&unet).map_err(|error| error.to_string())?;
+    Ok(Architecture::UNet(unet))
 }
 
 fn topology(unet: &UNetConfig) -> Topology {
@@ -212,6 +310,9 @@ fn activation_of(activation: config::Activation) -> Activation {
         config::Activation::Silu => Activation::Silu,
         config::Activation::Relu => Activation::Relu,
         config::Activation::Tanh => Activation::Tanh,
+        config::Activation::Gelu => Activation::Gelu,
+        config::Activation::Mish => Activation::Mish,
+        config::Activation::Elu => Activation::Elu,
     }
 }
 
@@ -221,6 +322,26 @@ fn short_of(short: config::ShortSkip, blocks: usize) -> ShortSkip {
         config::ShortSkip::Identity => ShortSkip::Identity,
         config::ShortSkip::InverseSqrtDepth => ShortSkip::inverse_sqrt(blocks),
         config::ShortSkip::Scaled(b) => ShortSkip::Scaled(b),
+        config::ShortSkip::Averaged(s) => ShortSkip::Averaged(s),
+        config::ShortSkip::MagnitudePreserving(t) => ShortSkip::MagnitudePreserving(t),
+        config::ShortSkip::StochasticDepth(survival) => ShortSkip::StochasticDepth { survival },
+        config::ShortSkip::ReZero => ShortSkip::ReZero,
+        config::ShortSkip::LayerScale(start) => ShortSkip::LayerScale(start),
+        config::ShortSkip::Highway(bias) => ShortSkip::Highway { bias },
+        config::ShortSkip::Fixup => ShortSkip::Fixup { blocks },
+        config::ShortSkip::DeepNorm => ShortSkip::DeepNorm { blocks },
+    }
+}
+
+fn long_of(long: config::LongSkip) -> LongSkip {
+    match long {
+        config::LongSkip::None => LongSkip::None,
+        config::LongSkip::Add => LongSkip::Add(std::f64::consts::FRAC_1_SQRT_2),
+        config::LongSkip::Concat => LongSkip::Concat(1.0),
+        config::LongSkip::ConcatScaled(s) => LongSkip::Concat(s),
+        config::LongSkip::ConcatPower(k) => LongSkip::ConcatPower(k),
+        config::LongSkip::ConcatLearned => LongSkip::ConcatLearned,
+        config::LongSkip::ConcatMagnitudePreserving(t) => LongSkip::ConcatMagnitudePreserving(t),
     }
 }
 
@@ -228,6 +349,9 @@ fn init_of(init: config::Init) -> Init {
     match init {
         config::Init::Pytorch => Init::PyTorch,
         config::Init::He => Init::He,
+        config::Init::LeCun => Init::LeCun,
+        config::Init::Xavier => Init::Xavier,
+        config::Init::Dirac => Init::Dirac,
         config::Init::Orthogonal | config::Init::OrthogonalLsuv => Init::Orthogonal,
         config::Init::DeltaOrthogonal | config::Init::DeltaOrthogonalLsuv => Init::DeltaOrthogonal,
     }
@@ -302,6 +426,70 @@ mod tests {
     }
 
     #[test]
+    fn every_skip_of_the_catalogue_can_be_named_and_matched() {
+        let short = [
+            json!("none"),
+            json!("identity"),
+            json!("inverse_sqrt_depth"),
+            json!({ "scaled": 0.5 }),
+            json!({ "averaged": 0.7 }),
+            json!({ "magnitude_preserving": 0.3 }),
+            json!({ "stochastic_depth": 0.9 }),
+            json!("re_zero"),
+            json!({ "layer_scale": 1e-4 }),
+            json!({ "highway": -1.0 }),
+            json!("fixup"),
+            json!("deep_norm"),
+        ];
+        let long = [
+            json!("none"),
+            json!("add"),
+            json!("concat"),
+            json!({ "concat_scaled": 0.7 }),
+            json!({ "concat_power": 0.5 }),
+            json!("concat_learned"),
+            json!({ "concat_magnitude_preserving": 0.5 }),
+        ];
+        let mut wide = unet();
+        wide["base"] = json!(32);
+        let skips = short.into_iter().map(|skip| ("short", skip));
+        for (key, skip) in skips.chain(long.into_iter().map(|skip| ("long", skip))) {
+            let mut network = wide.clone();
+            network[key] = skip.clone();
+            let matched = json!({
+                "kind": "matched", "by": "parameters", "quantum": 1, "reference": wide, "network": network,
+            });
+            let parameters = |network: &Value| {
+                let built = of(network, &[1, 8, 8]).expect("it can be built");
+                built.parameters() as f64
+            };
+            let ratio = parameters(&matched) / parameters(&wide);
+            assert!((ratio - 1.0).abs() <= 0.01, "{key} = {skip}: {ratio}");
+        }
+    }
+
+    #[test]
+    fn published_networks_are_named_by_family() {
+        for (family, width) in [("ddpm", 32), ("ddpm++", 16), ("ncsn++", 16), ("adm", 64)] {
+            let network = json!({
+                "kind": "published", "family": family, "width": width, "multipliers": [1, 2], "blocks": 1,
+                "short": "published", "long": { "other": "add" },
+            });
+            let built = of(&network, &[3, 8, 8]).expect("it can be built");
+            assert!(0 < built.parameters() && 0 < built.layers(), "{family}");
+        }
+    }
+
+    #[test]
+    fn an_mlp_cannot_be_matched_to_a_u_net() {
+        let network = json!({
+            "kind": "matched", "by": "flops", "quantum": 1, "reference": unet(), "network": mlp(),
+        });
+        let message = crate::fixture::refusal(of(&network, &[1, 8, 8]));
+        assert!(message.contains("two networks of one kind"), "{message}");
+    }
+
+    #[test]
     fn parameters_of_an_mlp_are_those_of_its_layers() {
         // In: 2 + the label's features to 8; four square layers; out to 2. The square layers alone are certain.
         let [two, four] = [2, 4].map(|blocks| {
@@ -334,7 +522,7 @@ mod tests {
                 vec![1, 8, 8],
                 "level",
             ),
-            (change(unet(), "base", json!(0)), vec![1, 8, 8], "channels"),
+            (change(unet(), "base", json!(0)), vec![1, 8, 8], "`base`"),
             (
                 change(mlp(), "width", json!(1_u64 << 32)),
                 vec![2],

@@ -97,6 +97,89 @@ pub enum Network {
         /// Initial weights.
         init: Init,
     },
+    /// A network from the literature, with its own embedding, norms, resampling, attention and initial weights.
+    Published {
+        /// Which one.
+        family: Family,
+        /// Channels of a level of multiplier 1.
+        width: usize,
+        /// Channel multiplier of each level.
+        multipliers: Vec<usize>,
+        /// Blocks of each level on the way down; the published number is 2 (DDPM), 4 (DDPM++, NCSN++) or 3.
+        blocks: usize,
+        /// Short skip around each block; nothing else of the family changes.
+        short: PublishedShort,
+        /// Long skip from encoder to decoder.
+        long: PublishedLong,
+    },
+    /// A network whose widths are adjusted until it costs what another of its kind does, within 1 %.
+    Matched {
+        /// The cost.
+        by: MatchedCost,
+        /// Widths are multiples of this number, for groups and heads; unless they match as they are.
+        quantum: usize,
+        /// The network whose cost is met.
+        reference: Box<Network>,
+        /// The network that is trained.
+        network: Box<Network>,
+    },
+}
+
+/// What two networks are given equally much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MatchedCost {
+    /// Weights and biases.
+    Parameters,
+    /// Operations of a forward pass.
+    Flops,
+}
+
+impl Network {
+    /// The network that is trained, whatever it is matched to.
+    pub fn trained(&self) -> &Network {
+        match self {
+            Network::Matched { network, .. } => network.trained(),
+            network => network,
+        }
+    }
+}
+
+/// Networks from the literature, by `unet::UNetConfig`'s presets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Family {
+    /// Ho et al. 2020; what diffusers calls `UNet2DModel`.
+    #[serde(rename = "ddpm")]
+    Ddpm,
+    /// Song et al. 2021 in Karras et al. 2022.
+    #[serde(rename = "ddpm++")]
+    Ddpmpp,
+    /// Song et al. 2021 in Karras et al. 2022.
+    #[serde(rename = "ncsn++")]
+    Ncsnpp,
+    /// Dhariwal & Nichol 2021 in Karras et al. 2022.
+    #[serde(rename = "adm")]
+    Adm,
+}
+
+/// The short skip of a published network.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PublishedShort {
+    /// As published.
+    Published,
+    /// Another one.
+    Other(ShortSkip),
+}
+
+/// The long skip of a published network.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PublishedLong {
+    /// As published.
+    Published,
+    /// Another one.
+    Other(LongSkip),
 }
 
 /// Nonlinearity.
@@ -109,6 +192,12 @@ pub enum Activation {
     Relu,
     /// Hyperbolic tangent.
     Tanh,
+    /// x Φ(x).
+    Gelu,
+    /// x tanh(ln(1 + exp(x))).
+    Mish,
+    /// max(x, 0) + min(exp(x) − 1, 0).
+    Elu,
 }
 
 /// Normalisation inside the blocks of a U-Net.
@@ -119,6 +208,10 @@ pub enum Norm {
     None,
     /// Group normalisation.
     Group,
+    /// Layer normalisation, over all channels and pixels.
+    Layer,
+    /// Division by the root mean square of the channels.
+    Rms,
 }
 
 /// Short skip around a block's branch F.
@@ -133,6 +226,22 @@ pub enum ShortSkip {
     InverseSqrtDepth,
     /// h + b·F(h).
     Scaled(f64),
+    /// s·(h + F(h)); s = 1/√2 in NCSN++ and DDPM++.
+    Averaged(f64),
+    /// ((1 − t) h + t F(h)) / √((1 − t)² + t²); t = 0.3 in EDM2.
+    MagnitudePreserving(f64),
+    /// h + F(h) with this probability and h otherwise, in training; h + p·F(h) in evaluation.
+    StochasticDepth(f64),
+    /// h + a·F(h), one learned a that begins at 0: ReZero, SkipInit.
+    ReZero,
+    /// h + a_c·F(h), a learned a_c for each channel that begins at this number.
+    LayerScale(f64),
+    /// g·F(h) + (1 − g)·h with a learned gate g whose bias begins at this number.
+    Highway(f64),
+    /// Fixup: h + a·F(h), the branch begins scaled by 1/√blocks with a last layer of 0.
+    Fixup,
+    /// DeepNorm: norm(blocks^¼ h + F(h)), the branch begins scaled by (4 blocks)^−¼.
+    DeepNorm,
 }
 
 /// Long skip from encoder to decoder.
@@ -143,8 +252,16 @@ pub enum LongSkip {
     None,
     /// (a + b)/√2: no parameters.
     Add,
-    /// Concatenation of a and b: adds parameters.
+    /// Concatenation of b and a: adds parameters.
     Concat,
+    /// Concatenation of b and s·a.
+    ConcatScaled(f64),
+    /// Concatenation of b and kⁱ·a, i = 0 at the full resolution (ScaleLong's CS).
+    ConcatPower(f64),
+    /// Concatenation of b and g(a)·a with a learned factor for each channel (ScaleLong's LS).
+    ConcatLearned,
+    /// Concatenation with weights that keep the mean square; t = 0.5 in EDM2.
+    ConcatMagnitudePreserving(f64),
 }
 
 /// Initial weights by their names in the literature.
@@ -155,6 +272,12 @@ pub enum Init {
     Pytorch,
     /// He et al. 2015: variance 2/fan_in, zero biases.
     He,
+    /// LeCun et al. 1998: variance 1/fan_in, zero biases.
+    LeCun,
+    /// Glorot & Bengio 2010: variance 2/(fan_in + fan_out), uniform, zero biases.
+    Xavier,
+    /// The identity in the centre of each kernel, zero biases.
+    Dirac,
     /// Orthogonal matrices, zero biases.
     Orthogonal,
     /// Xiao et al. 2018: kernels zero but for an orthogonal centre.
@@ -201,17 +324,33 @@ impl ShortSkip {
             ShortSkip::Identity => "h + F(h)".to_owned(),
             ShortSkip::InverseSqrtDepth => "h + F(h)/√blocks".to_owned(),
             ShortSkip::Scaled(b) => format!("h + {b}·F(h)"),
+            ShortSkip::Averaged(s) => format!("{s}·(h + F(h))"),
+            ShortSkip::MagnitudePreserving(t) => {
+                format!("the magnitude-preserving sum of {t} F(h)")
+            }
+            ShortSkip::StochasticDepth(p) => format!("h + F(h) with probability {p}"),
+            ShortSkip::ReZero => "h + a·F(h), a from 0".to_owned(),
+            ShortSkip::LayerScale(a) => format!("h + a·F(h), a for each channel from {a}"),
+            ShortSkip::Highway(bias) => format!("a gate of bias {bias} between h and F(h)"),
+            ShortSkip::Fixup => "h + a·F(h) with Fixup".to_owned(),
+            ShortSkip::DeepNorm => "DeepNorm of h and F(h)".to_owned(),
         }
     }
 }
 
 impl LongSkip {
     /// In words, for the set-up lines of a report.
-    pub fn words(self) -> &'static str {
+    pub fn words(self) -> String {
         match self {
-            LongSkip::None => "nothing",
-            LongSkip::Add => "(a + b)/√2",
-            LongSkip::Concat => "the concatenation of a and b",
+            LongSkip::None => "nothing".to_owned(),
+            LongSkip::Add => "(a + b)/√2".to_owned(),
+            LongSkip::Concat => "the concatenation of a and b".to_owned(),
+            LongSkip::ConcatScaled(s) => format!("the concatenation of {s}·a and b"),
+            LongSkip::ConcatPower(k) => format!("the concatenation of {k}ⁱ·a and b"),
+            LongSkip::ConcatLearned => "the concatenation of g(a)·a and b".to_owned(),
+            LongSkip::ConcatMagnitudePreserving(t) => {
+                format!("the magnitude-preserving concatenation of {t} a and b")
+            }
         }
     }
 }

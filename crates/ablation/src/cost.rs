@@ -4,7 +4,7 @@
 
 use crate::{
     architecture::Architecture,
-    config::{CellConfig, Network, Objective},
+    config::{CellConfig, Objective},
 };
 
 /// Floating-point operations per second that small layers reach on one core.
@@ -47,20 +47,16 @@ const RESIDENT: f64 = 3.0e8;
 /// Predicted bytes of one worker on one cell: weights, gradients and optimiser state, and what a training step keeps
 /// for its way back. Rough, and rather too much.
 pub(crate) fn bytes(config: &CellConfig, architecture: &Architecture) -> f64 {
-    let multiplications = match &config.network {
-        Network::Exact {} => return RESIDENT,
-        // Each output of a layer is a sum over the width before it.
-        Network::Mlp { width, .. } => *width as f64,
-        // Over nine pixels of at least the finest level's channels.
-        Network::Unet { base, .. } => 9.0 * *base as f64,
-    };
+    if matches!(architecture, Architecture::Exact) {
+        return RESIDENT;
+    }
     // A backward pass that is differentiated itself keeps the forward pass, its tangent and both ways back.
     let kept = match config.objective {
         Objective::Denoising {} => 4.0,
         Objective::SlicedDifferences { .. } => 8.0,
         Objective::Sliced {} => 16.0,
     };
-    let outputs = architecture.forward_flops(config.training.batch) / (2.0 * multiplications);
+    let outputs = architecture.activations(config.training.batch);
     // Weights, gradients, their flat copies, two moments and a step.
     RESIDENT + 4.0 * (7.0 * architecture.parameters() as f64 + kept * outputs)
 }

@@ -41,8 +41,12 @@ fn what_is_not_a_case_file_is_said() {
 #[cfg(feature = "tch")]
 #[test]
 fn networks_are_compared_with_their_answers() {
-    use tch::{Device, Kind, Tensor};
-    use unet::diffusers::{Config, UNet2D};
+    use resnet_blocks::{Mode, Network, Params};
+    use tch::{Device, Kind, Tensor, nn::VarStore};
+    use unet::{
+        UNet,
+        diffusers::{Config, Plan},
+    };
 
     let config = r#"{"_class_name": "UNet2DModel", "in_channels": 1, "out_channels": 1,
         "block_out_channels": [8, 8], "layers_per_block": 1, "norm_num_groups": 4,
@@ -50,17 +54,21 @@ fn networks_are_compared_with_their_answers() {
     let config = Config::from_json(config).unwrap();
     let waves =
         |count: usize| -> Vec<f32> { (0..count).map(|i| (i as f32 * 0.7).sin() / 4.0).collect() };
-    let network = UNet2D::new(&config, |planned| {
-        let dims = planned.dims();
-        let count: i64 = dims.iter().product();
-        Tensor::from_slice(&waves(count as usize)).reshape(dims)
-    })
-    .unwrap();
+    let topology = Plan::new(&config).unwrap().topology().clone();
+    let values = topology.tensors().into_iter().map(|planned| {
+        let value = Tensor::from_slice(&waves(planned.numbers())).reshape(planned.dims());
+        (planned.name, value)
+    });
+    let store = VarStore::new(Device::Cpu);
+    let params = Params::with_values(store.root(), values.collect());
+    let network = UNet::build(&params, topology).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    network.save(folder.path()).unwrap();
+    network.to_diffusers(folder.path()).unwrap();
     let sample = Tensor::from_slice(&waves(2 * 64)).reshape([2, 1, 8, 8]);
     let timestep = Tensor::from_slice(&[3_i64, 700]);
-    let output = network.forward(&sample, &timestep, None);
+    let output = network
+        .forward(&sample, &timestep, &mut Mode::Eval)
+        .detach();
     let verdict = |output: &Tensor| {
         let tensors = [
             ("sample", &sample),

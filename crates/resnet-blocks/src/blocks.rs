@@ -1,119 +1,279 @@
-//! The branches of residual blocks, pre-activation and of constant shape.
+//! Branches of residual blocks, pre-activation, and the residual blocks made of them.
 
 use tch::Tensor;
 
 use crate::{
-    Activation, Block, Conv2d, Conv2dConfig, ConvBlockConfig, Error, GroupNorm, Linear,
-    MlpBlockConfig, Mode, Norm, Params,
+    Activation, Bias, Block, Conv2d, ConvBlockConfig, Dropout, Error, Injection, Linear,
+    MlpBlockConfig, Mode, Normalise, Params, ResBlockConfig, Resample, ShortSkip, Skip,
+    norms::scale_and_shift,
 };
 
-/// F(h) = W2 phi(W1 phi(h) + b1) + b2.
+/// F(h) = W2 drop(phi(norm2(W1 phi(norm1(h)) + b1))) + b2: the branch that [`MlpBlockConfig`] describes.
 ///
-/// Layers: `linear1`, `linear2`. It takes no embedding: whatever is given is ignored.
+/// It takes no embedding: whatever is given is ignored.
 ///
 /// Source: He et al. 2016, "Identity Mappings in Deep Residual Networks" (pre-activation).
 #[derive(Debug)]
 pub struct MlpBlock {
+    norm1: Normalise,
     linear1: Linear,
+    norm2: Normalise,
     linear2: Linear,
     activation: Activation,
+    dropout: Dropout,
 }
 
 impl MlpBlock {
-    /// Draws the two layers.
+    /// Draws the layers.
     ///
     /// # Errors
-    /// [`Error::Zero`], [`Error::DuplicateName`].
+    /// As [`MlpBlockConfig::check`]; [`Error::DuplicateName`], [`Error::NoValue`].
     pub fn new(params: &Params<'_>, config: &MlpBlockConfig) -> Result<MlpBlock, Error> {
+        MlpBlock::prepared(params, config, ShortSkip::Identity)
+    }
+
+    /// The same, with the initial values that this skip asks of its branch.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and as [`ShortSkip::check`].
+    pub fn prepared(
+        params: &Params<'_>,
+        config: &MlpBlockConfig,
+        short: ShortSkip,
+    ) -> Result<MlpBlock, Error> {
+        config.check()?;
+        short.check()?;
         let MlpBlockConfig {
             width,
+            hidden,
             activation,
+            norm,
+            dropout,
             init,
+            last_gain,
         } = *config;
+        let gains = short.branch_gains();
+        let linear = |name: &str, inputs, outputs, gain| {
+            Linear::gained(
+                &params.sub(name),
+                inputs,
+                outputs,
+                Bias::Learned,
+                init,
+                gain,
+            )
+        };
         Ok(MlpBlock {
-            linear1: Linear::new(&params.sub("linear1"), width, width, init)?,
-            linear2: Linear::new(&params.sub("linear2"), width, width, init)?,
+            norm1: Normalise::new(&params.sub("norm1"), norm, width)?,
+            linear1: linear("linear1", width, hidden, gains.inner)?,
+            norm2: Normalise::new(&params.sub("norm2"), norm, hidden)?,
+            linear2: linear("linear2", hidden, width, gains.last * last_gain)?,
             activation,
+            dropout,
         })
     }
 }
 
 impl Block for MlpBlock {
     fn forward(&self, x: &Tensor, _embedding: &Tensor, mode: &mut Mode) -> Tensor {
-        let hidden = self.linear1.forward(&self.activation.apply(x), mode);
-        self.linear2.forward(&self.activation.apply(&hidden), mode)
+        let input = self.activation.apply(&self.norm1.forward(x));
+        let hidden = self.linear1.forward(&input, mode);
+        let hidden = self.activation.apply(&self.norm2.forward(&hidden));
+        self.linear2
+            .forward(&self.dropout.apply(hidden, mode), mode)
     }
 }
 
-/// F(h, e) = conv2(phi(norm2(conv1(phi(norm1(h))) + W e + b))), with 3x3 convolutions.
-///
-/// Layers: `norm1` (if any), `conv1`, `shift`, `norm2` (if any), `conv2`. Channels and side stay
-/// as they are, so the shortcut is the stream itself and never a projection.
+/// The branch that [`ConvBlockConfig`] describes.
 ///
 /// # Shapes
-/// x: `[B, channels, H, W]`; embedding: `[B, embedding]`.
+/// x: `[B, in_channels, H, W]`; embedding: `[B, width]`; result: `[B, out_channels, H', W']`, resampled
+/// where the configuration says so.
 #[derive(Debug)]
 pub struct ConvBlock {
-    norm1: Option<GroupNorm>,
-    conv1: Conv2d,
-    shift: Linear,
-    norm2: Option<GroupNorm>,
-    conv2: Conv2d,
+    norms: [Normalise; 2],
+    convs: [Conv2d; 2],
+    injection: Injection,
+    injections: [Option<Linear>; 2],
+    embedding_activation: Option<Activation>,
     activation: Activation,
+    resample: Option<Resample>,
+    dropout: Dropout,
 }
 
 impl ConvBlock {
     /// Draws the layers.
     ///
     /// # Errors
-    /// [`Error::Zero`], [`Error::DuplicateName`].
+    /// As [`ConvBlockConfig::check`]; [`Error::DuplicateName`], [`Error::NoValue`].
     pub fn new(params: &Params<'_>, config: &ConvBlockConfig) -> Result<ConvBlock, Error> {
-        let ConvBlockConfig {
-            channels,
-            embedding,
-            activation,
-            norm,
-            init,
-        } = *config;
-        let normalise = |name| match norm {
-            Norm::None => Ok(None),
-            Norm::Group => GroupNorm::new(&params.sub(name), channels).map(Some),
-        };
-        let convolve = Conv2dConfig {
-            in_channels: channels,
-            out_channels: channels,
-            kernel: 3,
-            stride: 1,
-            init,
-        };
-        Ok(ConvBlock {
-            norm1: normalise("norm1")?,
-            conv1: Conv2d::new(&params.sub("conv1"), &convolve)?,
-            shift: Linear::new(&params.sub("shift"), embedding, channels, init)?,
-            norm2: normalise("norm2")?,
-            conv2: Conv2d::new(&params.sub("conv2"), &convolve)?,
-            activation,
-        })
+        ConvBlock::prepared(params, config, ShortSkip::Identity)
     }
 
-    fn activate(&self, norm: &Option<GroupNorm>, x: &Tensor) -> Tensor {
-        match norm {
-            Some(norm) => self.activation.apply(&norm.forward(x)),
-            None => self.activation.apply(x),
-        }
+    /// The same, with the initial values that this skip asks of its branch.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and as [`ShortSkip::check`].
+    pub fn prepared(
+        params: &Params<'_>,
+        config: &ConvBlockConfig,
+        short: ShortSkip,
+    ) -> Result<ConvBlock, Error> {
+        config.check()?;
+        short.check()?;
+        let conditioning = config.conditioning;
+        let norm = |name: &str, norm, channels| match conditioning.injection {
+            Injection::Adaptive => Normalise::bare(norm, channels),
+            _ => Normalise::new(&params.sub(name), norm, channels),
+        };
+        let linear = |(name, outputs)| {
+            let params = params.sub(name);
+            Linear::new(&params, conditioning.width, outputs, conditioning.init)
+        };
+        let [first, second] = config.injections();
+        let convs = config.convs(short);
+        // In the order of the forward pass, which is that of the units.
+        let norm1 = norm("norm1", config.norms[0], config.in_channels)?;
+        let first = first.map(linear).transpose()?;
+        let conv1 = Conv2d::new(&params.sub("conv1"), &convs[0])?;
+        let second = second.map(linear).transpose()?;
+        let norm2 = norm("norm2", config.norms[1], config.out_channels)?;
+        let conv2 = Conv2d::new(&params.sub("conv2"), &convs[1])?;
+        Ok(ConvBlock {
+            norms: [norm1, norm2],
+            convs: [conv1, conv2],
+            injection: conditioning.injection,
+            injections: [first, second],
+            embedding_activation: conditioning.activation,
+            activation: config.activation,
+            resample: config.resample,
+            dropout: config.dropout,
+        })
     }
 }
 
 impl Block for ConvBlock {
     fn forward(&self, x: &Tensor, embedding: &Tensor, mode: &mut Mode) -> Tensor {
-        let hidden = self.conv1.forward(&self.activate(&self.norm1, x), mode);
-        // The shift sees the embedding only, so `Calibrate` leaves it alone.
-        let shift = self
-            .shift
-            .forward(embedding, &mut Mode::Eval)
-            .unsqueeze(-1)
-            .unsqueeze(-1);
-        self.conv2
-            .forward(&self.activate(&self.norm2, &(hidden + shift)), mode)
+        // A linear layer here sees the embedding only, so `Calibrate` leaves it alone.
+        let inject = |linear: &Linear| match self.embedding_activation {
+            Some(activation) => linear.forward(&activation.apply(embedding), &mut Mode::Eval),
+            None => linear.forward(embedding, &mut Mode::Eval),
+        };
+        let [norm1, norm2] = &self.norms;
+        let [conv1, conv2] = &self.convs;
+        let [first, second] = self.injections.each_ref().map(|l| l.as_ref().map(inject));
+        let normal = match &first {
+            Some(parts) => norm1.modulated(x, parts),
+            None => norm1.forward(x),
+        };
+        let mut hidden = self.activation.apply(&normal);
+        if let Some(resample) = self.resample {
+            hidden = resample.apply(&hidden);
+        }
+        let hidden = conv1.forward(&hidden, mode);
+        let normal = match (self.injection, &second) {
+            (Injection::Shift, Some(shift)) => {
+                norm2.forward(&(hidden + shift.unsqueeze(-1).unsqueeze(-1)))
+            }
+            (Injection::ScaleShift, Some(parts)) => scale_and_shift(&norm2.forward(&hidden), parts),
+            (Injection::Adaptive, Some(parts)) => norm2.modulated(&hidden, parts),
+            _ => norm2.forward(&hidden),
+        };
+        let hidden = self.dropout.apply(self.activation.apply(&normal), mode);
+        conv2.forward(&hidden, mode)
+    }
+}
+
+/// skip(shortcut(h), F(h, e)), of any branch F and any skip.
+///
+/// The shortcut is h itself until [`through`](Self::through) sends it through other blocks.
+///
+/// ```
+/// use resnet_blocks::{Activation, Block, Conditioning, ConvBlockConfig, Dropout, Init, Injection, Mode, Norm};
+/// use resnet_blocks::{Params, Projection, ResBlockConfig, Resample, Residual, ShortSkip};
+/// use tch::{Device, Kind, Tensor, nn::VarStore};
+/// # fn main() -> Result<(), resnet_blocks::Error> {
+/// let config = ResBlockConfig {
+///     branch: ConvBlockConfig {
+///         in_channels: 32, out_channels: 64,
+///         conditioning: Conditioning {
+///             injection: Injection::ScaleShift, width: 128, activation: None, init: Init::PyTorch },
+///         activation: Activation::Silu, norms: [Norm::GROUP; 2], resample: Some(Resample::HalveMean),
+///         dropout: Dropout::None, init: Init::PyTorch, last_gain: 1.0,
+///     },
+///     projection: Projection::fit(32, 64),
+///     short: ShortSkip::Averaged(0.5f64.sqrt()),
+/// };
+/// let store = VarStore::new(Device::Cpu);
+/// let block = Residual::drawn(&Params::seeded(store.root(), 7), &config)?;
+/// let on = (Kind::Float, Device::Cpu);
+/// let (x, embedding) = (Tensor::zeros([2, 32, 16, 16], on), Tensor::zeros([2, 128], on));
+/// assert_eq!(block.forward(&x, &embedding, &mut Mode::Eval).size(), [2, 64, 8, 8]);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Residual {
+    branch: Box<dyn Block>,
+    shortcut: Vec<Box<dyn Block>>,
+    skip: Box<dyn Skip>,
+}
+
+impl std::fmt::Debug for Residual {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Residual")
+            .field("shortcut", &self.shortcut.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Residual {
+    /// The block of the catalogue: short(projection(resample(h)), F(h, e)).
+    ///
+    /// # Errors
+    /// As [`ResBlockConfig::check`]; [`Error::DuplicateName`], [`Error::NoValue`].
+    pub fn drawn(params: &Params<'_>, config: &ResBlockConfig) -> Result<Residual, Error> {
+        config.check()?;
+        let branch = ConvBlock::prepared(params, &config.branch, config.short)?;
+        let mut shortcut: Vec<Box<dyn Block>> = Vec::new();
+        if config.short != ShortSkip::None {
+            if let Some(resample) = config.branch.resample {
+                shortcut.push(Box::new(resample));
+            }
+            if let Some(conv) = config.shortcut() {
+                shortcut.push(Box::new(Conv2d::new(&params.sub("projection"), &conv)?));
+            }
+        }
+        let channels = config.branch.out_channels;
+        Ok(Residual {
+            branch: Box::new(branch),
+            shortcut,
+            skip: config.short.build(&params.sub("skip"), channels)?,
+        })
+    }
+
+    /// skip(h, F(h, e)).
+    pub fn new(branch: Box<dyn Block>, skip: Box<dyn Skip>) -> Residual {
+        Residual {
+            branch,
+            shortcut: Vec::new(),
+            skip,
+        }
+    }
+
+    /// The same, with the shortcut sent through one more block, such as a projection.
+    pub fn through(mut self, block: Box<dyn Block>) -> Residual {
+        self.shortcut.push(block);
+        self
+    }
+}
+
+impl Block for Residual {
+    fn forward(&self, x: &Tensor, embedding: &Tensor, mode: &mut Mode) -> Tensor {
+        let branch = self.branch.forward(x, embedding, mode);
+        let mut shortcut = x.shallow_clone();
+        for block in &self.shortcut {
+            shortcut = block.forward(&shortcut, embedding, mode);
+        }
+        self.skip.join(&shortcut, &branch, mode)
     }
 }

@@ -4,39 +4,63 @@
     doc = "Residual building blocks in which every skip is one choice, at equal parameters: the choices alone, without libtorch (feature `tch` is off)."
 )]
 //!
-//! Modules, in reading order: the choices (`config`), what a block promises (`network`),
-//! where initial values come from (`params`, `init`), and the layers, blocks and the
-//! residual multilayer perceptron made of them.
+//! Modules, in reading order: what a part costs (`plan`), the choices (`choice`), equal sizes (`matching`), what a block
+//! promises (`network`), where initial values come from (`params`, `law`), and then each part with
+//! its weights: `layers`, `norms`, `resample`, `skips`, `blocks`, `attention`, `magnitude`, `mlp`.
 
-mod config;
+mod choice;
 mod error;
+mod matching;
+mod plan;
 
+#[cfg(feature = "tch")]
+mod attention;
 #[cfg(feature = "tch")]
 mod blocks;
 #[cfg(feature = "tch")]
-mod init;
+mod law;
 #[cfg(feature = "tch")]
 mod layers;
+#[cfg(feature = "tch")]
+mod magnitude;
 #[cfg(feature = "tch")]
 mod mlp;
 #[cfg(feature = "tch")]
 mod network;
 #[cfg(feature = "tch")]
+mod norms;
+#[cfg(feature = "tch")]
 mod params;
+#[cfg(feature = "tch")]
+mod resample;
+#[cfg(feature = "tch")]
+mod skips;
 
-pub use config::{
-    Activation, Conv2dConfig, ConvBlockConfig, Init, LongSkip, MlpBlockConfig, Norm,
-    ResidualMlpConfig, ShortSkip,
+pub use choice::{
+    Activation, Attention, AttentionScores, Backbone, Border, BranchGains, Conditioning,
+    Conv2dConfig, ConvBlockConfig, Dropout, FreeU, Groups, Init, Injection, LongSkip,
+    MagnitudeBlockConfig, MagnitudeFlavour, MlpBlockConfig, Norm, Padding, Projection,
+    ResBlockConfig, Resample, ResidualMlpConfig, ShortSkip,
 };
 pub use error::Error;
+pub use matching::{MATCH_TOLERANCE, Match, matched_widths};
+pub use plan::{Bias, Feature, Layer, LayerKind, PlannedTensor};
 
 #[cfg(feature = "tch")]
-pub use blocks::{ConvBlock, MlpBlock};
+pub use attention::AttentionBlock;
 #[cfg(feature = "tch")]
-pub use layers::{Conv2d, GroupNorm, Linear};
+pub use blocks::{ConvBlock, MlpBlock, Residual};
+#[cfg(feature = "tch")]
+pub use law::Law;
+#[cfg(feature = "tch")]
+pub use layers::{Conv2d, Linear};
+#[cfg(feature = "tch")]
+pub use magnitude::{MagnitudeBlock, MagnitudeConv2d, MagnitudeLinear};
 #[cfg(feature = "tch")]
 pub use mlp::ResidualMlp;
 #[cfg(feature = "tch")]
 pub use network::{Block, Mode, Network, Skip};
+#[cfg(feature = "tch")]
+pub use norms::Normalise;
 #[cfg(feature = "tch")]
 pub use params::{Params, Unit};

@@ -2,24 +2,20 @@
 
 use tch::Tensor;
 
-use crate::{
-    Block, Error, Linear, MlpBlock, MlpBlockConfig, Mode, Network, Params, ResidualMlpConfig,
-    ShortSkip, Skip,
-};
+use crate::{Block, Error, Linear, MlpBlock, Mode, Network, Params, Residual, ResidualMlpConfig};
 
 /// h = W [x, label] + b; h = skip(h, F_k(h)) for every block k; result W' h + b'.
 ///
-/// Layers: `read_in`, `block0.linear1`, `block0.linear2`, ..., `read_out`. The read-out is linear,
-/// with no activation before it. With [`ShortSkip::None`] this is a plain network of the same
-/// parameters, names and initial values.
+/// Layers: `read_in`, those of `block0` and its `skip`, ..., `read_out`. The read-out is linear,
+/// with no activation before it. With [`ShortSkip::None`](crate::ShortSkip::None) this is a plain network
+/// of the same parameters, names and initial values.
 ///
 /// # Shapes
 /// x: `[B, inputs]`; label: `[B]`, one more input column; result: `[B, inputs]`.
 #[derive(Debug)]
 pub struct ResidualMlp {
     read_in: Linear,
-    blocks: Vec<MlpBlock>,
-    short: ShortSkip,
+    blocks: Vec<Residual>,
     read_out: Linear,
 }
 
@@ -27,29 +23,25 @@ impl ResidualMlp {
     /// Draws the network.
     ///
     /// # Errors
-    /// As [`ResidualMlpConfig::check`], and [`Error::DuplicateName`].
+    /// As [`ResidualMlpConfig::check`]; [`Error::DuplicateName`], [`Error::NoValue`].
     pub fn new(params: &Params<'_>, config: &ResidualMlpConfig) -> Result<ResidualMlp, Error> {
         config.check()?;
         let ResidualMlpConfig {
             inputs,
-            width,
             blocks,
-            activation,
+            block,
             short,
-            init,
         } = *config;
-        let block = MlpBlockConfig {
-            width,
-            activation,
-            init,
+        let residual = |index: usize| {
+            let params = params.sub(format!("block{index}"));
+            let branch = MlpBlock::prepared(&params, &block, short)?;
+            let skip = short.build(&params.sub("skip"), block.width)?;
+            Ok(Residual::new(Box::new(branch), skip))
         };
         Ok(ResidualMlp {
-            read_in: Linear::new(&params.sub("read_in"), inputs + 1, width, init)?,
-            blocks: (0..blocks)
-                .map(|index| MlpBlock::new(&params.sub(format!("block{index}")), &block))
-                .collect::<Result<_, _>>()?,
-            short,
-            read_out: Linear::new(&params.sub("read_out"), width, inputs, init)?,
+            read_in: Linear::new(&params.sub("read_in"), inputs + 1, block.width, block.init)?,
+            blocks: (0..blocks).map(residual).collect::<Result<_, Error>>()?,
+            read_out: Linear::new(&params.sub("read_out"), block.width, inputs, block.init)?,
         })
     }
 }
@@ -59,8 +51,7 @@ impl Network for ResidualMlp {
         let column = label.view([-1, 1]).to_kind(x.kind());
         let mut stream = self.read_in.forward(&Tensor::cat(&[x, &column], 1), mode);
         for block in &self.blocks {
-            let branch = block.forward(&stream, label, mode);
-            stream = self.short.join(&stream, &branch, mode);
+            stream = block.forward(&stream, label, mode);
         }
         self.read_out.forward(&stream, mode)
     }

@@ -1,18 +1,18 @@
-//! Where initial values come from: one random stream for each variable, named by its full path.
+//! Where values come from: one random stream for each variable, named by its full path; or a file.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tch::{Tensor, nn::Path};
 
-use crate::Error;
+use crate::{Error, Law};
 
-/// A place in a variable store, with a seed: what layers are created in.
+/// A place in a variable store, with a source of values: what layers are created in.
 ///
-/// Each variable is drawn from ChaCha8 keyed by a hash of (seed, full name), on the CPU, in f32.
-/// So its initial value depends on the seed, its name, its shape and its law, and on nothing else:
-/// two networks share the initial values of every variable that they have in common, and a layer
+/// With a seed, each variable is drawn from ChaCha8 keyed by a hash of (seed, full name), on the CPU,
+/// in f32. So its initial value depends on the seed, its name, its shape and its law, and on nothing
+/// else: two networks share the initial values of every variable that they have in common, and a layer
 /// more or less changes no other. torch's generator is not touched.
 ///
 /// ```
@@ -30,8 +30,23 @@ use crate::Error;
 #[derive(Clone, Debug)]
 pub struct Params<'a> {
     path: Path<'a>,
-    seed: u64,
-    units: Rc<RefCell<Vec<Unit>>>,
+    source: Source,
+    /// How many components of the path are above the place where this began.
+    above: usize,
+    created: Rc<RefCell<Created>>,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    Seed(u64),
+    Values(Rc<HashMap<String, Tensor>>),
+}
+
+#[derive(Debug, Default)]
+struct Created {
+    units: Vec<Unit>,
+    /// Every variable with its name below the beginning, constants too.
+    tensors: Vec<(String, Tensor)>,
 }
 
 /// One layer's trainable variables: what a per-layer measurement is about.
@@ -39,30 +54,41 @@ pub struct Params<'a> {
 pub struct Unit {
     /// The full path of the layer, with dots.
     pub name: String,
-    /// Weight and bias: views of the layer's own variables.
+    /// Its variables, such as weight and bias: views of the layer's own.
     pub parameters: Vec<Tensor>,
 }
 
 impl<'a> Params<'a> {
     /// Variables below `path`, drawn by `seed`.
     pub fn seeded(path: Path<'a>, seed: u64) -> Params<'a> {
+        Params::new(path, Source::Seed(seed))
+    }
+
+    /// Variables below `path` that take copies of these values instead of drawn ones, by their names below it;
+    /// values that no variable asks for are ignored.
+    pub fn with_values(path: Path<'a>, values: HashMap<String, Tensor>) -> Params<'a> {
+        Params::new(path, Source::Values(Rc::new(values)))
+    }
+
+    fn new(path: Path<'a>, source: Source) -> Params<'a> {
         Params {
+            above: path.components().count(),
             path,
-            seed,
-            units: Rc::default(),
+            source,
+            created: Rc::default(),
         }
     }
 
     /// One level further down, or several: `sub("a.b")` is `sub("a").sub("b")`.
     pub fn sub(&self, name: impl std::fmt::Display) -> Params<'a> {
         let name = name.to_string();
-        let path = name
-            .split('.')
-            .fold(self.path.clone(), |path, part| path.sub(part));
         Params {
-            path,
-            seed: self.seed,
-            units: Rc::clone(&self.units),
+            path: name
+                .split('.')
+                .fold(self.path.clone(), |path, part| path.sub(part)),
+            source: self.source.clone(),
+            above: self.above,
+            created: Rc::clone(&self.created),
         }
     }
 
@@ -73,44 +99,116 @@ impl<'a> Params<'a> {
             name: unit.name.clone(),
             parameters: unit.parameters.iter().map(Tensor::shallow_clone).collect(),
         };
-        self.units.borrow().iter().map(shallow).collect()
+        self.created.borrow().units.iter().map(shallow).collect()
     }
 
-    /// The random stream of a variable of this path.
-    pub(crate) fn stream(&self, name: &str) -> ChaCha8Rng {
-        let mut hasher = blake3::Hasher::new_derive_key("fair-gradients resnet-blocks init v1");
-        hasher.update(&self.seed.to_le_bytes());
-        hasher.update(self.path.path(name).as_bytes());
-        ChaCha8Rng::from_seed(*hasher.finalize().as_bytes())
+    /// Every variable created so far from this value or its relatives, fixed ones too, by its name below
+    /// the path where this began, in the order of creation.
+    pub fn tensors(&self) -> Vec<(String, Tensor)> {
+        let shallow = |(name, tensor): &(String, Tensor)| (name.clone(), tensor.shallow_clone());
+        self.created.borrow().tensors.iter().map(shallow).collect()
     }
 
-    /// Creates a layer's weight and bias here, with these values, and records them as one unit.
-    pub(crate) fn unit(
+    /// A trainable variable of this name and shape, drawn by the law and multiplied by `gain`; the
+    /// variables of one path are one [`Unit`].
+    ///
+    /// It is how a layer of one's own is drawn, shared between arms and measured as those of this crate are.
+    ///
+    /// ```
+    /// use resnet_blocks::{Law, Params};
+    /// # fn main() -> Result<(), resnet_blocks::Error> {
+    /// let store = tch::nn::VarStore::new(tch::Device::Cpu);
+    /// let params = Params::seeded(store.root(), 7);
+    /// let prototypes = params.sub("prototypes").variable("weight", &[10, 32], Law::Normal(1.0), 1.0)?;
+    /// assert_eq!(prototypes.size(), [10, 32]);
+    /// assert_eq!(params.units()[0].name, "prototypes");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::DuplicateName`]; [`Error::NoValue`] where values are given and this one is not.
+    pub fn variable(
         &self,
-        dims: &[usize],
-        weight: &[f32],
-        bias: &[f32],
-    ) -> Result<(Tensor, Tensor), Error> {
-        let dims: Vec<i64> = dims.iter().map(|dim| *dim as i64).collect();
-        let weight = self.variable("weight", &dims, weight)?;
-        let bias = self.variable("bias", &[bias.len() as i64], bias)?;
-        self.units.borrow_mut().push(Unit {
-            name: self.path.components().collect::<Vec<_>>().join("."),
-            parameters: vec![weight.shallow_clone(), bias.shallow_clone()],
-        });
-        Ok((weight, bias))
+        name: &str,
+        shape: &[usize],
+        law: Law,
+        gain: f64,
+    ) -> Result<Tensor, Error> {
+        let variable = self.create(name, shape, law, gain, Path::zeros)?;
+        let unit = self.path.components().collect::<Vec<_>>().join(".");
+        let units = &mut self.created.borrow_mut().units;
+        match units.iter_mut().rev().find(|known| known.name == unit) {
+            Some(known) => known.parameters.push(variable.shallow_clone()),
+            None => units.push(Unit {
+                name: unit,
+                parameters: vec![variable.shallow_clone()],
+            }),
+        }
+        Ok(variable)
+    }
+
+    /// As [`variable`](Self::variable), but fixed: it is stored, and not learned or measured.
+    ///
+    /// # Errors
+    /// As [`variable`](Self::variable).
+    pub fn constant(&self, name: &str, shape: &[usize], law: Law) -> Result<Tensor, Error> {
+        self.create(name, shape, law, 1.0, Path::zeros_no_train)
     }
 
     /// tch renames a duplicate in silence; here it is refused.
-    fn variable(&self, name: &str, dims: &[i64], values: &[f32]) -> Result<Tensor, Error> {
+    fn create(
+        &self,
+        name: &str,
+        shape: &[usize],
+        law: Law,
+        gain: f64,
+        zeros: impl Fn(&Path<'a>, &str, &[i64]) -> Tensor,
+    ) -> Result<Tensor, Error> {
+        let full = self.path.path(name);
+        let below = self.path.components().skip(self.above).chain([name]);
+        let below = below.collect::<Vec<_>>().join(".");
         if self.path.get(name).is_some() {
-            return Err(Error::DuplicateName {
-                name: self.path.path(name),
-            });
+            return Err(Error::DuplicateName { name: full });
         }
-        let mut variable = self.path.zeros(name, dims);
-        let _guard = tch::no_grad_guard();
-        variable.copy_(&Tensor::from_slice(values).view(dims));
+        let dims: Vec<i64> = shape.iter().map(|n| *n as i64).collect();
+        let value = match &self.source {
+            Source::Seed(seed) => {
+                let mut hasher =
+                    blake3::Hasher::new_derive_key("fair-gradients resnet-blocks init v1");
+                hasher.update(&seed.to_le_bytes());
+                hasher.update(full.as_bytes());
+                let mut stream = ChaCha8Rng::from_seed(*hasher.finalize().as_bytes());
+                Tensor::from_slice(&law.draw(shape, gain, &mut stream)).view(&dims[..])
+            }
+            Source::Values(values) => {
+                let missing = |reason: String| Error::NoValue {
+                    name: below.clone(),
+                    shape: shape.to_vec(),
+                    reason,
+                };
+                let value = values
+                    .get(&below)
+                    .ok_or_else(|| missing("it is not there".to_owned()))?;
+                if value.size() != dims {
+                    return Err(missing(format!("its shape is {:?}", value.size())));
+                }
+                if !value.is_floating_point() {
+                    return Err(missing(format!(
+                        "its numbers are of kind {:?}",
+                        value.kind()
+                    )));
+                }
+                value.shallow_clone()
+            }
+        };
+        let mut variable = zeros(&self.path, name, &dims);
+        {
+            let _guard = tch::no_grad_guard();
+            variable.copy_(&value);
+        }
+        let created = &mut self.created.borrow_mut().tensors;
+        created.push((below, variable.shallow_clone()));
         Ok(variable)
     }
 }

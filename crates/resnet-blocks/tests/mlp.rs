@@ -3,39 +3,40 @@
 
 mod common;
 
-use common::{distance, gradient_norms, noise, store, values};
+use common::{
+    catalogue::{inits, shorts},
+    distance, gradient_norms, noise, store, values,
+};
 use proptest::prelude::*;
 use resnet_blocks::{
-    Activation, Error, Init, Mode, Network, Params, ResidualMlp, ResidualMlpConfig, ShortSkip,
+    Activation, Error, Init, MlpBlockConfig, Mode, Network, Norm, Params, ResidualMlp,
+    ResidualMlpConfig, ShortSkip,
 };
 use tch::{Kind, Tensor};
 
-const CONFIG: ResidualMlpConfig = ResidualMlpConfig {
-    inputs: 2,
-    width: 64,
-    blocks: 6,
-    activation: Activation::Silu,
-    short: ShortSkip::None,
-    init: Init::PyTorch,
-};
-
-const INITS: [Init; 4] = [
-    Init::PyTorch,
-    Init::He,
-    Init::Orthogonal,
-    Init::DeltaOrthogonal,
-];
+/// A plain network of six blocks; `init` and `short` are what the tests change.
+fn config(init: Init, short: ShortSkip) -> ResidualMlpConfig {
+    ResidualMlpConfig {
+        inputs: 2,
+        blocks: 6,
+        block: MlpBlockConfig::square(64, Activation::Silu, init),
+        short,
+    }
+}
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn shapes_and_counts(
-        inputs in 1usize..6, width in 1usize..9, blocks in 1usize..4, batch in 1i64..4,
-        init in prop::sample::select(INITS.to_vec()),
-        short in prop::sample::select(vec![ShortSkip::None, ShortSkip::Identity, ShortSkip::Scaled(0.5)]),
+    fn what_is_planned_is_created_and_shaped_like_x(
+        inputs in 1usize..6, width in 1usize..4, hidden in 1usize..9, blocks in 1usize..4,
+        batch in 1i64..4, init in prop::sample::select(inits()),
+        short in prop::sample::select(shorts()),
+        norm in prop::sample::select(vec![Norm::None, Norm::GROUP, Norm::Rms { eps: 1e-5 }]),
     ) {
-        let config = ResidualMlpConfig { inputs, width, blocks, init, short, ..CONFIG };
+        let square = MlpBlockConfig::square(4 * width, Activation::Silu, init);
+        let block = MlpBlockConfig { hidden, norm, ..square };
+        let config = ResidualMlpConfig { inputs, blocks, block, short };
         let store = store(Kind::Float);
         let params = Params::seeded(store.root(), 0);
         let net = ResidualMlp::new(&params, &config).expect("a valid configuration");
@@ -44,21 +45,25 @@ proptest! {
         prop_assert_eq!(y.size(), x.size());
         let count: usize = store.trainable_variables().iter().map(Tensor::numel).sum();
         prop_assert_eq!(count, config.parameters());
-        prop_assert_eq!(params.units().len(), 2 * blocks + 2);
+        let layers: Vec<String> = config.layers().into_iter().map(|layer| layer.name).collect();
+        let units: Vec<String> = params.units().into_iter().map(|unit| unit.name).collect();
+        prop_assert_eq!(layers, units);
     }
 }
 
 #[test]
+fn operations_are_those_of_the_matrices() {
+    let config = config(Init::He, ShortSkip::Identity);
+    let matrices = 3 * 64 + 12 * 64 * 64 + 64 * 2;
+    assert_eq!(config.forward_flops(5), 5 * 2 * matrices);
+}
+
+#[test]
 fn every_short_skip_has_the_same_parameters_and_initial_values() -> Result<(), Error> {
-    for init in INITS {
+    for init in inits() {
         let draw = |short| {
             let store = store(Kind::Float);
-            let config = ResidualMlpConfig {
-                short,
-                init,
-                ..CONFIG
-            };
-            ResidualMlp::new(&Params::seeded(store.root(), 5), &config)?;
+            ResidualMlp::new(&Params::seeded(store.root(), 5), &config(init, short))?;
             Ok::<_, Error>(values(&store))
         };
         let plain = draw(ShortSkip::None)?;
@@ -76,7 +81,7 @@ fn a_zeroed_branch_is_the_identity_with_a_skip_and_a_wall_without() -> Result<()
     for short in [ShortSkip::Identity, ShortSkip::Scaled(0.4), ShortSkip::None] {
         let store = store(Kind::Double);
         let params = Params::seeded(store.root(), 0);
-        let net = ResidualMlp::new(&params, &ResidualMlpConfig { short, ..CONFIG })?;
+        let net = ResidualMlp::new(&params, &config(Init::PyTorch, short))?;
         let units = params.units();
         for unit in units.iter().filter(|unit| unit.name.ends_with("linear2")) {
             let _guard = tch::no_grad_guard();
@@ -105,10 +110,7 @@ fn a_zeroed_branch_is_the_identity_with_a_skip_and_a_wall_without() -> Result<()
 #[test]
 fn an_example_does_not_see_its_batch() -> Result<(), Error> {
     let store = store(Kind::Float);
-    let config = ResidualMlpConfig {
-        short: ShortSkip::inverse_sqrt(6),
-        ..CONFIG
-    };
+    let config = config(Init::PyTorch, ShortSkip::inverse_sqrt(6));
     let net = ResidualMlp::new(&Params::seeded(store.root(), 0), &config)?;
     let (x, label) = (noise(&[9, 2], Kind::Float, 1), noise(&[9], Kind::Float, 2));
     let together = net.forward(&x, &label, &mut Mode::Eval);
@@ -146,8 +148,7 @@ fn calibration_gives_every_layer_of_a_deep_plain_network_zero_mean_and_unit_devi
         let params = Params::seeded(store.root(), 0);
         let config = ResidualMlpConfig {
             blocks: 32,
-            init,
-            ..CONFIG
+            ..config(init, ShortSkip::None)
         };
         let net = ResidualMlp::new(&params, &config)?;
         let (x, label) = (
@@ -184,26 +185,11 @@ fn calibration_gives_every_layer_of_a_deep_plain_network_zero_mean_and_unit_devi
     Ok(())
 }
 
-#[test]
-fn calibration_leaves_a_constant_batch_alone() -> Result<(), Error> {
-    let store = store(Kind::Float);
-    let net = ResidualMlp::new(&Params::seeded(store.root(), 0), &CONFIG)?;
-    let before = values(&store);
-    let (x, label) = (noise(&[1, 2], Kind::Float, 1), noise(&[1], Kind::Float, 2));
-    let _output = net.forward(
-        &x.expand([8, 2], false),
-        &label.expand([8], false),
-        &mut Mode::Calibrate,
-    );
-    assert_eq!(before, values(&store));
-    Ok(())
-}
-
 /// Norm of the gradient of the first square layer's weight over that of the last's.
 fn gradient_ratio(short: ShortSkip, seed: u64) -> Result<f64, Error> {
     let store = store(Kind::Float);
     let params = Params::seeded(store.root(), seed);
-    let net = ResidualMlp::new(&params, &ResidualMlpConfig { short, ..CONFIG })?;
+    let net = ResidualMlp::new(&params, &config(Init::PyTorch, short))?;
     let (x, label) = (
         noise(&[128, 2], Kind::Float, 1),
         noise(&[128], Kind::Float, 2),
@@ -232,24 +218,26 @@ fn gradients_vanish_in_the_plain_network_and_not_with_scaled_skips() -> Result<(
 
 #[test]
 fn impossible_configurations_are_refused() {
-    let check = |config: ResidualMlpConfig| {
+    let plain = config(Init::PyTorch, ShortSkip::None);
+    let refused = |config: ResidualMlpConfig| {
         let store = store(Kind::Float);
         let error = ResidualMlp::new(&Params::seeded(store.root(), 0), &config).err();
         assert_eq!(error, config.check().err());
         error.is_some() && store.is_empty()
     };
-    assert!(check(ResidualMlpConfig {
-        inputs: 0,
-        ..CONFIG
+    let of_width = |width| MlpBlockConfig {
+        width,
+        ..plain.block
+    };
+    assert!(refused(ResidualMlpConfig { inputs: 0, ..plain }));
+    assert!(refused(ResidualMlpConfig { blocks: 0, ..plain }));
+    assert!(refused(ResidualMlpConfig {
+        block: of_width(0),
+        ..plain
     }));
-    assert!(check(ResidualMlpConfig { width: 0, ..CONFIG }));
-    assert!(check(ResidualMlpConfig {
-        blocks: 0,
-        ..CONFIG
-    }));
-    assert!(check(ResidualMlpConfig {
+    assert!(refused(ResidualMlpConfig {
         short: ShortSkip::inverse_sqrt(0),
-        ..CONFIG
+        ..plain
     }));
-    assert!(!check(CONFIG));
+    assert!(!refused(plain));
 }

@@ -1,47 +1,296 @@
-//! The label, as every block sees it.
+//! The label, and the class, as every block sees them.
 
-use resnet_blocks::{Init, Linear, Mode, Params};
-use tch::Tensor;
+use std::f64::consts::PI;
 
-use crate::Error;
+use resnet_blocks::{Activation, Law, Linear, MagnitudeLinear, Mode, Params, ShortSkip, Skip};
+use tch::{Device, Kind, Tensor};
 
-/// e = SiLU(W [cos(w_i label), sin(w_i label)] + b), w_i geometric from 1 to 32.
-///
-/// The frequencies suit a label of order 1, such as ln(sigma)/4: they resolve differences from
-/// about 1/32 to 1. Source: Vaswani et al. 2017, "Attention Is All You Need" (sinusoids).
-///
-/// # Shapes
-/// label: `[B]`; result: `[B, width]`.
-#[derive(Debug)]
+use crate::{
+    Error,
+    topology::{
+        Classes, EmbeddingConfig, EmbeddingLayers, Features, FourierOf, Frequencies, Order,
+    },
+};
+
+/// What [`EmbeddingConfig`] describes, with weights.
 pub(crate) struct Embedding {
-    frequencies: Vec<f64>,
-    linear: Linear,
+    features: FeatureNode,
+    layers: LayersNode,
+    class: ClassNode,
+    last: Option<Activation>,
+    width: i64,
+}
+
+enum FeatureNode {
+    Sinusoids {
+        frequencies: Vec<f64>,
+        order: Order,
+        /// Columns of zeros after them: one for an odd number of features.
+        odd: i64,
+    },
+    Fourier {
+        frequencies: Tensor,
+        order: Order,
+        of: FourierOf,
+    },
+    MagnitudeFourier {
+        frequencies: Tensor,
+        phases: Tensor,
+    },
+    Learned {
+        rows: Tensor,
+    },
+}
+
+enum LayersNode {
+    One(Linear, Activation),
+    Two(TwoLayers),
+    Magnitude(MagnitudeLinear),
+}
+
+struct TwoLayers {
+    first: Linear,
+    second: Linear,
+    activation: Activation,
+}
+
+enum ClassNode {
+    None,
+    Rows(Tensor),
+    AsLabel(TwoLayers),
+    Vector,
+    Features(Linear, f64),
+    Magnitude(MagnitudeLinear, f64, Box<dyn Skip>),
 }
 
 impl Embedding {
-    pub(crate) fn new(
-        params: &Params<'_>,
-        frequencies: usize,
-        width: usize,
-        init: Init,
-    ) -> Result<Embedding, Error> {
-        let last = frequencies.saturating_sub(1).max(1) as f64;
+    pub(crate) fn new(params: &Params<'_>, config: &EmbeddingConfig) -> Result<Embedding, Error> {
+        let params = params.sub("embedding");
+        let (channels, width, init) = (config.channels, config.width, config.init);
+        let features = params.sub("features");
+        let features = match config.features {
+            Features::Sinusoids { frequencies, order } => FeatureNode::Sinusoids {
+                frequencies: frequencies.list(channels / 2),
+                order,
+                odd: (channels % 2) as i64,
+            },
+            Features::Fourier { scale, order, of } => FeatureNode::Fourier {
+                frequencies: features.constant("weight", &[channels / 2], Law::Normal(scale))?,
+                order,
+                of,
+            },
+            Features::MagnitudeFourier => FeatureNode::MagnitudeFourier {
+                frequencies: features.constant("weight", &[channels], Law::Normal(1.0))?,
+                // A phase is as good as its negative here.
+                phases: params
+                    .sub("phases")
+                    .constant("weight", &[channels], Law::Uniform(1.0))?,
+            },
+            Features::Learned { rows } => FeatureNode::Learned {
+                rows: features.variable("weight", &[rows, channels], Law::Normal(1.0), 1.0)?,
+            },
+        };
+        let two = |names: [&str; 2], activation| -> Result<TwoLayers, Error> {
+            Ok(TwoLayers {
+                first: Linear::new(&params.sub(names[0]), channels, width, init)?,
+                second: Linear::new(&params.sub(names[1]), width, width, init)?,
+                activation,
+            })
+        };
+        let class = params.sub("class");
+        let early = match config.classes {
+            Classes::Features { length } => {
+                let scale = (length as f64).sqrt();
+                Some(ClassNode::Features(
+                    Linear::new(&class, length, channels, init)?,
+                    scale,
+                ))
+            }
+            _ => None,
+        };
+        let (layers, activation, last) = match config.layers {
+            EmbeddingLayers::One { activation } => {
+                let linear = Linear::new(&params, channels, width, init)?;
+                (LayersNode::One(linear, activation), activation, None)
+            }
+            EmbeddingLayers::Two { activation, last } => {
+                let layers = two(["linear1", "linear2"], activation)?;
+                (LayersNode::Two(layers), activation, last)
+            }
+            EmbeddingLayers::Magnitude => {
+                let linear = MagnitudeLinear::new(&params.sub("linear1"), channels, width)?;
+                let activation = Activation::MagnitudeSilu;
+                (LayersNode::Magnitude(linear), activation, Some(activation))
+            }
+        };
         Ok(Embedding {
-            frequencies: (0..frequencies)
-                .map(|i| 32f64.powf(i as f64 / last))
-                .collect(),
-            linear: Linear::new(params, 2 * frequencies, width, init)?,
+            features,
+            layers,
+            class: match (early, config.classes) {
+                (Some(class), _) => class,
+                (None, Classes::Rows { rows }) => ClassNode::Rows(class.variable(
+                    "weight",
+                    &[rows, width],
+                    Law::Normal(1.0),
+                    1.0,
+                )?),
+                (None, Classes::AsLabel) => {
+                    ClassNode::AsLabel(two(["class1", "class2"], activation)?)
+                }
+                (None, Classes::Vector) => ClassNode::Vector,
+                (None, Classes::Magnitude { length, balance }) => ClassNode::Magnitude(
+                    MagnitudeLinear::new(&class, length, width)?,
+                    (length as f64).sqrt(),
+                    ShortSkip::MagnitudePreserving(balance).build(&class, width)?,
+                ),
+                (None, Classes::None | Classes::Features { .. }) => ClassNode::None,
+            },
+            last,
+            width: width as i64,
         })
     }
 
-    /// The kind of `label` decides that of the result.
-    pub(crate) fn forward(&self, label: &Tensor) -> Tensor {
-        let frequencies = Tensor::from_slice(&self.frequencies)
-            .to_kind(label.kind())
-            .to_device(label.device());
-        let angles = label.view([-1, 1]) * frequencies;
-        let features = Tensor::cat(&[angles.cos(), angles.sin()], 1);
-        // The label is not on the way from x to the output, so `Calibrate` leaves this layer alone.
-        self.linear.forward(&features, &mut Mode::Eval).silu()
+    /// The embedding of each example, of this kind.
+    ///
+    /// # Shapes
+    /// label: `[B]`; classes: `[B]`, or `[B, length]` for vectors; result: `[B, width]`.
+    ///
+    /// # Panics
+    /// If classes are given to a network that takes none, or none to one that takes them.
+    pub(crate) fn forward(
+        &self,
+        label: &Tensor,
+        classes: Option<&Tensor>,
+        kind: Kind,
+        mode: &mut Mode,
+    ) -> Tensor {
+        // The label is not on the way from x to the output, so `Calibrate` leaves these layers alone.
+        let mode = &mut match mode {
+            Mode::Calibrate => Mode::Eval,
+            _ => return self.pass(label, classes, kind, mode),
+        };
+        self.pass(label, classes, kind, mode)
+    }
+
+    fn pass(
+        &self,
+        label: &Tensor,
+        classes: Option<&Tensor>,
+        kind: Kind,
+        mode: &mut Mode,
+    ) -> Tensor {
+        let classes = match (&self.class, classes) {
+            (ClassNode::None, None) => None,
+            (ClassNode::None, Some(_)) => panic!("this network takes no classes; give none"),
+            (_, None) => panic!("this network needs classes; give one for each image"),
+            (_, Some(classes)) => Some(classes.to_device(label.device())),
+        };
+        let mut features = self.features.of(label, kind);
+        if let (ClassNode::Features(linear, scale), Some(vector)) = (&self.class, &classes) {
+            features += linear.forward(&(vector.to_kind(kind) * *scale), mode);
+        }
+        let one = Tensor::ones([1], (kind, label.device()));
+        let e = match &self.layers {
+            LayersNode::One(linear, activation) => {
+                activation.apply(&linear.forward(&features, mode))
+            }
+            LayersNode::Two(layers) => layers.forward(&features, mode),
+            LayersNode::Magnitude(linear) => linear.forward(&features, &one, mode),
+        };
+        let e = match (&self.class, &classes) {
+            (ClassNode::Rows(rows), Some(classes)) => e + row(rows, &classes.view([-1])),
+            (ClassNode::AsLabel(layers), Some(classes)) => {
+                e + layers.forward(&self.features.of(&classes.view([-1]), kind), mode)
+            }
+            (ClassNode::Vector, Some(vector)) => e + vector.to_kind(kind).view([-1, self.width]),
+            (ClassNode::Magnitude(linear, scale, sum), Some(vector)) => {
+                let class = linear.forward(&(vector.to_kind(kind) * *scale), &one, mode);
+                sum.join(&e, &class, mode)
+            }
+            _ => e,
+        };
+        match self.last {
+            Some(activation) => activation.apply(&e),
+            None => e,
+        }
+    }
+}
+
+impl Frequencies {
+    /// The w_i, rounded as f32 where diffusers computes them so: a time step of 1000 makes the last digit
+    /// visible.
+    fn list(self, count: usize) -> Vec<f64> {
+        match self {
+            Frequencies::Transformer { shift } => {
+                let index = Tensor::arange(count as i64, (Kind::Float, Device::Cpu));
+                let exponent = index * -(1e4f64.ln()) / (count as f64 - shift);
+                Vec::try_from(exponent.exp().to_kind(Kind::Double)).expect("a vector of numbers")
+            }
+            Frequencies::Geometric { last } => {
+                let steps = count.saturating_sub(1).max(1) as f64;
+                (0..count).map(|i| last.powf(i as f64 / steps)).collect()
+            }
+        }
+    }
+}
+
+impl FeatureNode {
+    /// # Shapes
+    /// t: `[B]`; result: `[B, channels]`.
+    fn of(&self, t: &Tensor, kind: Kind) -> Tensor {
+        let halves = |angles: Tensor, order| {
+            let (first, second) = match order {
+                Order::CosineFirst => (angles.cos(), angles.sin()),
+                Order::SineFirst => (angles.sin(), angles.cos()),
+            };
+            Tensor::cat(&[first, second], 1).to_kind(kind)
+        };
+        // Angles of half-precision labels would be wrong in the first digit.
+        let exact = if kind == Kind::Double {
+            Kind::Double
+        } else {
+            Kind::Float
+        };
+        match self {
+            FeatureNode::Sinusoids {
+                frequencies,
+                order,
+                odd,
+            } => {
+                let frequencies = Tensor::from_slice(frequencies).to_kind(exact);
+                let angles = t.to_kind(exact).unsqueeze(-1) * frequencies.to_device(t.device());
+                halves(angles, *order).constant_pad_nd([0, *odd])
+            }
+            FeatureNode::Fourier {
+                frequencies,
+                order,
+                of,
+            } => {
+                let t = match of {
+                    FourierOf::Label => t.to_kind(exact),
+                    FourierOf::LogarithmThenDivide => t.log(),
+                };
+                halves(t.unsqueeze(-1) * frequencies * (2.0 * PI), *order)
+            }
+            FeatureNode::MagnitudeFourier {
+                frequencies,
+                phases,
+            } => {
+                let turns = t.to_kind(exact).unsqueeze(-1) * frequencies + phases;
+                ((turns * (2.0 * PI)).cos() * 2f64.sqrt()).to_kind(kind)
+            }
+            FeatureNode::Learned { rows } => row(rows, t),
+        }
+    }
+}
+
+fn row(rows: &Tensor, index: &Tensor) -> Tensor {
+    Tensor::embedding(rows, &index.round().to_kind(Kind::Int64), -1, false, false)
+}
+
+impl TwoLayers {
+    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Tensor {
+        let hidden = self.activation.apply(&self.first.forward(x, mode));
+        self.second.forward(&hidden, mode)
     }
 }

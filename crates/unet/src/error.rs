@@ -10,22 +10,89 @@ pub enum Error {
         /// The field.
         what: &'static str,
     },
-    /// There is no level.
+    /// A number that must be finite is not.
+    #[error("{what} must be finite, but it is {value}; give an ordinary number")]
+    NotANumber {
+        /// The number.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+    },
+    /// A network has no long skip of this name.
     #[error(
-        "a U-Net has at least one level, but `multipliers` is empty; give one number per level"
+        "a long skip must be named as in the plan, but there is no `{name}`; there are: {known}"
     )]
+    NoSuchSkip {
+        /// The name asked for.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// There is no level.
+    #[error("a U-Net has at least one level, but `widths` is empty; give one number per level")]
     NoLevels,
     /// A level would halve an image of one pixel.
     #[error(
-        "each level but the last halves the image, but a side of {side} can be halved {most} times and {levels} levels are asked for; give fewer multipliers or a larger image"
+        "each level but the last halves the image, but a side of {side} can be halved {most} times and {levels} levels are asked for; give fewer widths or a larger image"
     )]
     TooManyLevels {
-        /// Side of the image, in pixels.
+        /// The larger side of the image, in pixels.
         side: usize,
-        /// Length of `multipliers`.
+        /// Length of `widths`.
         levels: usize,
         /// How often the side can be halved before it is 1.
         most: usize,
+    },
+    /// Attention is asked for on a level that there is not.
+    #[error(
+        "the levels of attention must be among those of `widths`, 0 the full resolution, but {level} is not below {levels}; name others"
+    )]
+    AttentionLevel {
+        /// The level.
+        level: usize,
+        /// How many there are.
+        levels: usize,
+    },
+    /// Heads do not divide the channels of an attention.
+    #[error(
+        "the heads of an attention must share its channels evenly, but {heads:?} does not divide {channels}; change it or `widths`"
+    )]
+    Heads {
+        /// The rule.
+        heads: crate::Heads,
+        /// The channels.
+        channels: usize,
+    },
+    /// A filter has a border that only the second path of NCSN++ has.
+    #[error(
+        "a filter's border must be zeros or a mirror, but it is the image's own ring of pixels, which changes the side; choose one of those"
+    )]
+    Ring,
+    /// An image of one pixel would be mirrored.
+    #[error(
+        "a filter with a mirrored border needs an image of at least two pixels each way, but the deepest of {levels} levels has one; give fewer widths, a larger image or a border of zeros"
+    )]
+    Mirror {
+        /// Length of `widths`.
+        levels: usize,
+    },
+    /// Fourier features are a sine and a cosine each.
+    #[error(
+        "`embedding.channels` must be even for Fourier features, but it is {channels}; add or take one"
+    )]
+    Features {
+        /// Number of features.
+        channels: usize,
+    },
+    /// A number of the embedding is out of its range.
+    #[error("{what} must be {rule}, but it is {value}; give such a number")]
+    Range {
+        /// The field.
+        what: &'static str,
+        /// What it must be.
+        rule: &'static str,
+        /// What it is.
+        value: f64,
     },
     /// A count is larger than that of any real network.
     #[error("{what} must be at most {most}, but it is {value}; give a smaller number")]
@@ -36,6 +103,16 @@ pub enum Error {
         value: usize,
         /// The most.
         most: usize,
+    },
+    /// A step of a plan does not fit those before it.
+    #[error(
+        "the steps of a network must fit each other, but at `{name}` {reason}; change one of them"
+    )]
+    Step {
+        /// The step.
+        name: String,
+        /// What does not fit.
+        reason: String,
     },
     /// The text of a configuration is not JSON, or not an object of the right types.
     #[error(
@@ -53,6 +130,16 @@ pub enum Error {
     Config {
         /// What is wrong, one sentence each.
         problems: Vec<String>,
+    },
+    /// diffusers has no word for a part of the network.
+    #[error(
+        "a network in diffusers' format must be one that a `UNet2DModel` can be, but at `{place}` {reason}; change it, or keep the weights in a format of our own"
+    )]
+    NotDiffusers {
+        /// The part.
+        place: String,
+        /// What it is, and what it would have to be.
+        reason: String,
     },
     /// A file's tensors are not those of the network.
     #[error(
@@ -102,12 +189,44 @@ pub enum Error {
     Block(#[from] resnet_blocks::Error),
 }
 
+impl Error {
+    /// The same, with the name of the block that it is about.
+    pub(crate) fn at(self, block: &str) -> Error {
+        match self {
+            Error::Block(resnet_blocks::Error::Groups {
+                name,
+                channels,
+                groups,
+            }) => Error::Block(resnet_blocks::Error::Groups {
+                name: format!("{block}.{name}"),
+                channels,
+                groups,
+            }),
+            Error::Step { reason, .. } => Error::Step {
+                name: block.to_owned(),
+                reason,
+            },
+            other => other,
+        }
+    }
+}
+
 /// `Ok` if the count is at least one.
 pub(crate) fn positive(what: &'static str, count: usize) -> Result<(), Error> {
     if count == 0 {
         Err(Error::Zero { what })
     } else {
         Ok(())
+    }
+}
+
+/// `Ok` if the number is finite.
+#[cfg(feature = "tch")]
+pub(crate) fn finite(what: &'static str, value: f64) -> Result<(), Error> {
+    if value.is_finite() {
+        Ok(())
+    } else {
+        Err(Error::NotANumber { what, value })
     }
 }
 

@@ -4,22 +4,37 @@
     doc = "A U-Net planned before it is built: the plan alone, without libtorch (feature `tch` is off)."
 )]
 //!
-//! Modules, in reading order: the choices (`config`), the plan (`topology`), the network
+//! Modules, in reading order: the choices (`config`), the plan (`topology`, written by `walk`), equal
+//! sizes (`matching`), the network
 //! (`network`, with its `embedding` of the label), and networks of another make ([`diffusers`]).
 
 mod config;
 pub mod diffusers;
 mod error;
+mod matching;
 mod topology;
+mod walk;
 
+#[cfg(feature = "tch")]
+mod edit;
 #[cfg(feature = "tch")]
 mod embedding;
 #[cfg(feature = "tch")]
 mod network;
 
-pub use config::UNetConfig;
+pub use config::{
+    AttentionParts, AttentionPlaces, DecoderAttention, Down, Filter, Heads, Layout, MagnitudeParts,
+    MiddleAttention, Parts, ProgressiveInput, ReadOut, ResidualParts, Shortcut, ShortcutAt,
+    UNetConfig, Up,
+};
 pub use error::Error;
-pub use topology::{Layer, LayerKind, LongSkipPlan, Topology};
+pub use topology::{
+    BlockPlan, Classes, EmbeddingConfig, EmbeddingLayers, Features, FourierOf, Frame, Frequencies,
+    InputPath, InputRange, Join, LongSkipPlan, MagnitudeRole, Order, SelfConditioning, Step,
+    Topology,
+};
 
 #[cfg(feature = "tch")]
-pub use network::UNet;
+pub use edit::SkipEdit;
+#[cfg(feature = "tch")]
+pub use network::{Conditions, UNet, block, skip};

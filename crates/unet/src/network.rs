@@ -1,126 +1,485 @@
-//! The network: stages of the plan, with weights.
+//! The network: the steps of a plan, with weights.
+
+use std::rc::Rc;
 
 use resnet_blocks::{
-    Block, Conv2d, ConvBlock, ConvBlockConfig, LongSkip, Mode, Network, Params, ShortSkip, Skip,
+    AttentionBlock, Block, Border, Conv2d, Conv2dConfig, Law, MagnitudeBlock, MagnitudeConv2d,
+    Mode, Network, Norm, Normalise, Params, Resample, Residual, Skip,
 };
 use tch::Tensor;
 
 use crate::{
-    Error, Topology, UNetConfig,
+    Error, SkipEdit, Topology, UNetConfig,
     embedding::Embedding,
-    topology::{Stage, StageKind},
+    topology::{
+        BlockPlan, Features, FourierOf, InputPath, InputRange, Join, MagnitudeRole,
+        SelfConditioning, Step,
+    },
 };
 
-/// A U-Net, built as [`Topology`] plans it.
+/// A U-Net, built as its [`Topology`] plans it.
 ///
-/// h = read-in(x); on each level h = skip(h, F_k(h, e)), keep h as a, halve; in the middle blocks;
-/// on each level up h = long(a, conv(h as large as a)), blocks; read-out(h), a linear convolution
-/// without activation. Halving is a 3x3 convolution of stride 2; doubling repeats the nearest pixel
-/// up to the size of a, so odd sides work.
-///
-/// The network is convolutional: other sides than the planned one run, as long as every level has
-/// a pixel, though the plan's operations then do not count them.
+/// It runs on images of other sides than the planned one too, as long as every level has a pixel, though the
+/// plan's operations then do not count them.
 ///
 /// # Shapes
-/// x: `[B, C, H, W]`; label: `[B]`; result: `[B, C, H, W]`.
+/// x: `[B, C, H, W]`; label: `[B]`, or one number for all; result: `[B, C', H, W]`.
 ///
 /// Source: Ronneberger et al. 2015, "U-Net"; conditioning as in Ho et al. 2020, "Denoising
 /// Diffusion Probabilistic Models".
-#[derive(Debug)]
+#[derive(Clone)]
 pub struct UNet {
+    body: Rc<Body>,
+    /// One for each long skip, in the plan's order.
+    edits: Vec<SkipEdit>,
+}
+
+struct Body {
+    topology: Topology,
     embedding: Embedding,
     nodes: Vec<Node>,
-    short: ShortSkip,
-    long: LongSkip,
+    /// Name and value of every variable, in the order of creation.
+    tensors: Vec<(String, Tensor)>,
 }
 
-/// A [`StageKind`] with weights.
-#[derive(Debug)]
+/// A [`Step`] with weights.
 enum Node {
-    Conv(Conv2d),
-    Block(ConvBlock),
-    Down(Conv2d),
-    Up { conv: Conv2d, merge: Option<Conv2d> },
+    Block(Box<dyn Block>),
+    Keep,
+    Forget(usize),
+    Join {
+        projection: Option<Conv2d>,
+        rule: Box<dyn Skip>,
+    },
+    Double(Resample),
+    AddInput {
+        resample: Option<Resample>,
+        block: Box<dyn Block>,
+        scale: f64,
+        then: InputPath,
+    },
+    GrowOutput(Resample),
+    AddOutput(ReadOut),
 }
 
-impl UNet {
-    /// Plans and draws the network.
-    ///
-    /// # Errors
-    /// As [`UNetConfig::check`]; [`Error::Block`] if a name is taken.
-    pub fn new(params: &Params<'_>, config: &UNetConfig) -> Result<UNet, Error> {
-        let plan = Topology::plan(config)?;
-        let (frequencies, width) = (config.frequencies(), config.embedding());
-        Ok(UNet {
-            embedding: Embedding::new(&params.sub("embedding"), frequencies, width, config.init)?,
-            nodes: plan
-                .stages()
-                .iter()
-                .map(|stage| Node::new(&params.sub(&stage.name), config, stage))
-                .collect::<Result<_, _>>()?,
-            short: config.short,
-            long: config.long,
-        })
+/// What a network is told beside the image and its label.
+#[derive(Clone, Copy, Debug)]
+pub struct Conditions<'a> {
+    /// A class for each image, as the plan's [`Classes`](crate::Classes) says: `[B]`, or vectors `[B, length]`.
+    pub classes: Option<&'a Tensor>,
+    /// An earlier result of the network, `[B, C', H, W]`, for [`SelfConditioning::Estimate`]; without one it is 0.
+    pub estimate: Option<&'a Tensor>,
+}
+
+impl Conditions<'_> {
+    /// Nothing.
+    pub const NONE: Conditions<'static> = Conditions {
+        classes: None,
+        estimate: None,
+    };
+}
+
+impl std::fmt::Debug for UNet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UNet")
+            .field("parameters", &self.topology().parameters())
+            .field("edits", &self.edits)
+            .finish_non_exhaustive()
     }
 }
 
-impl Node {
-    fn new(params: &Params<'_>, config: &UNetConfig, stage: &Stage) -> Result<Node, Error> {
-        Ok(match &stage.kind {
-            StageKind::Conv(conv) => Node::Conv(Conv2d::new(params, conv)?),
-            StageKind::Block(channels) => {
-                let block = ConvBlockConfig {
-                    channels: *channels,
-                    embedding: config.embedding(),
-                    activation: config.activation,
-                    norm: config.norm,
-                    init: config.init,
-                };
-                Node::Block(ConvBlock::new(params, &block)?)
-            }
-            StageKind::Down(conv) => Node::Down(Conv2d::new(params, conv)?),
-            StageKind::Up { conv, merge } => Node::Up {
-                conv: Conv2d::new(&params.sub("conv"), conv)?,
-                merge: match merge {
-                    None => None,
-                    Some(merge) => Some(Conv2d::new(&params.sub("merge"), merge)?),
-                },
-            },
+impl UNet {
+    /// Plans and draws a network of ours.
+    ///
+    /// # Errors
+    /// As [`Topology::plan`]; [`Error::Block`] if a name is taken.
+    pub fn new(params: &Params<'_>, config: &UNetConfig) -> Result<UNet, Error> {
+        UNet::build(params, Topology::plan(config)?)
+    }
+
+    /// Draws the network of any plan.
+    ///
+    /// # Errors
+    /// [`Error::Block`] if a name is taken, or a value is missing where values are given.
+    pub fn build(params: &Params<'_>, topology: Topology) -> Result<UNet, Error> {
+        UNet::assemble(params, topology, block, skip)
+    }
+
+    /// As [`build`](Self::build), with blocks and long skips of one's own: each is asked for by its place, its
+    /// plan and the kept feature's channels, and [`block`] and [`skip`] make those of the catalogue.
+    ///
+    /// ```
+    /// use resnet_blocks::{Mode, Network, Params, Skip};
+    /// use tch::{Device, Kind, Tensor, nn::VarStore};
+    /// # use resnet_blocks::{Activation, Feature, Init, LongSkip, Norm, ShortSkip};
+    /// use unet::{Topology, UNet, UNetConfig};
+    /// # use unet::ResidualParts;
+    ///
+    /// /// Long skips carry the sign only.
+    /// struct Sign;
+    /// impl Skip for Sign {
+    ///     fn join(&self, shortcut: &Tensor, stream: &Tensor, _mode: &mut Mode) -> Tensor {
+    ///         shortcut.sign() + stream
+    ///     }
+    /// }
+    /// # fn main() -> Result<(), unet::Error> {
+    /// # let image = Feature { channels: 1, height: 8, width: 8 };
+    /// # let parts = ResidualParts::plain(Activation::Silu, Norm::None, ShortSkip::Identity, Init::He);
+    /// # let config = UNetConfig::study(image, 4, &[1, 2], 1, parts, LongSkip::Add(1.0));
+    /// let store = VarStore::new(Device::Cpu);
+    /// let net = UNet::assemble(
+    ///     &Params::seeded(store.root(), 0),
+    ///     Topology::plan(&config)?,
+    ///     unet::block,
+    ///     |_, _, _| Ok(Box::new(Sign)),
+    /// )?;
+    /// let on = (Kind::Float, Device::Cpu);
+    /// let (x, label) = (Tensor::ones([2, 1, 8, 8], on), Tensor::zeros([2], on));
+    /// assert_eq!(net.forward(&x, &label, &mut Mode::Eval).size(), x.size());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`build`](Self::build), and what the two functions return.
+    pub fn assemble(
+        params: &Params<'_>,
+        topology: Topology,
+        mut block: impl FnMut(&Params<'_>, &BlockPlan) -> Result<Box<dyn Block>, Error>,
+        mut skip: impl FnMut(&Params<'_>, &Join, usize) -> Result<Box<dyn Skip>, Error>,
+    ) -> Result<UNet, Error> {
+        let before = params.tensors().len();
+        let embedding = Embedding::new(params, topology.embedding())?;
+        let mut skips = topology.long_skips().iter();
+        let nodes = topology
+            .steps()
+            .iter()
+            .map(|step| {
+                Ok(match step {
+                    Step::Block { name, plan } => Node::Block(block(&params.sub(name), plan)?),
+                    Step::Keep { .. } => Node::Keep,
+                    Step::Forget(count) => Node::Forget(*count),
+                    Step::Join(join) => {
+                        let params = params.sub(&join.name);
+                        let plan = skips.next().expect("the plan lists every join");
+                        let projection = match &join.projection {
+                            Some(conv) => Some(Conv2d::new(&params.sub("projection"), conv)?),
+                            None => None,
+                        };
+                        let channels = match &join.projection {
+                            Some(conv) => conv.out_channels,
+                            None => plan.carried.channels,
+                        };
+                        Node::Join {
+                            projection,
+                            rule: skip(&params, join, channels)?,
+                        }
+                    }
+                    Step::Double(resample) => Node::Double(*resample),
+                    Step::AddInput {
+                        name,
+                        resample,
+                        plan,
+                        scale,
+                        then,
+                    } => Node::AddInput {
+                        resample: *resample,
+                        block: block(&params.sub(name), plan)?,
+                        scale: *scale,
+                        then: *then,
+                    },
+                    Step::GrowOutput(resample) => Node::GrowOutput(*resample),
+                    Step::AddOutput { name, norm, conv } => {
+                        Node::AddOutput(ReadOut::new(&params.sub(name), *norm, conv)?)
+                    }
+                })
+            })
+            .collect::<Result<_, Error>>()?;
+        Ok(UNet {
+            edits: vec![SkipEdit::Keep; topology.long_skips().len()],
+            body: Rc::new(Body {
+                embedding,
+                nodes,
+                tensors: params.tensors().split_off(before),
+                topology,
+            }),
         })
+    }
+
+    /// What it is made of.
+    pub fn topology(&self) -> &Topology {
+        &self.body.topology
+    }
+
+    /// Every variable by its name, in the order of creation, which is the plan's; fixed ones too.
+    pub fn tensors(&self) -> &[(String, Tensor)] {
+        &self.body.tensors
+    }
+
+    /// The same network, with the same weights, whose long skip of this name is changed; one call for each
+    /// skip.
+    ///
+    /// Names are those of [`Topology::long_skips`].
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSkip`], [`Error::NotANumber`].
+    pub fn edited(&self, name: &str, edit: SkipEdit) -> Result<UNet, Error> {
+        edit.check()?;
+        let skips = self.topology().long_skips();
+        let at = skips.iter().position(|skip| skip.name == name);
+        let Some(at) = at else {
+            let known = skips.iter().map(|skip| skip.name.as_str());
+            return Err(Error::NoSuchSkip {
+                name: name.to_owned(),
+                known: known.collect::<Vec<_>>().join(", "),
+            });
+        };
+        let mut edited = self.clone();
+        edited.edits[at] = edit;
+        Ok(edited)
+    }
+
+    /// F(x, label), told about classes and an earlier estimate.
+    ///
+    /// # Panics
+    /// If the shapes are others, or classes or an estimate are given that the network does not take, or a
+    /// class is missing, or a table has no row for a number.
+    pub fn forward_with(
+        &self,
+        x: &Tensor,
+        label: &Tensor,
+        conditions: Conditions<'_>,
+        mode: &mut Mode,
+    ) -> Tensor {
+        let Body {
+            topology,
+            embedding,
+            nodes,
+            ..
+        } = &*self.body;
+        let frame = topology.frame();
+        let (batch, _, height, width) = x.size4().expect("an image has four dimensions");
+        let label = label
+            .to_device(x.device())
+            .view([-1])
+            .expand([batch], false);
+        let e = embedding.forward(&label, conditions.classes, x.kind(), mode);
+        let x = match frame.range {
+            InputRange::AsGiven => x.shallow_clone(),
+            InputRange::Centred => x * 2.0 - 1.0,
+        };
+        let input = match (frame.self_conditioning, conditions.estimate) {
+            (SelfConditioning::None, None) => x,
+            (SelfConditioning::None, Some(_)) => {
+                panic!("this network does not see its own estimate; give none")
+            }
+            (SelfConditioning::Estimate, Some(estimate)) => Tensor::cat(&[&x, estimate], 1),
+            (SelfConditioning::Estimate, None) => {
+                let size = [batch, frame.out_channels as i64, height, width];
+                let estimate = Tensor::zeros(size, (x.kind(), x.device()));
+                Tensor::cat(&[x, estimate], 1)
+            }
+        };
+        let mut state = State {
+            stream: input.shallow_clone(),
+            image: input,
+            kept: Vec::new(),
+            output: None,
+            edits: self.edits.iter(),
+        };
+        for node in nodes {
+            state.step(node, &e, mode);
+        }
+        let output = match state.output {
+            Some(image) => state.stream + image,
+            None => state.stream,
+        };
+        match topology.embedding().features {
+            Features::Fourier {
+                of: FourierOf::LogarithmThenDivide,
+                ..
+            } => {
+                let kind = output.kind();
+                (output / label.view([-1, 1, 1, 1])).to_kind(kind)
+            }
+            _ => output,
+        }
     }
 }
 
 impl Network for UNet {
     fn forward(&self, x: &Tensor, label: &Tensor, mode: &mut Mode) -> Tensor {
-        let embedding = self.embedding.forward(&label.to_kind(x.kind()));
-        let mut stream = x.shallow_clone();
-        let mut kept = Vec::new();
-        for node in &self.nodes {
-            stream = match node {
-                Node::Conv(conv) => conv.forward(&stream, mode),
-                Node::Block(block) => {
-                    let branch = block.forward(&stream, &embedding, mode);
-                    self.short.join(&stream, &branch, mode)
+        self.forward_with(x, label, Conditions::NONE, mode)
+    }
+}
+
+/// What the steps work on.
+struct State<'a> {
+    stream: Tensor,
+    image: Tensor,
+    kept: Vec<Tensor>,
+    output: Option<Tensor>,
+    edits: std::slice::Iter<'a, SkipEdit>,
+}
+
+impl State<'_> {
+    fn step(&mut self, node: &Node, e: &Tensor, mode: &mut Mode) {
+        match node {
+            Node::Block(block) => self.stream = block.forward(&self.stream, e, mode),
+            Node::Keep => self.kept.push(self.stream.shallow_clone()),
+            Node::Forget(count) => {
+                self.kept.truncate(self.kept.len().saturating_sub(*count));
+            }
+            Node::Join { projection, rule } => {
+                let kept = self.kept.pop().expect("the plan keeps before it joins");
+                let stream = cut(&self.stream, &kept);
+                let shortcut = match projection {
+                    Some(conv) => conv.forward(&kept, mode),
+                    None => kept,
+                };
+                let edit = self.edits.next().expect("one for each join");
+                self.stream = edit.join(&**rule, &shortcut, &stream, mode);
+            }
+            Node::Double(resample) => {
+                let doubled = resample.apply(&self.stream);
+                self.stream = match self.kept.last() {
+                    Some(kept) => cut(&doubled, kept),
+                    None => doubled,
+                };
+            }
+            Node::AddInput {
+                resample,
+                block,
+                scale,
+                then,
+            } => {
+                if let Some(resample) = resample {
+                    self.image = resample.apply(&self.image);
                 }
-                Node::Down(conv) => {
-                    let smaller = conv.forward(&stream, mode);
-                    kept.push(stream);
-                    smaller
+                let sum = &self.stream + block.forward(&self.image, e, mode);
+                self.stream = if *scale == 1.0 { sum } else { sum * *scale };
+                if *then == InputPath::Stream {
+                    self.image = self.stream.shallow_clone();
                 }
-                Node::Up { conv, merge } => {
-                    let shortcut = kept.pop().expect("the plan has one Down before each Up");
-                    let size = &shortcut.size()[2..];
-                    let larger = stream.upsample_nearest2d(size, None, None);
-                    let joined = self
-                        .long
-                        .join(&shortcut, &conv.forward(&larger, mode), mode);
-                    match merge {
-                        Some(merge) => merge.forward(&joined, mode),
-                        None => joined,
-                    }
-                }
-            };
+            }
+            Node::GrowOutput(resample) => {
+                let output = self.output.take();
+                self.output = output.map(|output| cut(&resample.apply(&output), &self.stream));
+            }
+            Node::AddOutput(read_out) => {
+                let image = read_out.forward(&self.stream, e, mode);
+                self.output = Some(match self.output.take() {
+                    Some(output) => output + image,
+                    None => image,
+                });
+            }
         }
-        stream
+    }
+}
+
+/// x without the rows and columns that it has more than `like`.
+fn cut(x: &Tensor, like: &Tensor) -> Tensor {
+    let (x_size, size) = (x.size(), like.size());
+    if x_size[2..] == size[2..] {
+        return x.shallow_clone();
+    }
+    x.narrow(2, 0, size[2]).narrow(3, 0, size[3])
+}
+
+/// The block of the catalogue for a plan.
+///
+/// # Errors
+/// [`Error::Block`] if it cannot be built, or a name is taken.
+pub fn block(params: &Params<'_>, plan: &BlockPlan) -> Result<Box<dyn Block>, Error> {
+    Ok(match plan {
+        BlockPlan::Conv(conv) => Box::new(Conv2d::new(params, conv)?),
+        BlockPlan::FilteredConv {
+            in_channels,
+            out_channels,
+            init,
+        } => {
+            let conv = Conv2dConfig::new(*in_channels, *out_channels, 3, *init);
+            Box::new(FilteredConv(Conv2d::new(params, &conv)?))
+        }
+        BlockPlan::Residual(config) => Box::new(Residual::drawn(params, config)?),
+        BlockPlan::Attention(config) => Box::new(AttentionBlock::new(params, config)?),
+        BlockPlan::Magnitude(config) => Box::new(MagnitudeBlock::new(params, config)?),
+        BlockPlan::MagnitudeConv {
+            in_channels,
+            out_channels,
+            role,
+        } => {
+            let inputs = in_channels + usize::from(*role == MagnitudeRole::ReadIn);
+            let conv = MagnitudeConv2d::new(params, inputs, *out_channels, 3)?;
+            let start = Law::Constant(0.0);
+            match role {
+                MagnitudeRole::ReadIn => Box::new(MagnitudeReadIn(conv)),
+                MagnitudeRole::ReadOut => Box::new(MagnitudeReadOut {
+                    conv,
+                    gain: params.sub("gain").variable("weight", &[1], start, 1.0)?,
+                }),
+            }
+        }
+        BlockPlan::ReadOut { norm, conv } => Box::new(ReadOut::new(params, *norm, conv)?),
+        BlockPlan::Resample(resample) => Box::new(*resample),
+    })
+}
+
+/// The long skip of the catalogue for a join of an encoder feature of so many channels.
+///
+/// # Errors
+/// [`Error::Block`] if it cannot be built, or a name is taken.
+pub fn skip(params: &Params<'_>, join: &Join, channels: usize) -> Result<Box<dyn Skip>, Error> {
+    Ok(join.rule.build(params, channels)?)
+}
+
+/// conv(silu(norm(h))).
+struct ReadOut {
+    norm: Normalise,
+    conv: Conv2d,
+}
+
+impl ReadOut {
+    fn new(params: &Params<'_>, norm: Norm, conv: &Conv2dConfig) -> Result<ReadOut, Error> {
+        Ok(ReadOut {
+            norm: Normalise::new(&params.sub("norm"), norm, conv.in_channels)?,
+            conv: Conv2d::new(&params.sub("conv"), conv)?,
+        })
+    }
+}
+
+impl Block for ReadOut {
+    fn forward(&self, x: &Tensor, _embedding: &Tensor, mode: &mut Mode) -> Tensor {
+        self.conv.forward(&self.norm.forward(x).silu(), mode)
+    }
+}
+
+/// A convolution over an image with a wider ring of zeros, then every other pixel of the filtered result.
+struct FilteredConv(Conv2d);
+
+impl Block for FilteredConv {
+    fn forward(&self, x: &Tensor, _embedding: &Tensor, mode: &mut Mode) -> Tensor {
+        let wide = self.0.forward(&x.constant_pad_nd([1, 1, 1, 1]), mode);
+        Resample::HalveFir(Border::Ring).apply(&wide)
+    }
+}
+
+struct MagnitudeReadIn(MagnitudeConv2d);
+
+impl Block for MagnitudeReadIn {
+    fn forward(&self, x: &Tensor, _embedding: &Tensor, mode: &mut Mode) -> Tensor {
+        let ones = x.narrow(1, 0, 1).ones_like();
+        self.0.forward(&Tensor::cat(&[x, &ones], 1), mode)
+    }
+}
+
+struct MagnitudeReadOut {
+    conv: MagnitudeConv2d,
+    gain: Tensor,
+}
+
+impl Block for MagnitudeReadOut {
+    fn forward(&self, x: &Tensor, _embedding: &Tensor, mode: &mut Mode) -> Tensor {
+        self.conv.forward(x, mode) * &self.gain
     }
 }

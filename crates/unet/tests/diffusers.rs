@@ -10,11 +10,11 @@ use std::{
 };
 
 use common::{distance, noise};
-use resnet_blocks::{Mode, Network};
-use tch::{Device, Kind, Tensor};
+use resnet_blocks::{Mode, Network, Params, PlannedTensor};
+use tch::{Device, Kind, Tensor, nn::VarStore};
 use unet::{
-    Error,
-    diffusers::{Config, PlannedTensor, UNet2D},
+    Conditions, Error, UNet,
+    diffusers::{Config, Plan},
 };
 
 /// What the generator of the goldens calls `uniform`: numbers that the name decides.
@@ -54,19 +54,42 @@ fn tensors(path: &Path) -> HashMap<String, Tensor> {
 }
 
 /// The largest |ours - theirs| / (1 + |theirs|).
-fn deviation(net: &UNet2D, io: &HashMap<String, Tensor>) -> f64 {
-    let output = net.forward(&io["sample"], &io["timestep"], io.get("class_labels"));
+fn deviation(net: &UNet, io: &HashMap<String, Tensor>) -> f64 {
+    let output = run(net, &io["sample"], &io["timestep"], io.get("class_labels"));
     let theirs = &io["output"];
     assert_eq!(output.size(), theirs.size());
     let relative = (output - theirs).abs() / (theirs.abs() + 1.0);
     relative.max().double_value(&[])
 }
 
-fn made(name: &str) -> UNet2D {
-    tch::set_num_threads(1);
+fn run(net: &UNet, x: &Tensor, timestep: &Tensor, classes: Option<&Tensor>) -> Tensor {
+    let conditions = Conditions {
+        classes,
+        estimate: None,
+    };
+    net.forward_with(x, timestep, conditions, &mut Mode::Eval)
+}
+
+fn plan(name: &str) -> Plan {
     let text = fs::read_to_string(golden(name).join("config.json")).expect("a golden");
     let config = Config::from_json(&text).expect("diffusers wrote it");
-    UNet2D::new(&config, weight).expect("diffusers ran it")
+    Plan::new(&config).expect("diffusers ran it")
+}
+
+fn made(name: &str) -> UNet {
+    tch::set_num_threads(1);
+    let plan = plan(name);
+    let ours = plan.topology().tensors();
+    let values = ours.iter().zip(plan.tensors());
+    let values = values.map(|(ours, theirs)| (ours.name.clone(), weight(theirs)));
+    let store = VarStore::new(Device::Cpu);
+    let params = Params::with_values(store.root(), values.collect());
+    UNet::build(&params, plan.topology().clone()).expect("all values are there")
+}
+
+fn open(folder: &Path) -> Result<UNet, Error> {
+    tch::set_num_threads(1);
+    UNet::from_diffusers(&VarStore::new(Device::Cpu).root(), folder)
 }
 
 /// An empty folder of this test's own.
@@ -86,8 +109,7 @@ fn every_kind_of_network_gives_what_diffusers_gives() {
         let io = tensors(&path.join("io.safetensors"));
         let name = path.file_name().expect("a folder").to_string_lossy();
         let net = if path.join("diffusion_pytorch_model.safetensors").exists() {
-            tch::set_num_threads(1);
-            UNet2D::open(&path, Device::Cpu).expect("diffusers wrote it")
+            open(&path).expect("diffusers wrote it")
         } else {
             made(&name)
         };
@@ -103,14 +125,20 @@ fn a_written_folder_is_read_as_it_was() -> Result<(), Error> {
     for name in ["ncsnpp", "learned"] {
         let net = made(name);
         let folder = empty(&format!("written-{name}"));
-        net.save(&folder)?;
-        let again = UNet2D::open(&folder, Device::Cpu)?;
-        assert_eq!(again.plan(), net.plan());
-        for ((planned, ours), (_, theirs)) in net.weights().zip(again.weights()) {
-            assert_eq!(distance(ours, theirs), 0.0, "{}", planned.name);
-        }
+        net.to_diffusers(&folder)?;
+        let again = open(&folder)?;
+        assert_eq!(again.topology().steps(), net.topology().steps());
+        same_tensors(&net, &again);
     }
     Ok(())
+}
+
+fn same_tensors(a: &UNet, b: &UNet) {
+    assert_eq!(a.tensors().len(), b.tensors().len());
+    for ((name, ours), (again, theirs)) in a.tensors().iter().zip(b.tensors()) {
+        assert_eq!(name, again);
+        assert_eq!(distance(ours, theirs), 0.0, "{name}");
+    }
 }
 
 #[test]
@@ -118,9 +146,14 @@ fn an_image_does_not_see_its_batch() {
     let net = made("ncsnpp");
     let x = noise(&[3, 3, 16, 8], Kind::Float, 1);
     let timestep = Tensor::from_slice(&[0.1f32, 1.0, 10.0]);
-    let together = net.forward(&x, &timestep, None);
+    let together = run(&net, &x, &timestep, None);
     for index in 0..3 {
-        let alone = net.forward(&x.narrow(0, index, 1), &timestep.narrow(0, index, 1), None);
+        let alone = run(
+            &net,
+            &x.narrow(0, index, 1),
+            &timestep.narrow(0, index, 1),
+            None,
+        );
         let difference = distance(&alone, &together.narrow(0, index, 1));
         assert!(
             difference < 1e-4 * (1.0 + alone.abs().max().double_value(&[])),
@@ -133,13 +166,13 @@ fn an_image_does_not_see_its_batch() {
 fn one_timestep_serves_the_whole_batch_and_any_kind_does() {
     let net = made("attention-conv");
     let x = noise(&[2, 3, 4, 4], Kind::Float, 2);
-    let both = net.forward(&x, &Tensor::from_slice(&[7i64, 7]), None);
+    let both = run(&net, &x, &Tensor::from_slice(&[7i64, 7]), None);
     for timestep in [
         Tensor::from(7i64),
         Tensor::from(7.0f32),
         Tensor::from_slice(&[7.0f64]),
     ] {
-        assert_eq!(distance(&net.forward(&x, &timestep, None), &both), 0.0);
+        assert_eq!(distance(&run(&net, &x, &timestep, None), &both), 0.0);
     }
     let network: &dyn Network = &net;
     let label = Tensor::from_slice(&[7.0f32, 7.0]);
@@ -152,7 +185,7 @@ fn classes_are_given_exactly_where_they_are_taken() {
     let panics = |name: &str, labels: Option<Tensor>| {
         let net = made(name);
         let (x, t) = (noise(&[1, 3, 4, 4], Kind::Float, 3), Tensor::from(5.0f32));
-        let run = || net.forward(&x, &t, labels.as_ref());
+        let run = || run(&net, &x, &t, labels.as_ref());
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err()
     };
     let label = || Some(Tensor::from_slice(&[3i64]));
@@ -164,39 +197,47 @@ fn classes_are_given_exactly_where_they_are_taken() {
 }
 
 #[test]
-#[should_panic(expected = "must be multiples of 2, but are 5 and 4")]
-fn odd_sides_are_refused_with_their_reason() {
-    let x = Tensor::zeros([1, 3, 5, 4], (Kind::Float, Device::Cpu));
-    let _ = made("attention-conv").forward(&x, &Tensor::from(5.0f32), None);
+fn odd_sides_run_though_diffusers_cannot() {
+    for (name, sides) in [
+        ("attention-conv", [5, 4]),
+        ("ncsnpp", [7, 9]),
+        ("resnet", [5, 3]),
+    ] {
+        let x = noise(&[1, 3, sides[0], sides[1]], Kind::Float, 4);
+        let y = run(&made(name), &x, &Tensor::from(5.0f32), None);
+        assert_eq!(y.size(), x.size(), "{name}");
+        assert!(y.isfinite().all().int64_value(&[]) == 1, "{name}");
+    }
 }
 
 /// A folder whose weights are these instead of the network's own.
-fn folder_of(name: &str, net: &UNet2D, weights: &[(String, Tensor)]) -> PathBuf {
+fn folder_of(name: &str, of: &str, weights: &[(String, Tensor)]) -> PathBuf {
     let folder = empty(name);
-    fs::write(folder.join("config.json"), net.plan().config().to_json()).expect("a file");
+    fs::write(folder.join("config.json"), plan(of).config().to_json()).expect("a file");
     let path = folder.join("diffusion_pytorch_model.safetensors");
     Tensor::write_safetensors(weights, path).expect("a file");
     folder
 }
 
-fn weights(net: &UNet2D) -> Vec<(String, Tensor)> {
-    let named = net
-        .weights()
-        .map(|(planned, weight)| (planned.name.clone(), weight.shallow_clone()));
+/// The tensors of a golden's file.
+fn weights(name: &str) -> Vec<(String, Tensor)> {
+    let plan = plan(name);
+    let named = plan
+        .tensors()
+        .iter()
+        .map(|planned| (planned.name.clone(), weight(planned)));
     named.collect()
 }
 
 #[test]
 fn half_precision_is_read_as_its_values_in_f32() -> Result<(), Error> {
-    let net = made("learned");
     for kind in [Kind::Half, Kind::BFloat16, Kind::Double] {
-        let stored: Vec<_> = weights(&net)
+        let stored: Vec<_> = weights("learned")
             .into_iter()
             .map(|(name, weight)| (name, weight.to_kind(kind)))
             .collect();
-        let folder = folder_of(&format!("{kind:?}"), &net, &stored);
-        let read = UNet2D::open(&folder, Device::Cpu)?;
-        for ((_, stored), (_, read)) in stored.iter().zip(read.weights()) {
+        let read = open(&folder_of(&format!("{kind:?}"), "learned", &stored))?;
+        for ((_, stored), (_, read)) in stored.iter().zip(read.tensors()) {
             assert_eq!(read.kind(), Kind::Float);
             assert_eq!(distance(&stored.to_kind(Kind::Float), read), 0.0);
         }
@@ -206,9 +247,8 @@ fn half_precision_is_read_as_its_values_in_f32() -> Result<(), Error> {
 
 #[test]
 fn names_and_shapes_of_old_checkpoints_are_read() -> Result<(), Error> {
-    let net = made("attention-conv");
     let mut old = Vec::new();
-    for (name, weight) in weights(&net) {
+    for (name, weight) in weights("attention-conv") {
         let renamed = name
             .replace(".to_q.", ".query.")
             .replace(".to_k.", ".key.")
@@ -225,17 +265,14 @@ fn names_and_shapes_of_old_checkpoints_are_read() -> Result<(), Error> {
         }
         old.push((renamed, weight));
     }
-    let read = UNet2D::open(&folder_of("old", &net, &old), Device::Cpu)?;
-    for ((planned, ours), (_, theirs)) in net.weights().zip(read.weights()) {
-        assert_eq!(distance(ours, theirs), 0.0, "{}", planned.name);
-    }
+    let read = open(&folder_of("old", "attention-conv", &old))?;
+    same_tensors(&made("attention-conv"), &read);
     Ok(())
 }
 
 #[test]
 fn missing_unexpected_and_misshapen_tensors_are_all_listed() {
-    let net = made("attention-conv");
-    let mut others = weights(&net);
+    let mut others = weights("attention-conv");
     others.retain(|(name, _)| !name.starts_with("conv_out."));
     others.push(("ema.decay".to_owned(), Tensor::from_slice(&[0.5f32])));
     for (name, weight) in &mut others {
@@ -243,8 +280,8 @@ fn missing_unexpected_and_misshapen_tensors_are_all_listed() {
             *weight = weight.transpose(0, 1).contiguous();
         }
     }
-    let folder = folder_of("others", &net, &others);
-    let error = UNet2D::open(&folder, Device::Cpu).expect_err("they are others");
+    let folder = folder_of("others", "attention-conv", &others);
+    let error = open(&folder).expect_err("they are others");
     let Error::Tensors { problems } = error else {
         panic!("{error:?}")
     };
@@ -259,15 +296,9 @@ fn missing_unexpected_and_misshapen_tensors_are_all_listed() {
 
 #[test]
 fn weights_that_are_not_numbers_are_refused() {
-    let net = made("learned");
-    let bad = weights(&net);
+    let bad = weights("learned");
     let _ = bad[5].1.get(0).fill_(f64::NAN);
-    let bad: Vec<_> = bad
-        .iter()
-        .map(|(name, weight)| (name.clone(), weight.copy()))
-        .collect();
-    let folder = folder_of("nan", &net, &bad);
-    let error = UNet2D::open(&folder, Device::Cpu).expect_err("one is NaN");
+    let error = open(&folder_of("nan", "learned", &bad)).expect_err("one is NaN");
     let name = bad[5].0.clone();
     assert_eq!(error, Error::NotFinite { name });
 }
@@ -275,10 +306,10 @@ fn weights_that_are_not_numbers_are_refused() {
 #[test]
 fn files_that_are_not_there_or_cut_are_refused() {
     let folder = empty("cut");
-    let refused = || UNet2D::open(&folder, Device::Cpu).expect_err("it is not whole");
+    let refused = || open(&folder).expect_err("it is not whole");
     assert!(matches!(refused(), Error::Read { path, .. } if path.ends_with("config.json")));
     let net = made("learned");
-    net.save(&folder).expect("cargo's folder for tests");
+    net.to_diffusers(&folder).expect("cargo's folder for tests");
     let path = folder.join("diffusion_pytorch_model.safetensors");
     let whole = fs::read(&path).expect("it was written");
     for length in [0, 7, 8, 9, 1000, whole.len() - 1] {

@@ -1,12 +1,11 @@
 //! Configurations and plans of diffusers' networks; no libtorch.
 
 use proptest::prelude::*;
-use resnet_blocks::Activation;
+use resnet_blocks::{Activation, LongSkip, Padding, ShortSkip};
 use unet::{
-    Error,
+    BlockPlan, Error, Step, Topology, UNetConfig,
     diffusers::{
-        BlockType, ClassEmbedding, Config, MidBlock, Padding, Plan, Sampling, TimeEmbedding,
-        TimeInjection,
+        BlockType, ClassEmbedding, Config, MidBlock, Plan, Sampling, TimeEmbedding, TimeInjection,
     },
 };
 
@@ -56,7 +55,10 @@ fn the_published_networks_have_their_published_sizes() -> Result<(), Error> {
         r#"["UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"]"#,
     );
     let plan = Plan::new(&Config::from_json(&cifar)?)?;
-    assert_eq!((plan.tensors().len(), plan.parameters()), (328, 35_746_307));
+    assert_eq!(
+        (plan.tensors().len(), plan.topology().parameters()),
+        (328, 35_746_307)
+    );
     assert_eq!(plan.side_multiple(), 8);
     let large = ddpm(
         "[128, 128, 256, 256, 512, 512]",
@@ -65,7 +67,7 @@ fn the_published_networks_have_their_published_sizes() -> Result<(), Error> {
     );
     let plan = Plan::new(&Config::from_json(&large)?)?;
     assert_eq!(
-        (plan.tensors().len(), plan.parameters()),
+        (plan.tensors().len(), plan.topology().parameters()),
         (450, 113_673_219)
     );
     Ok(())
@@ -275,6 +277,123 @@ fn levels_that_do_not_fit_are_refused() {
     }
 }
 
+/// The configuration that is found for a plan's topology plans the same tensors.
+fn found_again(plan: &Plan) -> Result<(), String> {
+    let found = Config::of(plan.topology()).map_err(|error| error.to_string())?;
+    let again = Plan::new(&found).map_err(|error| error.to_string())?;
+    if again.tensors() == plan.tensors() {
+        Ok(())
+    } else {
+        Err(format!("{found:?} has other tensors"))
+    }
+}
+
+#[test]
+fn the_configuration_is_found_from_the_network_alone() -> Result<(), Error> {
+    let pairs = BlockType::ALL.map(|kind| (kind, kind)).into_iter().chain([
+        (BlockType::Plain, BlockType::Attention),
+        (BlockType::Resnet, BlockType::Plain),
+        (BlockType::AttentionSkip, BlockType::Skip),
+    ]);
+    let mut cases = 0;
+    for (deep, shallow) in pairs {
+        for (mid_block_type, injection, sampling) in [
+            (MidBlock::None, TimeInjection::Shift, Sampling::Conv),
+            (
+                MidBlock::Resnets,
+                TimeInjection::ScaleShift,
+                Sampling::Resnet,
+            ),
+            (
+                MidBlock::ResnetsAndAttention,
+                TimeInjection::ScaleShift,
+                Sampling::Conv,
+            ),
+            (
+                MidBlock::ResnetsAndAttention,
+                TimeInjection::Shift,
+                Sampling::Resnet,
+            ),
+        ] {
+            for (attention_head_dim, attn_norm_num_groups) in [(None, None), (Some(4), Some(2))] {
+                let config = Config {
+                    sample_size: Some([32, 16]),
+                    down_block_types: vec![shallow, deep],
+                    up_block_types: vec![deep, shallow],
+                    block_out_channels: vec![32, 128],
+                    mid_block_type,
+                    mid_block_scale_factor: 3.0,
+                    resnet_time_scale_shift: injection,
+                    downsample_type: sampling,
+                    upsample_type: sampling,
+                    attention_head_dim,
+                    attn_norm_num_groups,
+                    dropout: 0.1,
+                    downsample_padding: Padding::BottomRight,
+                    ..config(BlockType::Plain)
+                };
+                let plan = Plan::new(&config)?;
+                assert_eq!(found_again(&plan), Ok(()), "{config:?}");
+                cases += 1;
+            }
+        }
+    }
+    assert_eq!(cases, 72);
+    Ok(())
+}
+
+#[test]
+fn the_published_ddpm_is_one_of_theirs() -> Result<(), Error> {
+    let config = Config::of(&Topology::plan(&UNetConfig::ddpm_cifar10())?)?;
+    let theirs = ddpm(
+        "[128, 256, 256, 256]",
+        r#"["DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"]"#,
+        r#"["UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"]"#,
+    );
+    let theirs = Config {
+        sample_size: Some([32, 32]),
+        dropout: 0.1,
+        ..Config::from_json(&theirs)?
+    };
+    assert_eq!(config, theirs);
+    Ok(())
+}
+
+#[test]
+fn what_diffusers_has_no_word_for_is_refused_with_its_place() -> Result<(), Error> {
+    let plan = Plan::new(&config(BlockType::Plain))?;
+    let with = |change: &dyn Fn(&mut Step)| {
+        let mut steps = plan.topology().steps().to_vec();
+        steps.iter_mut().for_each(change);
+        let (frame, embedding) = (
+            *plan.topology().frame(),
+            plan.topology().embedding().clone(),
+        );
+        let topology = Topology::new(frame, embedding, steps).expect("it fits");
+        Config::of(&topology)
+            .expect_err("it is none of theirs")
+            .to_string()
+    };
+    let plain = with(&|step| {
+        if let Step::Block {
+            plan: BlockPlan::Residual(block),
+            ..
+        } = step
+        {
+            block.short = ShortSkip::None;
+        }
+    });
+    let place = "at `down_blocks.0.resnets.0` there is `short: None` where there would have to be `short: Identity`";
+    assert!(plain.contains(place), "{plain}");
+    let scaled = with(&|step| {
+        if let Step::Join(join) = step {
+            join.rule = LongSkip::Concat(0.5);
+        }
+    });
+    assert!(scaled.contains("Concat(0.5)"), "{scaled}");
+    Ok(())
+}
+
 fn kinds() -> impl Strategy<Value = BlockType> {
     prop::sample::select(BlockType::ALL.to_vec())
 }
@@ -346,7 +465,7 @@ proptest! {
     #[test]
     fn planning_gives_a_plan_or_says_why_not(config in configs()) {
         match Plan::new(&config) {
-            Ok(plan) => prop_assert!(0 < plan.parameters()),
+            Ok(plan) => prop_assert!(found_again(&plan).is_ok(), "{:?}", found_again(&plan)),
             Err(Error::Config { problems }) => prop_assert!(!problems.is_empty()),
             Err(other) => prop_assert!(false, "{other:?}"),
         }

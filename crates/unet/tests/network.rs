@@ -4,18 +4,57 @@
 mod common;
 
 use common::{assert_gradients, distance, gradient_norms, noise, store, values};
-use resnet_blocks::{Activation, Init, LongSkip, Mode, Network, Norm, Params, ShortSkip, Unit};
+use resnet_blocks::{
+    Activation, Backbone, Dropout, Feature, FreeU, Init, LongSkip, Mode, Network, Norm, Params,
+    ShortSkip, Unit,
+};
 use tch::{Kind, Tensor};
-use unet::{Error, Topology, UNet, UNetConfig};
+use unet::{
+    Classes, Conditions, Error, Parts, ResidualParts, SelfConditioning, SkipEdit, Topology, UNet,
+    UNetConfig,
+};
 
-fn default_study() -> UNetConfig {
-    UNetConfig {
-        channels: 1,
+fn image(channels: usize, height: usize, width: usize) -> Feature {
+    Feature {
+        channels,
+        height,
+        width,
+    }
+}
+
+/// A study's network in the terms that the tests change.
+#[derive(Clone)]
+struct Study {
+    image: Feature,
+    base: usize,
+    multipliers: Vec<usize>,
+    blocks: usize,
+    norm: Norm,
+    short: ShortSkip,
+    long: LongSkip,
+    init: Init,
+}
+
+impl Study {
+    fn config(&self) -> UNetConfig {
+        let parts = ResidualParts::plain(Activation::Silu, self.norm, self.short, self.init);
+        UNetConfig::study(
+            self.image,
+            self.base,
+            &self.multipliers,
+            self.blocks,
+            parts,
+            self.long,
+        )
+    }
+}
+
+fn default_study() -> Study {
+    Study {
+        image: image(1, 16, 16),
         base: 8,
         multipliers: vec![1, 2, 2],
         blocks: 1,
-        side: 16,
-        activation: Activation::Silu,
         norm: Norm::None,
         short: ShortSkip::inverse_sqrt(5),
         long: LongSkip::Add(0.5f64.sqrt()),
@@ -23,84 +62,129 @@ fn default_study() -> UNetConfig {
     }
 }
 
-fn plain() -> UNetConfig {
-    UNetConfig {
+fn plain() -> Study {
+    Study {
         short: ShortSkip::None,
         long: LongSkip::None,
         ..default_study()
     }
 }
 
+/// One small network of each family, on sides that do not halve evenly.
+fn families() -> Vec<(&'static str, UNetConfig)> {
+    let rgb = image(3, 5, 6);
+    vec![
+        ("study", default_study().config()),
+        ("ddpm", UNetConfig::ddpm(rgb, 32, &[1, 2])),
+        ("ddpm++", UNetConfig::ddpmpp(rgb, 8, &[1, 2])),
+        ("ncsn++", UNetConfig::ncsnpp(rgb, 8, &[1, 2])),
+        (
+            "adm",
+            UNetConfig::adm(image(3, 5, 4), 64, &[1, 1], Classes::None),
+        ),
+        (
+            "edm2",
+            UNetConfig {
+                widths: vec![64, 64],
+                ..UNetConfig::edm2(image(3, 5, 4), 64, None)
+            },
+        ),
+    ]
+    .into_iter()
+    .map(|(name, config)| {
+        let blocks = 1; // enough to have every kind of step
+        (name, UNetConfig { blocks, ..config })
+    })
+    .collect()
+}
+
 /// A batch of images and labels.
 fn batch(config: &UNetConfig, size: i64, kind: Kind) -> (Tensor, Tensor) {
-    let (channels, side) = (config.channels as i64, config.side as i64);
+    let Feature {
+        channels,
+        height,
+        width,
+    } = config.frame.input;
     (
-        noise(&[size, channels, side, side], kind, 1),
+        noise(
+            &[size, channels as i64, height as i64, width as i64],
+            kind,
+            1,
+        ),
         noise(&[size], kind, 2) * 0.5,
     )
 }
 
 #[test]
 fn the_store_holds_what_the_plan_says_and_the_shape_is_kept() -> Result<(), Error> {
-    let configs = [
-        default_study(),
+    let studies = [
         plain(),
-        UNetConfig {
-            norm: Norm::Group,
+        Study {
+            norm: Norm::GROUP,
             ..default_study()
         },
-        UNetConfig {
+        Study {
             long: LongSkip::Concat(1.0),
             blocks: 2,
             ..default_study()
         },
-        UNetConfig {
-            channels: 3,
+        Study {
+            image: image(3, 9, 5),
             base: 5,
-            side: 9,
             multipliers: vec![1, 3],
             ..default_study()
         },
-        UNetConfig {
-            side: 28,
+        Study {
+            image: image(1, 28, 28),
             multipliers: vec![1, 1, 1, 1, 1, 1],
             ..default_study()
         },
-        UNetConfig {
+        Study {
+            image: image(1, 1, 1),
             base: 1,
-            side: 1,
             multipliers: vec![2],
             ..default_study()
         },
     ];
-    for config in configs {
+    let studies = studies.iter().map(|study| ("study", study.config()));
+    for (name, config) in studies.chain(families()) {
         let store = store(Kind::Float);
         let params = Params::seeded(store.root(), 0);
         let net = UNet::new(&params, &config)?;
         let plan = Topology::plan(&config)?;
-        let count: usize = store.trainable_variables().iter().map(Tensor::numel).sum();
-        assert_eq!(count, plan.parameters());
-        let counted = |unit: &Unit| unit.parameters.iter().map(Tensor::numel).sum();
-        let built: Vec<(String, usize)> = params
-            .units()
+        let built: Vec<_> = net
+            .tensors()
             .iter()
-            .map(|unit| (unit.name.clone(), counted(unit)))
+            .map(|(name, tensor)| (name.clone(), tensor.numel()))
             .collect();
-        let planned: Vec<(String, usize)> = plan
-            .layers()
+        let planned: Vec<_> = plan
+            .tensors()
             .iter()
-            .map(|layer| (layer.name.clone(), layer.parameters))
+            .map(|tensor| (tensor.name.clone(), tensor.numbers()))
             .collect();
-        assert_eq!(built, planned);
+        assert_eq!(built, planned, "{name}");
+        let counted = |unit: &Unit| unit.parameters.iter().map(Tensor::numel).sum::<usize>();
+        let learned: usize = params.units().iter().map(counted).sum();
+        let trainable = store.trainable_variables();
+        assert_eq!(
+            learned,
+            trainable.iter().map(Tensor::numel).sum::<usize>(),
+            "{name}"
+        );
         let (x, label) = batch(&config, 2, Kind::Float);
-        assert_eq!(net.forward(&x, &label, &mut Mode::Eval).size(), x.size());
+        assert_eq!(
+            net.forward(&x, &label, &mut Mode::Eval).size(),
+            x.size(),
+            "{name}"
+        );
     }
     Ok(())
 }
 
 #[test]
 fn skips_change_the_function_and_no_parameter() -> Result<(), Error> {
-    let draw = |config: &UNetConfig| {
+    let draw = |study: &Study| {
+        let config = &study.config();
         let store = store(Kind::Float);
         let net = UNet::new(&Params::seeded(store.root(), 4), config)?;
         let (x, label) = batch(config, 2, Kind::Float);
@@ -113,7 +197,7 @@ fn skips_change_the_function_and_no_parameter() -> Result<(), Error> {
         ShortSkip::inverse_sqrt(5),
     ] {
         for long in [LongSkip::None, LongSkip::Add(0.7)] {
-            let (values, output) = draw(&UNetConfig {
+            let (values, output) = draw(&Study {
                 short,
                 long,
                 ..default_study()
@@ -127,7 +211,7 @@ fn skips_change_the_function_and_no_parameter() -> Result<(), Error> {
             );
         }
     }
-    let (concat, _) = draw(&UNetConfig {
+    let (concat, _) = draw(&Study {
         long: LongSkip::Concat(1.0),
         ..plain()
     })?;
@@ -138,22 +222,22 @@ fn skips_change_the_function_and_no_parameter() -> Result<(), Error> {
 
 #[test]
 fn the_gradient_is_that_of_finite_differences() -> Result<(), Error> {
-    for config in [
-        UNetConfig {
-            base: 4,
-            side: 5,
-            multipliers: vec![1, 2],
-            ..default_study()
-        },
-        UNetConfig {
-            base: 4,
-            side: 5,
-            multipliers: vec![1, 2],
-            norm: Norm::Group,
-            long: LongSkip::Concat(0.8),
-            ..default_study()
-        },
-    ] {
+    let small = Study {
+        image: image(1, 5, 5),
+        base: 4,
+        multipliers: vec![1, 2],
+        ..default_study()
+    };
+    let gated = Study {
+        norm: Norm::GROUP,
+        short: ShortSkip::Highway { bias: -1.0 },
+        long: LongSkip::ConcatLearned,
+        ..small.clone()
+    };
+    let mut narrow = UNetConfig::ncsnpp(image(2, 5, 4), 8, &[1, 2]);
+    narrow.blocks = 1;
+    narrow.attention.levels = vec![1];
+    for config in [small.config(), gated.config(), narrow] {
         let store = store(Kind::Double);
         let params = Params::seeded(store.root(), 0);
         let net = UNet::new(&params, &config)?;
@@ -173,30 +257,143 @@ fn the_gradient_is_that_of_finite_differences() -> Result<(), Error> {
 
 #[test]
 fn an_image_does_not_see_its_batch() -> Result<(), Error> {
-    let store = store(Kind::Float);
-    let config = default_study();
-    let net = UNet::new(&Params::seeded(store.root(), 0), &config)?;
-    let (x, label) = batch(&config, 5, Kind::Float);
-    let together = net.forward(&x, &label, &mut Mode::Eval);
-    for at in 0..5 {
-        let alone = net.forward(
-            &x.narrow(0, at, 1),
-            &label.narrow(0, at, 1),
-            &mut Mode::Eval,
-        );
-        assert!(distance(&alone, &together.narrow(0, at, 1)) < 1e-6);
+    for (name, config) in families() {
+        let store = store(Kind::Double);
+        let net = UNet::new(&Params::seeded(store.root(), 0), &config)?;
+        stir(&net);
+        let (x, label) = batch(&config, 3, Kind::Double);
+        let together = net.forward(&x, &label, &mut Mode::Eval);
+        for at in 0..3 {
+            let (x, label) = (x.narrow(0, at, 1), label.narrow(0, at, 1));
+            let alone = net.forward(&x, &label, &mut Mode::Eval);
+            let difference = distance(&alone, &together.narrow(0, at, 1));
+            assert!(difference < 1e-10, "{name}: {difference}");
+        }
+    }
+    Ok(())
+}
+
+/// Adds noise to every learned number, so that nothing is 0 because it begins there.
+fn stir(net: &UNet) {
+    let _guard = tch::no_grad_guard();
+    for (index, (_, tensor)) in net.tensors().iter().enumerate() {
+        let mut tensor = tensor.shallow_clone();
+        tensor += noise(&tensor.size(), tensor.kind(), index as u64) * 0.1;
+    }
+}
+
+#[test]
+fn the_label_matters() -> Result<(), Error> {
+    for (name, config) in families() {
+        let store = store(Kind::Double);
+        let net = UNet::new(&Params::seeded(store.root(), 0), &config)?;
+        stir(&net);
+        let (x, label) = batch(&config, 2, Kind::Double);
+        let at = |label: &Tensor| net.forward(&x, label, &mut Mode::Eval);
+        assert!(1e-6 < distance(&at(&label), &at(&(&label + 0.5))), "{name}");
     }
     Ok(())
 }
 
 #[test]
-fn the_label_matters() -> Result<(), Error> {
+fn any_one_skip_of_a_trained_network_can_be_edited() -> Result<(), Error> {
+    for (name, config) in families() {
+        let store = store(Kind::Double);
+        let net = UNet::new(&Params::seeded(store.root(), 0), &config)?;
+        stir(&net);
+        let (x, label) = batch(&config, 3, Kind::Double);
+        let run = |net: &UNet| net.forward(&x, &label, &mut Mode::Eval);
+        let whole = run(&net);
+        let free_u = |backbone, skip| SkipEdit::FreeU(FreeU { backbone, skip });
+        for skip in net.topology().long_skips() {
+            let edited =
+                |edit| Ok::<_, Error>(distance(&run(&net.edited(&skip.name, edit)?), &whole));
+            for nothing in [
+                SkipEdit::Keep,
+                SkipEdit::Scale(1.0),
+                SkipEdit::OfAnother { shift: 3 },
+                free_u(Backbone::Constant(1.0), 1.0),
+                free_u(Backbone::Structured(1.0), 1.0),
+            ] {
+                assert!(edited(nothing)? < 1e-9, "{name}: {} {nothing:?}", skip.name);
+            }
+            for something in [
+                SkipEdit::Zero,
+                SkipEdit::Scale(0.5),
+                SkipEdit::OfAnother { shift: 1 },
+                free_u(Backbone::Constant(1.2), 0.8),
+                free_u(Backbone::Structured(1.2), 0.8),
+            ] {
+                let change = edited(something)?;
+                assert!(
+                    1e-9 < change,
+                    "{name}: {} {something:?}: {change}",
+                    skip.name
+                );
+            }
+            let zero = run(&net.edited(&skip.name, SkipEdit::Zero)?);
+            let nothing = run(&net.edited(&skip.name, SkipEdit::Scale(0.0))?);
+            assert_eq!(distance(&zero, &nothing), 0.0, "{name}: {}", skip.name);
+        }
+        assert_eq!(
+            distance(&run(&net), &whole),
+            0.0,
+            "an edit is of its own network"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_skip_that_is_not_there_and_a_number_that_is_none_are_refused() -> Result<(), Error> {
+    let store = store(Kind::Float);
+    let net = UNet::new(&Params::seeded(store.root(), 0), &default_study().config())?;
+    let first = net.topology().long_skips()[0].name.clone();
+    let error = net
+        .edited("up7", SkipEdit::Zero)
+        .expect_err("there is none");
+    assert!(error.to_string().contains(&first), "{error}");
+    let error = net.edited(&first, SkipEdit::Scale(f64::NAN));
+    assert!(matches!(error, Err(Error::NotANumber { .. })));
+    Ok(())
+}
+
+#[test]
+fn an_estimate_of_its_own_is_zero_where_none_is_given() -> Result<(), Error> {
+    let mut config = default_study().config();
+    config.frame.self_conditioning = SelfConditioning::Estimate;
     let store = store(Kind::Double);
-    let config = default_study();
     let net = UNet::new(&Params::seeded(store.root(), 0), &config)?;
     let (x, label) = batch(&config, 2, Kind::Double);
-    let at = |label: &Tensor| net.forward(&x, label, &mut Mode::Eval);
-    assert!(1e-6 < distance(&at(&label), &at(&(&label + 0.5))));
+    let run = |estimate: Option<&Tensor>| {
+        let conditions = Conditions {
+            classes: None,
+            estimate,
+        };
+        net.forward_with(&x, &label, conditions, &mut Mode::Eval)
+    };
+    let without = run(None);
+    assert_eq!(distance(&without, &run(Some(&x.zeros_like()))), 0.0);
+    assert!(1e-6 < distance(&without, &run(Some(&x))));
+    Ok(())
+}
+
+#[test]
+fn training_drops_by_its_own_stream_alone() -> Result<(), Error> {
+    use rand::SeedableRng;
+    let mut config = default_study().config();
+    if let Parts::Residual(parts) = &mut config.parts {
+        parts.dropout = Dropout::Elements(0.5);
+    }
+    let store = store(Kind::Double);
+    let net = UNet::new(&Params::seeded(store.root(), 0), &config)?;
+    let (x, label) = batch(&config, 2, Kind::Double);
+    let train = |seed| {
+        let stream = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+        net.forward(&x, &label, &mut Mode::Train(stream))
+    };
+    assert_eq!(distance(&train(1), &train(1)), 0.0);
+    assert!(1e-6 < distance(&train(1), &train(2)));
     Ok(())
 }
 
@@ -205,17 +402,18 @@ fn the_label_matters() -> Result<(), Error> {
 #[test]
 fn calibration_is_complete_in_one_pass_and_spares_the_label() -> Result<(), Error> {
     for config in [
-        UNetConfig {
+        Study {
             init: Init::DeltaOrthogonal,
             ..plain()
         },
         plain(),
         default_study(),
-        UNetConfig {
+        Study {
             long: LongSkip::Concat(1.0),
             ..plain()
         },
     ] {
+        let config = config.config();
         let store = store(Kind::Float);
         let net = UNet::new(&Params::seeded(store.root(), 0), &config)?;
         let (x, label) = batch(&config, 16, Kind::Float);
@@ -242,7 +440,8 @@ fn calibration_is_complete_in_one_pass_and_spares_the_label() -> Result<(), Erro
 }
 
 /// Norm of the gradient of the second convolution over that of the last but one.
-fn gradient_ratio(config: &UNetConfig, calibrate: bool) -> Result<f64, Error> {
+fn gradient_ratio(study: &Study, calibrate: bool) -> Result<f64, Error> {
+    let config = &study.config();
     let store = store(Kind::Float);
     let params = Params::seeded(store.root(), 0);
     let net = UNet::new(&params, config)?;
@@ -270,7 +469,7 @@ fn gradients_vanish_in_the_plain_network_only() -> Result<(), Error> {
     let vanished = gradient_ratio(&plain(), false)?;
     let skips = gradient_ratio(&default_study(), false)?;
     let calibrated = gradient_ratio(
-        &UNetConfig {
+        &Study {
             init: Init::DeltaOrthogonal,
             ..plain()
         },

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use tch::{Device, Kind, Tensor};
-use unet::diffusers::UNet2D;
+use resnet_blocks::Mode;
+use tch::{Device, Kind, Tensor, nn::VarStore};
+use unet::{Conditions, UNet};
 
 use super::{Comparison, Outcome};
 
@@ -22,13 +23,18 @@ pub(super) fn compare(folder: &Path) -> Result<Outcome, String> {
             .ok_or_else(|| format!("io.safetensors has no `{name}`"))
     };
     let (sample, timestep, expected) = (find("sample")?, find("timestep")?, find("output")?);
-    let labels = tensors
+    let classes = tensors
         .iter()
         .find(|(name, _)| name == "class_labels")
         .map(|(_, tensor)| tensor);
-    let network = UNet2D::open(folder, Device::Cpu).map_err(|error| error.to_string())?;
+    let store = VarStore::new(Device::Cpu);
+    let network = UNet::from_diffusers(&store.root(), folder).map_err(|error| error.to_string())?;
+    let conditions = Conditions {
+        classes,
+        estimate: None,
+    };
     let guard = tch::no_grad_guard();
-    let output = network.forward(sample, timestep, labels);
+    let output = network.forward_with(sample, timestep, conditions, &mut Mode::Eval);
     drop(guard);
     if output.size() != expected.size() {
         return Err(format!(

@@ -3,7 +3,7 @@
 use super::PlannedBlock;
 use crate::{
     architecture::Architecture,
-    config::{Data, Network, Start},
+    config::{Data, Network, PublishedLong, PublishedShort, Start},
     error::Error,
 };
 
@@ -75,13 +75,14 @@ pub(super) fn setup(main: &PlannedBlock, place: &str) -> Result<Vec<String>, Err
         Start::Uniform(a) => format!("uniform on ±{a}"),
         Start::Gaussian(s) => format!("N(0, {s}²)"),
     };
-    let initial = |network: &Network| match network {
+    let initial = |network: &Network| match network.trained() {
         Network::Mlp { init, .. } | Network::Unet { init, .. } => serde_json::to_value(init)
             .expect("plain")
             .as_str()
             .unwrap_or("")
             .to_owned(),
-        Network::Exact {} => "none".to_owned(),
+        Network::Published { .. } => "as published".to_owned(),
+        Network::Exact {} | Network::Matched { .. } => "none".to_owned(),
     };
     Ok(vec![
         format!("Data: {data}."),
@@ -92,14 +93,25 @@ pub(super) fn setup(main: &PlannedBlock, place: &str) -> Result<Vec<String>, Err
         ),
         format!(
             "Skip on: {}.",
-            match &on.config.network {
+            match on.config.network.trained() {
                 Network::Unet { short, long, .. } => format!(
                     "{} around each block, {} from encoder to decoder",
                     short.words(),
                     long.words()
                 ),
                 Network::Mlp { short, .. } => format!("{} around each block", short.words()),
-                Network::Exact {} => "–".to_owned(),
+                Network::Published { short, long, .. } => format!(
+                    "{} around each block, {} from encoder to decoder",
+                    match short {
+                        PublishedShort::Published => "what is published".to_owned(),
+                        PublishedShort::Other(short) => short.words(),
+                    },
+                    match long {
+                        PublishedLong::Published => "what is published".to_owned(),
+                        PublishedLong::Other(long) => long.words(),
+                    }
+                ),
+                Network::Exact {} | Network::Matched { .. } => "–".to_owned(),
             }
         ),
         format!(

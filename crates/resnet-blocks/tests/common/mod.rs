@@ -1,6 +1,8 @@
 //! Inputs and measurements that the tests share.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod catalogue;
+
 use tch::{Device, Kind, Tensor, nn::VarStore};
 
 /// White noise, uniform of mean 0 and variance 1, from splitmix64: the same on every machine.
@@ -53,8 +55,8 @@ pub(crate) fn gradient_norms(loss: &Tensor, of: &[Tensor]) -> Vec<f64> {
         .collect()
 }
 
-/// Asserts that the gradient of the scalar `loss` agrees with central differences of step 1e-5 in
-/// five entries of each parameter; everything must be f64.
+/// Asserts that the gradient of the scalar `loss` agrees with central differences of fourth order
+/// in five entries of each parameter; everything must be f64.
 pub(crate) fn assert_gradients(parameters: &[Tensor], loss: impl Fn() -> Tensor) {
     let gradients = Tensor::run_backward(&[loss()], parameters, false, false);
     let _guard = tch::no_grad_guard();
@@ -68,7 +70,10 @@ pub(crate) fn assert_gradients(parameters: &[Tensor], loss: impl Fn() -> Tensor)
                 entry -= by;
                 value
             };
-            let numeric = (shifted(1e-5) - shifted(-1e-5)) / 2e-5;
+            let step = 1e-4;
+            let numeric = (8.0 * (shifted(step) - shifted(-step))
+                - (shifted(2.0 * step) - shifted(-2.0 * step)))
+                / (12.0 * step);
             let exact = gradient.contiguous().view([-1]).double_value(&[at]);
             let tolerance = 1e-7 * (1.0 + exact.abs());
             assert!(

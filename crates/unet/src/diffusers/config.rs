@@ -1,6 +1,6 @@
 //! What a `config.json` of a `UNet2DModel` says, as types.
 
-use resnet_blocks::Activation;
+use resnet_blocks::{Activation, Padding};
 
 use crate::{Error, error::positive};
 
@@ -19,7 +19,7 @@ use crate::{Error, error::positive};
 /// )?;
 /// assert_eq!(config.down_block_types, [BlockType::Plain, BlockType::Attention]);
 /// assert_eq!(config.attention_head_dim, Some(8)); // absent; null would be one head for all channels
-/// assert_eq!(Plan::new(&config)?.parameters(), 1_002_883);
+/// assert_eq!(Plan::new(&config)?.topology().parameters(), 1_002_883);
 /// # Ok(())
 /// # }
 /// ```
@@ -51,7 +51,7 @@ pub struct Config {
     pub layers_per_block: usize,
     /// Divisor of what residual blocks and attention of the middle return.
     pub mid_block_scale_factor: f64,
-    /// Zeros around the image of a strided convolution.
+    /// Zeros around the image of a strided convolution: `AllSides` is 1, `BottomRight` 0.
     pub downsample_padding: Padding,
     /// How [`BlockType::Attention`] halves the image; the other kinds do not ask.
     pub downsample_type: Sampling,
@@ -144,15 +144,6 @@ pub enum MidBlock {
     Resnets,
     /// Two residual blocks with self-attention between them.
     ResnetsAndAttention,
-}
-
-/// Zeros around the image before a strided 3x3 convolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Padding {
-    /// One row below and one column to the right, as in TensorFlow's "SAME": `downsample_padding` 0.
-    BottomRight,
-    /// One row and column on each side: `downsample_padding` 1.
-    AllSides,
 }
 
 /// How a level of kind [`BlockType::Attention`] halves or doubles the image.
@@ -275,7 +266,7 @@ impl Config {
                 f64::MAX,
             ),
             ("norm_eps", self.norm_eps, f64::MIN_POSITIVE, f64::MAX),
-            ("dropout", self.dropout, 0.0, 1.0),
+            ("dropout", self.dropout, 0.0, 1.0 - f64::EPSILON),
         ] {
             if !(low <= value && value <= high) {
                 problems.push(format!("`{what}` is out of its range: {value}"));
@@ -289,8 +280,11 @@ impl Config {
                 ));
             }
         }
-        if self.act_fn == Activation::Tanh {
-            problems.push("`act_fn` is tanh, which diffusers does not have".to_owned());
+        if activation_name(self.act_fn).is_none() {
+            problems.push(format!(
+                "`act_fn` is {:?}, which diffusers does not have",
+                self.act_fn
+            ));
         }
         if problems.is_empty() {
             Ok(())
@@ -300,7 +294,7 @@ impl Config {
     }
 
     /// Width E of the embedding that every block sees.
-    pub(crate) fn embedding(&self) -> usize {
+    pub(crate) fn embedding_width(&self) -> usize {
         self.time_embedding_dim
             .unwrap_or(4 * self.block_out_channels[0])
     }
@@ -321,5 +315,16 @@ impl Config {
             ClassEmbedding::Labels { num_class_embeds } => Some(num_class_embeds),
             ClassEmbedding::None | ClassEmbedding::Timestep | ClassEmbedding::Identity => None,
         }
+    }
+}
+
+/// What diffusers calls an activation.
+pub(super) fn activation_name(activation: Activation) -> Option<&'static str> {
+    match activation {
+        Activation::Silu => Some("silu"),
+        Activation::Mish => Some("mish"),
+        Activation::Gelu => Some("gelu"),
+        Activation::Relu => Some("relu"),
+        _ => None,
     }
 }

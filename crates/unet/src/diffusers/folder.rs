@@ -1,36 +1,32 @@
 //! Folders that diffusers wrote or can open.
 
 use std::{
+    collections::HashMap,
     fs::{self, File},
     io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write},
     path::Path,
 };
 
-use tch::{Device, Kind, Tensor};
+use resnet_blocks::Params;
+use tch::{Device, Kind, Tensor, nn};
 
 use super::{
-    Config, Plan, UNet2D,
+    Config, Plan,
     header::{Dtype, Entry, Header},
 };
-use crate::Error;
+use crate::{Error, UNet};
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
 /// A configuration is a page of text.
 const LONGEST_CONFIG: u64 = 1 << 20;
 
-impl UNet2D {
-    /// Reads the network of a folder, its weights as f32 on the device.
-    ///
-    /// The header of the file of weights is checked against its length and against the plan before any
-    /// memory is taken for a weight.
+impl Config {
+    /// Reads the `config.json` of a folder.
     ///
     /// # Errors
-    /// As [`Config::from_json`] and [`Plan::new`]; [`Error::Read`]; [`Error::Safetensors`] for a file that is cut
-    /// or lies; [`Error::Tensors`], with all of them, for missing, unexpected and misshapen tensors;
-    /// [`Error::NotFinite`].
-    #[doc(alias = "from_pretrained")]
-    pub fn open(dir: &Path, device: Device) -> Result<UNet2D, Error> {
+    /// As [`from_json`](Self::from_json); [`Error::Read`].
+    pub fn open(dir: &Path) -> Result<Config, Error> {
         let path = dir.join(CONFIG);
         let mut text = String::new();
         let file = File::open(&path).map_err(unreadable(&path))?;
@@ -40,49 +36,94 @@ impl UNet2D {
                 reason: format!("it is longer than {LONGEST_CONFIG} bytes"),
             });
         }
-        let plan = Plan::new(&Config::from_json(&text)?)?;
-
-        let path = dir.join(WEIGHTS);
-        let mut file = File::open(&path).map_err(unreadable(&path))?;
-        let bytes = file.metadata().map_err(unreadable(&path))?.len();
-        let header = Header::read(&mut BufReader::new(&mut file), bytes)?;
-        let entries = header.locate(&plan)?;
-        let mut weights = Vec::with_capacity(entries.len());
-        for (planned, entry) in plan.tensors().iter().zip(&entries) {
-            let weight = read(&mut file, entry).map_err(unreadable(&path))?;
-            if weight.isfinite().all().int64_value(&[]) == 0 {
-                return Err(Error::NotFinite {
-                    name: planned.name.clone(),
-                });
-            }
-            weights.push(weight.view(&planned.dims()[..]).to_device(device));
-        }
-        Ok(UNet2D::with_weights(plan, weights))
+        Config::from_json(&text)
     }
+}
 
-    /// Writes a folder that diffusers opens with `UNet2DModel.from_pretrained`; what it held is replaced.
+impl UNet {
+    /// Reads the network of a folder that diffusers' `UNet2DModel.save_pretrained` wrote, its variables
+    /// created below `path`: they can be trained on.
+    ///
+    /// The header of the file of weights is checked against its length and against the plan before any
+    /// memory is taken for a weight.
+    ///
+    /// ```no_run
+    /// use std::path::Path;
+    /// use resnet_blocks::{Mode, Network};
+    /// use tch::{Device, Kind, Tensor, nn::VarStore};
+    /// use unet::UNet;
+    /// # fn main() -> Result<(), unet::Error> {
+    /// let store = VarStore::new(Device::Cpu);
+    /// let net = UNet::from_diffusers(&store.root(), Path::new("ddpm-cifar10-32"))?;
+    /// assert_eq!(net.topology().parameters(), 35_746_307);
+    /// let sample = Tensor::zeros([1, 3, 32, 32], (Kind::Float, Device::Cpu));
+    /// let prediction = net.forward(&sample, &Tensor::from(999i64), &mut Mode::Eval);
+    /// assert_eq!(prediction.size(), sample.size());
+    /// net.to_diffusers(Path::new("copy"))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Write`].
+    /// As [`Config::from_json`] and [`Plan::new`]; [`Error::Read`]; [`Error::Safetensors`] for a file that is cut
+    /// or lies; [`Error::Tensors`], with all of them, for missing, unexpected and misshapen tensors;
+    /// [`Error::NotFinite`]; [`Error::Block`] if a name is taken.
+    #[doc(alias = "from_pretrained")]
+    pub fn from_diffusers(path: &nn::Path<'_>, dir: &Path) -> Result<UNet, Error> {
+        let plan = Plan::new(&Config::open(dir)?)?;
+        let file_path = dir.join(WEIGHTS);
+        let mut file = File::open(&file_path).map_err(unreadable(&file_path))?;
+        let bytes = file.metadata().map_err(unreadable(&file_path))?.len();
+        let header = Header::read(&mut BufReader::new(&mut file), bytes)?;
+        let entries = header.locate(&plan)?;
+        let mut values = HashMap::new();
+        let tensors = plan.topology().tensors();
+        for ((ours, theirs), entry) in tensors.iter().zip(plan.tensors()).zip(&entries) {
+            let value = read(&mut file, entry).map_err(unreadable(&file_path))?;
+            if value.isfinite().all().int64_value(&[]) == 0 {
+                return Err(Error::NotFinite {
+                    name: theirs.name.clone(),
+                });
+            }
+            values.insert(ours.name.clone(), value.view(&ours.dims()[..]));
+        }
+        let params = Params::with_values(path.clone(), values);
+        UNet::build(&params, plan.topology().clone())
+    }
+
+    /// Writes a folder that diffusers opens with `UNet2DModel.from_pretrained` and runs to the same numbers;
+    /// what it held under the two names is replaced. The label is diffusers' timestep.
+    ///
+    /// The network may be read from such a folder or be of our own making, as long as some configuration of
+    /// `UNet2DModel` makes it: [`Config::of`]. Weights are written as f32, edits of skips are not written.
+    ///
+    /// # Errors
+    /// As [`Config::of`], before anything is written; [`Error::Write`].
     #[doc(alias = "save_pretrained")]
-    pub fn save(&self, dir: &Path) -> Result<(), Error> {
+    pub fn to_diffusers(&self, dir: &Path) -> Result<(), Error> {
+        let plan = Plan::new(&Config::of(self.topology())?)?;
         fs::create_dir_all(dir).map_err(unwritable(dir))?;
         let path = dir.join(WEIGHTS);
         File::create(&path)
-            .and_then(|file| self.write_weights(BufWriter::new(file)))
+            .and_then(|file| self.write_weights(&plan, BufWriter::new(file)))
             .map_err(unwritable(&path))?;
         let path = dir.join(CONFIG);
-        fs::write(&path, self.plan().config().to_json()).map_err(unwritable(&path))
+        fs::write(&path, plan.config().to_json()).map_err(unwritable(&path))
     }
 
-    fn write_weights(&self, mut file: impl Write) -> std::io::Result<()> {
+    fn write_weights(&self, plan: &Plan, mut file: impl Write) -> std::io::Result<()> {
+        // The plans agree step by step, so their tensors do too, whatever they are called.
+        let named: HashMap<_, _> = self.tensors().iter().map(|(name, t)| (name, t)).collect();
+        let ours = self.topology().tensors();
+        let weights = ours.iter().map(|tensor| named[&tensor.name]);
+        let weights: Vec<_> = plan.tensors().iter().zip(weights).collect();
         let mut header = serde_json::Map::new();
         header.insert(
             "__metadata__".to_owned(),
             serde_json::json!({"format": "pt"}),
         );
         let mut end = 0;
-        for (planned, weight) in self.weights() {
+        for (planned, weight) in &weights {
             let begin = end;
             end += 4 * weight.numel();
             header.insert(
@@ -96,8 +137,9 @@ impl UNet2D {
         }
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(header.as_bytes())?;
-        for (_, weight) in self.weights() {
-            let flat = weight.to_device(Device::Cpu).contiguous().view([-1]);
+        for (_, weight) in &weights {
+            let flat = weight.to_device(Device::Cpu).to_kind(Kind::Float);
+            let flat = flat.contiguous().view([-1]);
             let numbers = Vec::<f32>::try_from(flat).expect("weights are f32 vectors");
             for number in numbers {
                 file.write_all(&number.to_le_bytes())?;

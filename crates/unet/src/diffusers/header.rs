@@ -7,7 +7,9 @@ use serde::{
     de::{IgnoredAny, MapAccess, Visitor},
 };
 
-use super::{layer::PlannedTensor, plan::Plan};
+use resnet_blocks::PlannedTensor;
+
+use super::plan::Plan;
 use crate::Error;
 
 /// Where each tensor of a file lies.

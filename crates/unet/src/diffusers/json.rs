@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use resnet_blocks::Activation;
+use resnet_blocks::{Activation, Padding};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::config::{
-    BlockType, ClassEmbedding, Config, MidBlock, Padding, Sampling, TimeEmbedding, TimeInjection,
+    BlockType, ClassEmbedding, Config, MidBlock, Sampling, TimeEmbedding, TimeInjection,
+    activation_name,
 };
 use crate::Error;
 
@@ -34,7 +35,7 @@ impl Config {
 
     /// The text of a `config.json`, with every field.
     ///
-    /// Reading it again gives the same configuration.
+    /// Reading it again gives the same configuration, if [`check`](Self::check) likes it.
     pub fn to_json(&self) -> String {
         let fields = Fields::from(self);
         serde_json::to_string_pretty(&fields).expect("strings and finite numbers are JSON") + "\n"
@@ -309,14 +310,7 @@ impl From<&Config> for Fields {
             Sampling::Resnet => Some("resnet".to_owned()),
         };
         Fields {
-            act_fn: match config.act_fn {
-                Activation::Silu => "silu",
-                Activation::Mish => "mish",
-                Activation::Gelu => "gelu",
-                Activation::Relu => "relu",
-                Activation::Tanh => "tanh",
-            }
-            .to_owned(),
+            act_fn: activation_name(config.act_fn).unwrap_or("").to_owned(),
             add_attention: config.mid_block_type != MidBlock::Resnets,
             attention_head_dim: config.attention_head_dim,
             attn_norm_num_groups: config.attn_norm_num_groups,

@@ -1,15 +1,23 @@
-//! The plan: every tensor and every step of the forward pass as plain data, before any weight.
+//! The plan of a configuration: every tensor of its file, before any weight.
+
+use resnet_blocks::{Activation, Feature, Init, PlannedTensor};
 
 use super::{
     config::{ClassEmbedding, Config, TimeEmbedding},
-    layer::{Norm, PlannedTensor, Step, Tensors},
+    names::file_name,
     walk::walk,
 };
-use crate::Error;
+use crate::{
+    Error, Topology,
+    topology::{
+        Classes, EmbeddingConfig, EmbeddingLayers, Features, FourierOf, Frame, Frequencies,
+        InputRange, Order, SelfConditioning,
+    },
+};
 
-/// What a [`Config`] makes: the names and shapes of its tensors, and the order of its layers.
+/// What a [`Config`] makes: its layers as a [`Topology`], and the names of its tensors in a file.
 ///
-/// It needs no libtorch. `UNet2D` is exactly this, with values.
+/// It needs no libtorch.
 ///
 /// ```
 /// use unet::diffusers::{Config, Plan};
@@ -22,19 +30,19 @@ use crate::Error;
 ///         "downsample_padding": 0, "flip_sin_to_cos": false, "freq_shift": 1, "norm_eps": 1e-06}"#,
 /// )?;
 /// let plan = Plan::new(&config)?;
-/// assert_eq!((plan.tensors().len(), plan.parameters()), (328, 35_746_307));
+/// assert_eq!((plan.tensors().len(), plan.topology().parameters()), (328, 35_746_307));
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     config: Config,
-    steps: Vec<Step>,
+    topology: Topology,
     tensors: Vec<PlannedTensor>,
 }
 
 impl Plan {
-    /// Plans a network.
+    /// Plans a network, for images of [`Config::sample_size`] or of 32 pixels.
     ///
     /// # Errors
     /// As [`Config::check`]; [`Error::Config`], with every place, if channels do not divide into groups or
@@ -42,10 +50,31 @@ impl Plan {
     pub fn new(config: &Config) -> Result<Plan, Error> {
         config.check()?;
         let steps = walk(config)?;
+        let levels = config.block_out_channels.len();
+        let [height, width] = config.sample_size.unwrap_or([32.max(1 << (levels - 1)); 2]);
+        let frame = Frame {
+            input: Feature {
+                channels: config.in_channels,
+                height,
+                width,
+            },
+            out_channels: config.out_channels,
+            range: if config.center_input_sample {
+                InputRange::Centred
+            } else {
+                InputRange::AsGiven
+            },
+            self_conditioning: SelfConditioning::None,
+        };
+        let topology = Topology::new(frame, embedding(config), steps)?;
+        let tensors = topology.tensors().into_iter().map(|tensor| PlannedTensor {
+            name: file_name(&tensor.name),
+            shape: tensor.shape,
+        });
         Ok(Plan {
             config: config.clone(),
-            tensors: tensors(config, &steps),
-            steps,
+            tensors: tensors.collect(),
+            topology,
         })
     }
 
@@ -54,76 +83,71 @@ impl Plan {
         &self.config
     }
 
-    /// The tensors of the file, each once.
+    /// The network as a program.
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// The tensors of the file, each once, in the order of [`Topology::tensors`].
     pub fn tensors(&self) -> &[PlannedTensor] {
         &self.tensors
     }
 
-    /// Numbers in all tensors together.
-    pub fn parameters(&self) -> usize {
-        let numbers = |tensor: &PlannedTensor| tensor.shape.iter().product::<usize>();
-        self.tensors.iter().map(numbers).sum()
-    }
-
-    /// What the height and the width of an image must be a multiple of: 2^(levels - 1).
+    /// What the height and the width of an image must be a multiple of for diffusers: 2^(levels - 1). Ours
+    /// takes other sides too.
     pub fn side_multiple(&self) -> usize {
         1 << (self.config.block_out_channels.len() - 1)
     }
-
-    #[cfg(feature = "tch")]
-    pub(super) fn steps(&self) -> &[Step] {
-        &self.steps
-    }
 }
 
-/// The normalisation before the read-out.
-pub(super) fn norm_out(config: &Config) -> Norm {
-    let channels = config.block_out_channels[0];
-    Norm {
-        name: "conv_norm_out".to_owned(),
-        channels,
-        groups: config.norm_num_groups.unwrap_or(quarter(channels)),
-    }
-}
-
-/// What a null `norm_num_groups` means, and what NCSN++'s levels have whatever it is.
-pub(super) fn quarter(channels: usize) -> usize {
-    (channels / 4).min(32)
-}
-
-fn tensors(config: &Config, steps: &[Step]) -> Vec<PlannedTensor> {
-    let mut all = Tensors::default();
-    let (first, embedding) = (config.block_out_channels[0], config.embedding());
-    let features = match config.time_embedding_type {
-        TimeEmbedding::Positional { .. } => first,
+fn embedding(config: &Config) -> EmbeddingConfig {
+    let first = config.block_out_channels[0];
+    let (features, channels) = match config.time_embedding_type {
+        TimeEmbedding::Positional {
+            flip_sin_to_cos,
+            freq_shift,
+        } => {
+            let sinusoids = Features::Sinusoids {
+                frequencies: Frequencies::Transformer { shift: freq_shift },
+                order: if flip_sin_to_cos {
+                    Order::CosineFirst
+                } else {
+                    Order::SineFirst
+                },
+            };
+            (sinusoids, first)
+        }
         TimeEmbedding::Fourier => {
-            all.one("time_proj.weight", &[first]);
-            2 * first
+            let fourier = Features::Fourier {
+                scale: 16.0,
+                order: Order::SineFirst,
+                of: FourierOf::LogarithmThenDivide,
+            };
+            (fourier, 2 * first)
         }
         TimeEmbedding::Learned {
             num_train_timesteps,
         } => {
-            all.one("time_proj.weight", &[num_train_timesteps, first]);
-            first
+            let rows = num_train_timesteps;
+            (Features::Learned { rows }, first)
         }
     };
-    all.affine("time_embedding.linear_1", &[embedding, features]);
-    all.affine("time_embedding.linear_2", &[embedding, embedding]);
-    match config.class_embed_type {
-        ClassEmbedding::None | ClassEmbedding::Identity => {}
-        ClassEmbedding::Labels { num_class_embeds } => {
-            all.one("class_embedding.weight", &[num_class_embeds, embedding]);
-        }
-        ClassEmbedding::Timestep => {
-            all.affine("class_embedding.linear_1", &[embedding, features]);
-            all.affine("class_embedding.linear_2", &[embedding, embedding]);
-        }
+    EmbeddingConfig {
+        features,
+        channels,
+        width: config.embedding_width(),
+        layers: EmbeddingLayers::Two {
+            activation: Activation::Silu,
+            last: None,
+        },
+        classes: match config.class_embed_type {
+            ClassEmbedding::None => Classes::None,
+            ClassEmbedding::Labels { num_class_embeds } => Classes::Rows {
+                rows: num_class_embeds,
+            },
+            ClassEmbedding::Timestep => Classes::AsLabel,
+            ClassEmbedding::Identity => Classes::Vector,
+        },
+        init: Init::PyTorch,
     }
-    all.affine("conv_in", &[first, config.in_channels, 3, 3]);
-    for step in steps {
-        all.step(step);
-    }
-    all.norm(&norm_out(config));
-    all.affine("conv_out", &[config.out_channels, first, 3, 3]);
-    all.0
 }

@@ -1,15 +1,16 @@
-//! The forward pass on shapes alone, which finds its steps, and what does not fit.
+//! The forward pass on shapes alone, which writes the steps of a configuration, and what does not fit.
 
 mod parts;
 
-use super::{
-    config::{BlockType, Config, MidBlock, Sampling, TimeInjection},
-    layer::{Border, Conv, Norm, Resample, Resnet, Step},
-    plan::{norm_out, quarter},
-};
-use crate::Error;
+use resnet_blocks::{Border, Conv2dConfig, Init, LongSkip, Resample, ShortSkip};
 
-/// The steps from the read-in to the read-out, both left out; an error lists all that does not fit.
+use super::config::{BlockType, Config, MidBlock, Sampling, TimeInjection};
+use crate::{
+    Error,
+    topology::{BlockPlan, InputPath, Join, Step},
+};
+
+/// The steps from the read-in to the read-out; an error lists all that does not fit.
 pub(super) fn walk(config: &Config) -> Result<Vec<Step>, Error> {
     let mut walk = Walk::begin(config);
     for level in 0..config.down_block_types.len() {
@@ -43,6 +44,8 @@ struct Walk<'a> {
     steps: Vec<Step>,
     problems: Vec<String>,
     stream: Feature,
+    /// Where the stream was made.
+    from: String,
     kept: Vec<Feature>,
     /// Halvings of the small input image, and of the small output image once there is one.
     input: usize,
@@ -54,18 +57,24 @@ const IMAGE_CHANNELS: usize = 3;
 
 impl<'a> Walk<'a> {
     fn begin(config: &'a Config) -> Walk<'a> {
+        let channels = config.block_out_channels[0];
         let mut walk = Walk {
             config,
             steps: Vec::new(),
             problems: Vec::new(),
             stream: Feature {
-                channels: config.block_out_channels[0],
+                channels,
                 halvings: 0,
             },
+            from: String::new(),
             kept: Vec::new(),
             input: 0,
             output: None,
         };
+        walk.block(
+            "conv_in".to_owned(),
+            BlockPlan::Conv(conv(config.in_channels, channels, 3)),
+        );
         walk.keep();
         walk
     }
@@ -100,8 +109,8 @@ impl<'a> Walk<'a> {
         let sampler = format!("{name}.downsamplers.0");
         match (kind, self.config.downsample_type) {
             (BlockType::Plain, _) | (BlockType::Attention, Sampling::Conv) => {
-                let conv = conv(format!("{sampler}.conv"), channels, channels, 3);
-                self.push(Step::Downsample(conv));
+                let halving = conv(channels, channels, 3).halving(self.config.downsample_padding);
+                self.block(format!("{sampler}.conv"), BlockPlan::Conv(halving));
                 self.stream.halvings += 1;
             }
             (BlockType::Resnet, _) | (BlockType::Attention, Sampling::Resnet) => {
@@ -126,11 +135,19 @@ impl<'a> Walk<'a> {
                         "`{name}` adds the image of {IMAGE_CHANNELS} channels, halved by each skip level so far, to its feature, so `in_channels` must be {IMAGE_CHANNELS} and the levels above it be skip levels"
                     ));
                 }
-                let conv = conv(format!("{name}.skip_conv"), IMAGE_CHANNELS, channels, 1);
-                self.push(Step::AddInput(conv));
+                let name = format!("{name}.skip_conv");
+                self.from.clone_from(&name);
+                self.steps.push(Step::AddInput {
+                    name,
+                    resample: halve,
+                    plan: BlockPlan::Conv(conv(IMAGE_CHANNELS, channels, 1)),
+                    scale: 1.0,
+                    then: InputPath::Image,
+                });
             }
             (BlockType::KDiffusion, _) => {
-                self.push(Step::Resample(Resample::HalveFir(Border::Mirror)));
+                let halve = Resample::HalveFir(Border::Mirror);
+                self.block(sampler, BlockPlan::Resample(halve));
                 self.stream.halvings += 1;
                 return; // the level below it begins with a feature that is not kept
             }
@@ -148,11 +165,9 @@ impl<'a> Walk<'a> {
         for layer in 0..2 {
             self.check_groups("mid_block", channels, groups);
             let name = format!("mid_block.resnets.{layer}");
-            let resnet = self.plain_resnet(name, channels, channels, [groups; 2]);
-            self.push(Step::Resnet(Resnet {
-                divisor: config.mid_block_scale_factor,
-                ..resnet
-            }));
+            let mut resnet = self.plain_resnet(channels, channels, [groups; 2]);
+            resnet.short = divided(config.mid_block_scale_factor);
+            self.block(name, BlockPlan::Residual(resnet));
             if layer == 0 && config.mid_block_type == MidBlock::ResnetsAndAttention {
                 let groups = match (config.attn_norm_num_groups, config.resnet_time_scale_shift) {
                     (Some(groups), _) => Some(groups),
@@ -175,8 +190,8 @@ impl<'a> Walk<'a> {
         let before = channels_of(level.saturating_sub(1));
         let layers = self.config.layers_per_block;
         if kind == BlockType::KDiffusion {
-            self.concat(&name);
-            self.push(Step::Forget(layers - 1));
+            self.concat(&name, 0);
+            self.steps.push(Step::Forget(layers - 1));
             self.kept
                 .truncate((self.kept.len() + 1).saturating_sub(layers));
             for layer in 0..layers {
@@ -188,7 +203,7 @@ impl<'a> Walk<'a> {
             }
         } else {
             for layer in 0..=layers {
-                self.concat(&name);
+                self.concat(&name, layer);
                 let stream = if layer == 0 { before } else { channels };
                 let skip = if layer == layers { next } else { channels };
                 let inputs = stream + skip;
@@ -215,7 +230,8 @@ impl<'a> Walk<'a> {
             self.attention_of(kind, format!("{name}.attentions.0"));
         }
         if let BlockType::Skip | BlockType::AttentionSkip = kind {
-            self.push(Step::GrowOutput);
+            let double = Resample::DoubleFir(Border::Zeros);
+            self.steps.push(Step::GrowOutput(double));
             self.output = self.output.map(|halvings| halvings.saturating_sub(1));
         }
         if level == last {
@@ -224,8 +240,9 @@ impl<'a> Walk<'a> {
         let sampler = format!("{name}.upsamplers.0");
         match (kind, self.config.upsample_type) {
             (BlockType::Plain, _) | (BlockType::Attention, Sampling::Conv) => {
-                let conv = conv(format!("{sampler}.conv"), channels, channels, 3);
-                self.push(Step::Upsample(conv));
+                self.steps.push(Step::Double(Resample::DoubleNearest));
+                let conv = BlockPlan::Conv(conv(channels, channels, 3));
+                self.block(format!("{sampler}.conv"), conv);
                 self.double();
             }
             (BlockType::Resnet, _) | (BlockType::Attention, Sampling::Resnet) => {
@@ -237,20 +254,20 @@ impl<'a> Walk<'a> {
                 let groups = quarter(channels);
                 self.fits_output(&name);
                 self.output = Some(self.stream.halvings);
-                self.push(Step::AddOutput {
-                    norm: Norm {
-                        name: format!("{name}.skip_norm"),
-                        channels,
-                        groups,
-                    },
-                    conv: conv(format!("{name}.skip_conv"), channels, IMAGE_CHANNELS, 3),
+                self.check_groups(&name, channels, groups);
+                let norm = self.group_norm(groups);
+                self.steps.push(Step::AddOutput {
+                    name: format!("{name}.skip"),
+                    norm,
+                    conv: conv(channels, IMAGE_CHANNELS, 3),
                 });
                 let name = format!("{name}.resnet_up");
                 let double = Some(Resample::DoubleFir(Border::Zeros));
                 self.resnet(kind, name, channels, channels, [groups; 2], double);
             }
             (BlockType::KDiffusion, _) => {
-                self.push(Step::Resample(Resample::DoubleFir(Border::Mirror)));
+                self.steps
+                    .push(Step::Double(Resample::DoubleFir(Border::Mirror)));
                 self.double();
             }
         }
@@ -258,19 +275,24 @@ impl<'a> Walk<'a> {
 
     /// The read-out, and the output image that is added to it.
     fn end(&mut self) {
-        let norm = norm_out(self.config);
-        if self.stream
-            != (Feature {
-                channels: norm.channels,
-                halvings: 0,
-            })
-        {
+        let channels = self.config.block_out_channels[0];
+        let groups = self.config.norm_num_groups.unwrap_or(quarter(channels));
+        let begin = Feature {
+            channels,
+            halvings: 0,
+        };
+        if self.stream != begin {
             self.problems.push(format!(
                 "the way up ends with {} channels at 1/2^{} of the side instead of the {} and the whole side of its beginning",
-                self.stream.channels, self.stream.halvings, norm.channels
+                self.stream.channels, self.stream.halvings, channels
             ));
         }
-        self.check_groups(&norm.name, norm.channels, norm.groups);
+        self.check_groups("conv_norm_out", channels, groups);
+        let read_out = BlockPlan::ReadOut {
+            norm: self.group_norm(groups),
+            conv: conv(channels, self.config.out_channels, 3),
+        };
+        self.block("conv_out".to_owned(), read_out);
         self.fits_output("conv_out");
         if self.output.is_some() && self.config.out_channels != IMAGE_CHANNELS {
             self.problems.push(format!(
@@ -291,12 +313,15 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn push(&mut self, step: Step) {
-        self.steps.push(step);
+    /// Writes a block down; what it does to the stream is the caller's to say.
+    fn block(&mut self, name: String, plan: BlockPlan) {
+        self.from.clone_from(&name);
+        self.steps.push(Step::Block { name, plan });
     }
 
     fn keep(&mut self) {
-        self.push(Step::Keep);
+        let from = self.from.clone();
+        self.steps.push(Step::Keep { from });
         self.kept.push(self.stream);
     }
 
@@ -304,8 +329,12 @@ impl<'a> Walk<'a> {
         self.stream.halvings = self.stream.halvings.saturating_sub(1);
     }
 
-    fn concat(&mut self, name: &str) {
-        self.push(Step::Concat);
+    fn concat(&mut self, name: &str, index: usize) {
+        self.steps.push(Step::Join(Join {
+            name: format!("{name}.skips.{index}"),
+            rule: LongSkip::Concat(1.0),
+            projection: None,
+        }));
         let Some(kept) = self.kept.pop() else {
             self.problems.push(format!(
                 "`{name}` would join more features than the way down keeps"
@@ -321,11 +350,20 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn conv(name: String, in_channels: usize, out_channels: usize, kernel: usize) -> Conv {
-    Conv {
-        name,
-        in_channels,
-        out_channels,
-        kernel,
+/// What a null `norm_num_groups` means, and what NCSN++'s levels have whatever it is.
+fn quarter(channels: usize) -> usize {
+    (channels / 4).min(32)
+}
+
+fn conv(in_channels: usize, out_channels: usize, kernel: usize) -> Conv2dConfig {
+    Conv2dConfig::new(in_channels, out_channels, kernel, Init::PyTorch)
+}
+
+/// (h + F(h)) / divisor.
+fn divided(divisor: f64) -> ShortSkip {
+    if divisor == 1.0 {
+        ShortSkip::Identity
+    } else {
+        ShortSkip::Averaged(1.0 / divisor)
     }
 }

@@ -1,9 +1,14 @@
 //! Residual blocks and attention, as each kind of level has them.
 
-use super::Walk;
-use crate::diffusers::{
-    config::{BlockType, TimeInjection},
-    layer::{Attention, Injection, Norm, Resample, Resnet, Shortcut, Step},
+use resnet_blocks::{
+    Attention, AttentionScores, Bias, Conditioning, ConvBlockConfig, Dropout, Groups, Init,
+    Injection, Norm, Projection, ResBlockConfig, Resample, ShortSkip,
+};
+
+use super::{Walk, divided};
+use crate::{
+    diffusers::config::{BlockType, TimeInjection},
+    topology::BlockPlan,
 };
 
 impl Walk<'_> {
@@ -26,6 +31,13 @@ impl Walk<'_> {
         }
     }
 
+    pub(super) fn group_norm(&self, groups: usize) -> Norm {
+        Norm::Group {
+            groups: Groups::Exactly(groups),
+            eps: self.config.norm_eps,
+        }
+    }
+
     pub(super) fn resnet(
         &mut self,
         kind: BlockType,
@@ -43,27 +55,29 @@ impl Walk<'_> {
         }
         self.check_groups(&name, in_channels, groups[0]);
         self.check_groups(&name, out_channels, groups[1]);
-        let plain = self.plain_resnet(name, in_channels, out_channels, groups);
-        let resnet = match kind {
-            BlockType::Plain | BlockType::Attention | BlockType::Resnet => plain,
-            BlockType::Skip | BlockType::AttentionSkip => Resnet {
-                shortcut: match resample {
-                    Some(_) => Shortcut::Conv,
-                    None => plain.shortcut,
-                },
-                divisor: 2f64.sqrt(),
-                ..plain
-            },
-            BlockType::KDiffusion => Resnet {
-                injection: Injection::Adaptive,
-                shortcut: match plain.shortcut {
-                    Shortcut::Conv => Shortcut::ConvWithoutBias,
-                    other => other,
-                },
-                ..plain
-            },
-        };
-        self.push(Step::Resnet(Resnet { resample, ..resnet }));
+        let mut resnet = self.plain_resnet(in_channels, out_channels, groups);
+        resnet.branch.resample = resample;
+        match kind {
+            BlockType::Plain | BlockType::Attention | BlockType::Resnet => {}
+            BlockType::Skip | BlockType::AttentionSkip => {
+                if resample.is_some() {
+                    resnet.projection = Projection::Conv {
+                        kernel: 1,
+                        bias: Bias::Learned,
+                    };
+                }
+                resnet.short = divided(2f64.sqrt());
+            }
+            BlockType::KDiffusion => {
+                let conditioning = &mut resnet.branch.conditioning;
+                conditioning.injection = Injection::Adaptive;
+                conditioning.activation = None;
+                if let Projection::Conv { bias, .. } = &mut resnet.projection {
+                    *bias = Bias::None;
+                }
+            }
+        }
+        self.block(name, BlockPlan::Residual(resnet));
         self.stream.channels = out_channels;
         match resample {
             None => {}
@@ -74,28 +88,37 @@ impl Walk<'_> {
 
     pub(super) fn plain_resnet(
         &self,
-        name: String,
         in_channels: usize,
         out_channels: usize,
         groups: [usize; 2],
-    ) -> Resnet {
-        Resnet {
-            name,
-            in_channels,
-            out_channels,
-            embedding: self.config.embedding(),
-            groups,
-            injection: match self.config.resnet_time_scale_shift {
-                TimeInjection::Shift => Injection::Shift,
-                TimeInjection::ScaleShift => Injection::ScaleShift,
+    ) -> ResBlockConfig {
+        let config = self.config;
+        ResBlockConfig {
+            branch: ConvBlockConfig {
+                in_channels,
+                out_channels,
+                conditioning: Conditioning {
+                    injection: match config.resnet_time_scale_shift {
+                        TimeInjection::Shift => Injection::Shift,
+                        TimeInjection::ScaleShift => Injection::ScaleShift,
+                    },
+                    width: config.embedding_width(),
+                    activation: Some(config.act_fn),
+                    init: Init::PyTorch,
+                },
+                activation: config.act_fn,
+                norms: groups.map(|groups| self.group_norm(groups)),
+                resample: None,
+                dropout: if config.dropout == 0.0 {
+                    Dropout::None
+                } else {
+                    Dropout::Elements(config.dropout)
+                },
+                init: Init::PyTorch,
+                last_gain: 1.0,
             },
-            resample: None,
-            shortcut: if in_channels == out_channels {
-                Shortcut::Identity
-            } else {
-                Shortcut::Conv
-            },
-            divisor: 1.0,
+            projection: Projection::fit(in_channels, out_channels),
+            short: ShortSkip::Identity,
         }
     }
 
@@ -121,18 +144,17 @@ impl Walk<'_> {
         if let Some(groups) = groups {
             self.check_groups(&name, channels, groups);
         }
-        let norm = groups.map(|groups| Norm {
-            name: format!("{name}.group_norm"),
-            channels,
-            groups,
-        });
-        self.push(Step::Attention(Attention {
-            name,
+        let attention = Attention {
             channels,
             heads,
             head_channels,
-            norm,
-            divisor,
-        }));
+            norm: groups.map_or(Norm::None, |groups| self.group_norm(groups)),
+            scores: AttentionScores::Dot,
+            short: divided(divisor),
+            init: Init::PyTorch,
+            gain: 1.0,
+            last_gain: 1.0,
+        };
+        self.block(name, BlockPlan::Attention(attention));
     }
 }
