@@ -96,6 +96,17 @@ pub enum Error {
         /// What the parser says.
         message: String,
     },
+    /// A model, a scheduler or a file of noise that does not serve.
+    #[error("{} cannot be used: {reason}", .path.display())]
+    Unusable {
+        /// The folder or the file.
+        path: PathBuf,
+        /// What is wrong with it, and the remedy.
+        reason: String,
+    },
+    /// A scheduler and its options.
+    #[error(transparent)]
+    Sampler(#[from] samplers::Error),
     /// Files.
     #[error(transparent)]
     Files(#[from] crate::files::Error),
@@ -168,7 +179,7 @@ pub enum Error {
     },
     /// The program was built without torch.
     #[error(
-        "this build of `ablate` has no libtorch and cannot train: use `cargo xtask ablate`, or build with --features tch"
+        "this build of `ablate` has no libtorch, which networks need: run it as `cargo xtask …`, or build with --features tch"
     )]
     WithoutTorch,
     /// The device is not there.

@@ -164,6 +164,19 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     replace_on(&Posix, path, bytes)
 }
 
+/// Whether [`replace`] can write at `path`, as far as it can be known before the bytes are there.
+///
+/// # Errors
+/// [`Error::Refused`] where a folder has the name, and what the operating system refuses.
+pub fn check_writable(path: &Path) -> Result<(), Error> {
+    if path.is_dir() {
+        let source = io::Error::from(io::ErrorKind::IsADirectory);
+        return Err(Error::Refused(path.to_owned(), source));
+    }
+    let made = Temporary::create(path).map_err(|source| Error::write(path, source));
+    made.map(|_| ())
+}
+
 /// The bytes of the file at `path`.
 ///
 /// # Errors

@@ -34,7 +34,14 @@ pub mod inspect;
 pub mod lock;
 pub mod runner;
 pub mod store;
+#[cfg(feature = "tch")]
+mod tensors;
 pub mod worker;
+
+#[cfg(feature = "tch")]
+pub mod sample;
+#[cfg(feature = "tch")]
+pub mod trained;
 
 pub mod frame;
 pub mod power;

@@ -5,6 +5,7 @@
 //!             lock-1.json …                amendments: what was changed since, and why
 //!             cells/<id>/result.json       the commit: first wins, deterministic bytes
 //!             cells/<id>/attempt-<d>.json  how the result of digest <d> came about: seconds, host, program
+//!             cells/<id>/weights-<d>.safetensors  the trained network of the result of digest <d>, if kept
 //!             cells/<id>/conflict-<d>.json a later result of other bytes: something is not deterministic
 //!             cells/<id>/superseded-<d>.json  a result of another build, run again on demand
 //!             cells/<id>/checkpoint-….safetensors  where the cell was a minute ago
@@ -240,12 +241,17 @@ impl Store {
         Ok((record, self.read_beside(id, &story).unwrap_or_default()))
     }
 
-    /// Commits a result; if the cell has one already, that one stays.
+    /// Commits a result, and the weights that belong to it; if the cell has a result already, that one stays.
     ///
     /// # Errors
     ///
     /// Files; a full disk is its own class.
-    pub fn commit(&self, record: &Record, attempt: &Attempt) -> Result<(), Error> {
+    pub fn commit(
+        &self,
+        record: &Record,
+        weights: Option<&[u8]>,
+        attempt: &Attempt,
+    ) -> Result<(), Error> {
         let id = &record.cell.id;
         let folder = self.make_cell(id)?;
         let bytes = json(record);
@@ -254,6 +260,10 @@ impl Store {
         // has the same bytes has the same name; the first story is told.
         let story = folder.join(format!("attempt-{digest}.json"));
         let _ = files::publish_new(&story, &json(attempt))?;
+        // Named by the result, so that no other's weights are taken for its own.
+        if let Some(weights) = weights {
+            let _ = files::publish_new(&folder.join(weights_of(&bytes)), weights)?;
+        }
         if files::publish_new(&folder.join("result.json"), &bytes)? == Published::Conflict {
             // Two workers, two answers: the first stays, and the second is kept as evidence.
             let evidence = folder.join(format!("conflict-{digest}.json"));
@@ -408,6 +418,33 @@ impl Store {
 /// What names the bytes of a result.
 fn digest(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex()[..16].to_owned()
+}
+
+/// The record in the folder of a cell, and its weights if they were kept.
+///
+/// # Errors
+///
+/// [`Error::Damaged`] where the record is no cell's; files.
+pub fn weights(cell: &Path) -> Result<(Record, Option<Vec<u8>>), Error> {
+    let path = cell.join("result.json");
+    let bytes = files::read(&path)?;
+    let record: Record = parse(&path, &bytes)?;
+    if Cell::new(record.cell.config.clone(), record.cell.seed).id != record.cell.id {
+        return Err(Error::Damaged {
+            path,
+            message: "its id is not that of its configuration".to_owned(),
+        });
+    }
+    match files::read(&cell.join(weights_of(&bytes))) {
+        Ok(weights) => Ok((record, Some(weights))),
+        Err(error) if error.is_absent() => Ok((record, None)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The name of the weights that belong to a result of these bytes.
+fn weights_of(result: &[u8]) -> String {
+    format!("weights-{}.safetensors", digest(result))
 }
 
 fn json<T: Serialize>(value: &T) -> Vec<u8> {

@@ -19,6 +19,15 @@ use crate::{
     store::Store,
 };
 
+/// What becomes of the trained network of a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weights {
+    /// It lies beside the result.
+    Keep,
+    /// It is gone with the worker.
+    Drop,
+}
+
 /// Exit status of a worker that was told to stop, and has kept what it did (`EX_TEMPFAIL`): start it again.
 pub const STOPPED: u8 = 75;
 
@@ -31,13 +40,22 @@ pub enum Ended {
     Stopped,
 }
 
+/// How a worker keeps what it does.
+#[derive(Clone, Copy, Debug)]
+pub struct Keeping {
+    /// Time between two checkpoints of a cell.
+    pub every: Duration,
+    /// What becomes of trained networks.
+    pub weights: Weights,
+}
+
 /// Works on the run in `root` until no cell is open, or until it is told to stop; keeps a checkpoint of its cell as
-/// often as `every` says, and when it stops.
+/// often as `keeping` says, and when it stops.
 ///
 /// # Errors
 ///
 /// Files, image data or a device that are missing. A cell that diverges is a result, not an error.
-pub fn work(root: &Path, data: &Overrides, every: Duration) -> Result<Ended, Error> {
+pub fn work(root: &Path, data: &Overrides, keeping: Keeping) -> Result<Ended, Error> {
     let (store, plan) = Store::open(root)?;
     let told = stop_flag();
     let parent = rustix::process::getppid();
@@ -65,7 +83,7 @@ pub fn work(root: &Path, data: &Overrides, every: Duration) -> Result<Ended, Err
         let ended = if is_closed() {
             Ok(Ended::Finished)
         } else {
-            one(&store, &cell, &images, &story, every, &stop)
+            one(&store, &cell, &images, &story, keeping, &stop)
         };
         store.release(&cell.id);
         if ended? == Ended::Stopped {
@@ -80,7 +98,7 @@ fn one(
     cell: &Cell,
     images: &BTreeMap<String, Images>,
     story: &Attempt,
-    every: Duration,
+    keeping: Keeping,
     stop: &dyn Fn() -> bool,
 ) -> Result<Ended, Error> {
     let images = match &cell.config.data {
@@ -94,11 +112,11 @@ fn one(
         before: from.as_ref().map_or(0.0, |from| from.seconds),
         begun: Instant::now(),
         program: &story.binary,
-        every,
+        every: keeping.every,
         kept: Instant::now(),
         stop,
     };
-    let Some(record) = cell::run(cell, images, from, &mut shift)? else {
+    let Some(finished) = cell::run(cell, images, from, &mut shift)? else {
         return Ok(Ended::Stopped);
     };
     let finished_at = SystemTime::now()
@@ -109,7 +127,10 @@ fn one(
         finished_at,
         ..story.clone()
     };
-    store.commit(&record, &attempt)?;
+    let weights = finished
+        .weights
+        .filter(|_| keeping.weights == Weights::Keep);
+    store.commit(&finished.record, weights.as_deref(), &attempt)?;
     Ok(Ended::Finished)
 }
 

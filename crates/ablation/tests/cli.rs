@@ -234,6 +234,7 @@ fn hand_made(root: &Path) {
         store
             .commit(
                 &record,
+                None,
                 &Attempt {
                     seconds: 1.5,
                     ..Attempt::default()

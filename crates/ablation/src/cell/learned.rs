@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::{Work, model::Model};
+use super::{Finished, Work, model::Model};
 use crate::{
     checkpoint::{Numbers, Place},
     config::Device,
     error::Error,
-    record::{Outcome, Record, Stage},
+    record::{Outcome, Stage},
 };
 
 /// Trains, then measures; `None` if it was told to stop.
-pub(super) fn run(mut work: Work<'_>) -> Result<Option<Record>, Error> {
+pub(super) fn run(mut work: Work<'_>) -> Result<Option<Finished>, Error> {
     tch::set_num_threads(work.config.numerics.threads as i32);
     let device = device(work.config.numerics.device)?;
     let model = Model::build(work.config, work.dataset, &work.own, device)?;
@@ -42,10 +42,14 @@ pub(super) fn run(mut work: Work<'_>) -> Result<Option<Record>, Error> {
             adam.set_parameters(work.at.singles("parameters"));
         }
     }
-    work.measure(&|x, sigma| model.score(x, sigma))
+    let record = work.measure(&|x, sigma| model.score(x, sigma))?;
+    Ok(record.map(|record| Finished {
+        record,
+        weights: Some(model.learned.weights()),
+    }))
 }
 
-fn device(device: Device) -> Result<tch::Device, Error> {
+pub(crate) fn device(device: Device) -> Result<tch::Device, Error> {
     match device {
         Device::Cpu => Ok(tch::Device::Cpu),
         Device::Cuda if tch::Cuda::is_available() => Ok(tch::Device::Cuda(0)),

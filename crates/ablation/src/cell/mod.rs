@@ -17,6 +17,9 @@ mod train;
 #[cfg(feature = "tch")]
 mod untrained;
 
+#[cfg(feature = "tch")]
+pub(crate) use learned::device;
+
 use ndarray::{Array2, ArrayView2};
 
 use crate::{
@@ -46,6 +49,15 @@ pub trait Watch {
     fn program(&self) -> &str;
 }
 
+/// What a cell came to.
+#[derive(Debug, PartialEq)]
+pub struct Finished {
+    /// The result.
+    pub record: Record,
+    /// The trained network as a safetensors file; `None` where the exact score stood in its place.
+    pub weights: Option<Vec<u8>>,
+}
+
 /// What to do before the next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
@@ -60,7 +72,7 @@ pub enum Turn {
 /// The score at points \[n, d\] and at a noise level.
 type Score<'a> = dyn Fn(ArrayView2<'_, f64>, f64) -> Array2<f64> + 'a;
 
-/// Runs a cell to its record, from its beginning or from a checkpoint of this program; `None` if it was told to stop.
+/// Runs a cell to its end, from its beginning or from a checkpoint of this program; `None` if it was told to stop.
 ///
 /// # Errors
 ///
@@ -71,7 +83,7 @@ pub fn run(
     images: Option<&Images>,
     from: Option<Checkpoint>,
     watch: &mut dyn Watch,
-) -> Result<Option<Record>, Error> {
+) -> Result<Option<Finished>, Error> {
     let config = &cell.config;
     let nuisance = u64::from(config.nuisance) << 32;
     // What both arms of an A/A pair share (fresh data, query points) comes from `common`, the rest from `own`.
@@ -94,7 +106,13 @@ pub fn run(
     };
     match config.network {
         Network::Exact {} => {
-            work.measure(&|x, sigma| exact::score(config, dataset.exact(), x, sigma))
+            let exact =
+                |x: ArrayView2<'_, f64>, sigma| exact::score(config, dataset.exact(), x, sigma);
+            let record = work.measure(&exact)?;
+            Ok(record.map(|record| Finished {
+                record,
+                weights: None,
+            }))
         }
         _ => learned::run(work),
     }
@@ -142,9 +160,9 @@ impl Work<'_> {
 
 #[cfg(not(feature = "tch"))]
 mod learned {
-    use super::{Error, Record, Work};
+    use super::{Error, Finished, Work};
 
-    pub(super) fn run(_: Work<'_>) -> Result<Option<Record>, Error> {
+    pub(super) fn run(_: Work<'_>) -> Result<Option<Finished>, Error> {
         Err(Error::WithoutTorch)
     }
 }

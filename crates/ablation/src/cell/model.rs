@@ -16,6 +16,7 @@ use crate::{
     dataset::Dataset,
     error::Error,
     stream::{Role, Stream},
+    tensors,
 };
 
 /// A network with what is needed to ask it for scores.
@@ -30,11 +31,11 @@ pub(super) struct Learned {
     /// Layers in forward order, by name.
     pub(super) units: Vec<(String, Vec<Tensor>)>,
     pub(super) device: tch::Device,
+    /// Every variable by name, fixed ones too.
+    variables: Vec<(String, Tensor)>,
     shape: Vec<i64>,
     /// Examples evaluated at a time in sampling: as many as the caches of one core hold.
     chunk: usize,
-    /// Keeps the parameters alive.
-    _variables: VarStore,
 }
 
 impl Model {
@@ -83,8 +84,8 @@ impl Learned {
         own: &Stream,
         device: tch::Device,
     ) -> Result<Learned, Error> {
-        let variables = VarStore::new(device);
-        let params = Params::seeded(variables.root(), own.at(Role::Init, 0).next_u64());
+        let store = VarStore::new(device);
+        let params = Params::seeded(store.root(), own.at(Role::Init, 0).next_u64());
         let impossible = |rule: String| Error::Impossible {
             place: "cell".to_owned(),
             name: "network".to_owned(),
@@ -118,7 +119,7 @@ impl Learned {
             device,
             shape,
             chunk,
-            _variables: variables,
+            variables: params.tensors(),
         };
         if calibrates(&config.network) {
             learned.calibrate(config, dataset, own);
@@ -162,6 +163,11 @@ impl Learned {
     pub(super) fn parameters(&self) -> Vec<Tensor> {
         let tensors = self.units.iter().flat_map(|(_, tensors)| tensors);
         tensors.map(Tensor::shallow_clone).collect()
+    }
+
+    /// The weights as a file.
+    pub(super) fn weights(&self) -> Vec<u8> {
+        tensors::to_bytes(&self.variables)
     }
 
     /// The share of layers that the steps since `before` left as they were, to the last bit.

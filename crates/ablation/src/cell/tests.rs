@@ -58,14 +58,14 @@ fn cell(data: serde_json::Value, network: serde_json::Value, noise: bool) -> Cel
     Cell::new(serde_json::from_value(config).expect("a configuration"), 3)
 }
 
-fn undisturbed(cell: &Cell) -> (Record, usize) {
+fn undisturbed(cell: &Cell) -> (Finished, usize) {
     let mut watch = watch(None, &[]);
     let record = run(cell, None, None, &mut watch).expect("it runs");
     (record.expect("nobody stopped it"), watch.step)
 }
 
 /// Runs the cell, leaving it before each of these steps in turn.
-fn disturbed(cell: &Cell, leave: &[usize]) -> Record {
+fn disturbed(cell: &Cell, leave: &[usize]) -> Finished {
     let mut from = None;
     for &step in leave {
         let mut watch = watch(Some(step), &[]);
@@ -145,7 +145,7 @@ fn a_cell_that_diverged_stays_so() {
     let cell = Cell::new(config, 0);
     let (wanted, steps) = undisturbed(&cell);
     assert!(matches!(
-        wanted.outcome,
+        wanted.record.outcome,
         Outcome::Diverged {
             stage: Stage::Langevin,
             ..

@@ -7,6 +7,7 @@ mod case;
 mod model;
 #[cfg(feature = "tch")]
 mod network;
+pub(crate) mod options;
 mod trace;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
 };
 
 use case::{Case, File};
+use options::without_infinities;
 
 /// One case, tried.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,7 +112,7 @@ fn visit(path: &Path, named: bool, report: &mut dyn FnMut(Tried)) {
         Ok(text) => text,
         Err(error) => return refuse(format!("cannot be read: {error}")),
     };
-    match serde_json::from_str::<File>(&case::without_infinities(&text)) {
+    match serde_json::from_str::<File>(&without_infinities(&text)) {
         Ok(file) if file.format == "conformance/1" => {
             for case in file.cases {
                 report(attempt(case));

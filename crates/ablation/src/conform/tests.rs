@@ -87,7 +87,7 @@ fn a_case_that_contradicts_itself_is_refused() {
 fn infinities_of_python_are_read() {
     let text = r#"{"a": -Infinity, "b": [Infinity, NaN], "c \" Infinity": "NaN \\\"}"#;
     let expected = r#"{"a": "-Infinity", "b": ["Infinity", "NaN"], "c \" Infinity": "NaN \\\"}"#;
-    assert_eq!(super::case::without_infinities(text), expected);
+    assert_eq!(super::without_infinities(text), expected);
     let mut case = case();
     case["kwargs"] = json!({ "s_tmax": "Infinity" });
     assert!(attempt(case).passed());

@@ -8,8 +8,9 @@ use samplers::compat::{diffusers, edm, k_diffusion};
 use samplers::{Denoiser, NoiseSource, Prepared, Scheduler, Stepper};
 use score_objective::exact::{ExactScore, GaussianMixture};
 
-use super::case::{Case, Draw, Samples, options};
+use super::case::{Case, Draw, Samples};
 use super::model::array;
+use super::options::options;
 use super::{Comparison, Outcome};
 
 /// Runs a case and compares everything that it expects.

@@ -6,6 +6,7 @@
 )]
 
 mod look;
+mod sample;
 mod slots;
 
 use std::{
@@ -95,6 +96,10 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         pilot: Option<PathBuf>,
     },
+    /// Draw samples from a trained network: of diffusers, or of a cell of a study
+    Sample(sample::Sample),
+    /// Write the network of a finished cell as a folder that diffusers opens
+    Export(sample::Export),
     /// Compare our samplers and networks with reference results of other toolkits
     Conform {
         /// Conformance files, folders of networks, and folders to search
@@ -112,6 +117,9 @@ enum Command {
         /// Seconds between two checkpoints of a cell
         #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = seconds)]
         checkpoint: f64,
+        /// What becomes of trained networks
+        #[arg(long, value_enum, default_value_t = Weights::Keep)]
+        weights: Weights,
     },
 }
 
@@ -144,6 +152,9 @@ struct Ablate {
     /// Where tensors live
     #[arg(long, value_enum, value_name = "D")]
     device: Option<Device>,
+    /// What becomes of the trained network of each cell
+    #[arg(long, value_enum, value_name = "W", default_value_t = Weights::Keep)]
+    weights: Weights,
     /// Folder that holds the files of the image set
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -195,6 +206,23 @@ enum Device {
     Cuda,
 }
 
+impl From<Device> for config::Device {
+    fn from(device: Device) -> config::Device {
+        match device {
+            Device::Cpu => config::Device::Cpu,
+            Device::Cuda => config::Device::Cuda,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Weights {
+    /// It lies beside the result, for `sample` and `export`
+    Keep,
+    /// It is gone when the cell is measured
+    Drop,
+}
+
 /// Writes to standard output. That nobody reads any more (`ablate report … | head`) stops no work.
 fn say(text: &str) {
     let mut out = io::stdout().lock();
@@ -222,12 +250,15 @@ fn main() -> ExitCode {
             dry_run,
         } => look::gc(&dir, unplanned, dry_run).map(|()| ExitCode::SUCCESS),
         Command::Power { study, pilot } => plan_seeds(&study, pilot).map(|()| ExitCode::SUCCESS),
+        Command::Sample(arguments) => sample::sample(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Export(arguments) => sample::export(arguments).map(|()| ExitCode::SUCCESS),
         Command::Conform { paths } => Ok(compare(&paths)),
         Command::Worker {
             dir,
             data,
             checkpoint,
-        } => work(&dir, data, checkpoint),
+            weights,
+        } => work(&dir, data, checkpoint, weights),
     };
     match outcome {
         Ok(code) => code,
@@ -266,10 +297,7 @@ fn ablate(arguments: Ablate) -> Result<(), Error> {
     let overrides = Overrides {
         seeds: arguments.seeds,
         steps: arguments.steps,
-        device: arguments.device.map(|device| match device {
-            Device::Cpu => config::Device::Cpu,
-            Device::Cuda => config::Device::Cuda,
-        }),
+        device: arguments.device.map(config::Device::from),
         all: arguments.all,
         ..overrides(arguments.data.clone())
     };
@@ -300,9 +328,14 @@ fn ablate(arguments: Ablate) -> Result<(), Error> {
         "--checkpoint".into(),
         arguments.checkpoint.to_string().into(),
     ];
+    let weights = match arguments.weights {
+        Weights::Keep => None,
+        Weights::Drop => Some(["--weights".into(), "drop".into()]),
+    };
+    let weights = weights.into_iter().flatten();
     let engine = runner::Engine {
         program: &own_program()?,
-        arguments: &data.chain(every).collect::<Vec<OsString>>(),
+        arguments: &data.chain(every).chain(weights).collect::<Vec<OsString>>(),
         jobs,
         cards: &cards,
         other_builds: match arguments.other_builds {
@@ -494,9 +527,20 @@ fn plan_seeds(study: &str, pilot: Option<PathBuf>) -> Result<(), Error> {
     Ok(())
 }
 
-fn work(root: &Path, data: Option<PathBuf>, every: f64) -> Result<ExitCode, Error> {
-    let every = Duration::from_secs_f64(every);
-    Ok(match worker::work(root, &overrides(data), every)? {
+fn work(
+    root: &Path,
+    data: Option<PathBuf>,
+    every: f64,
+    weights: Weights,
+) -> Result<ExitCode, Error> {
+    let keeping = worker::Keeping {
+        every: Duration::from_secs_f64(every),
+        weights: match weights {
+            Weights::Keep => worker::Weights::Keep,
+            Weights::Drop => worker::Weights::Drop,
+        },
+    };
+    Ok(match worker::work(root, &overrides(data), keeping)? {
         Ended::Finished => ExitCode::SUCCESS,
         Ended::Stopped => ExitCode::from(worker::STOPPED),
     })

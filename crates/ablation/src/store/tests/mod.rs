@@ -33,13 +33,15 @@ fn the_first_commit_wins() {
         seconds: 2.0,
         ..Attempt::default()
     };
-    store.commit(&record(&cell, 1.0), &slow).expect("the first");
     store
-        .commit(&record(&cell, 1.0), &Attempt::default())
+        .commit(&record(&cell, 1.0), None, &slow)
+        .expect("the first");
+    store
+        .commit(&record(&cell, 1.0), None, &Attempt::default())
         .expect("the same again");
     assert!(store.conflicts(&cell.id).is_empty());
     store
-        .commit(&record(&cell, 2.0), &Attempt::default())
+        .commit(&record(&cell, 2.0), None, &Attempt::default())
         .expect("another one is too late");
     assert_eq!(value(&store, &cell.id), 1.0);
     assert_eq!(
@@ -62,7 +64,7 @@ fn file(folder: &TempDir, cell: &Cell, name: &str) -> PathBuf {
 fn a_result_needs_no_readable_story() {
     let (folder, store, cell) = store();
     store
-        .commit(&record(&cell, 1.0), &Attempt::default())
+        .commit(&record(&cell, 1.0), None, &Attempt::default())
         .expect("a commit");
     let mut names = store.names(&format!("cells/{}", cell.id));
     names.retain(|name| name.starts_with("attempt-"));
@@ -74,7 +76,7 @@ fn a_result_needs_no_readable_story() {
 fn every_cut_and_every_flipped_bit_of_a_result_is_seen() {
     let (folder, store, cell) = store();
     store
-        .commit(&record(&cell, 1.0), &Attempt::default())
+        .commit(&record(&cell, 1.0), None, &Attempt::default())
         .expect("a commit");
     let path = file(&folder, &cell, "result.json");
     let whole = fs::read(&path).expect("it is there");
@@ -112,7 +114,7 @@ fn every_cut_and_every_flipped_bit_of_a_result_is_seen() {
     assert!(matches!(store.state(&cell.id), State::Missing));
     assert!(file(&folder, &cell, "result.damaged").exists());
     store
-        .commit(&record(&cell, 1.0), &Attempt::default())
+        .commit(&record(&cell, 1.0), None, &Attempt::default())
         .expect("a commit");
     assert_eq!(fs::read(&path).expect("it is there"), whole);
     assert_eq!(value(&store, &cell.id), 1.0);
@@ -126,7 +128,7 @@ fn a_whole_result_in_the_wrong_place_is_seen() {
         .cells()
         .swap_remove(1);
     store
-        .commit(&record(&other, 1.0), &Attempt::default())
+        .commit(&record(&other, 1.0), None, &Attempt::default())
         .expect("a commit");
     let from = folder.path().join("cells").join(&other.id);
     fs::rename(from, folder.path().join("cells").join(&cell.id)).expect("a mix-up");
@@ -155,7 +157,7 @@ fn failures_are_counted_by_class_until_a_result_or_a_new_run() {
     assert!(!fail(Death::Crash).is_final());
     assert!(fail(Death::Crash).is_final(), "two crashes");
     store
-        .commit(&record(&cell, 1.0), &Attempt::default())
+        .commit(&record(&cell, 1.0), None, &Attempt::default())
         .expect("a commit");
     assert_eq!(
         value(&store, &cell.id),
@@ -240,7 +242,7 @@ fn the_farthest_checkpoint_that_reads_is_taken() {
     assert_eq!(step("p"), (Some(9), 1));
 
     store
-        .commit(&record(&cell, 1.0), &Attempt::default())
+        .commit(&record(&cell, 1.0), None, &Attempt::default())
         .expect("a commit");
     assert_eq!(store.checkpoint_words(&cell.id), [], "a result needs none");
 }
@@ -258,7 +260,7 @@ fn a_plan_is_frozen_once_a_cell_is_finished() {
     let first = plan(STUDY).expect("the study is sound");
     let store = Store::create(folder.path(), &first).expect("nor now");
     store
-        .commit(&record(&cell, 1.0), &Attempt::default())
+        .commit(&record(&cell, 1.0), None, &Attempt::default())
         .expect("a commit");
     store.close();
 
@@ -300,12 +302,12 @@ fn a_plan_is_frozen_once_a_cell_is_finished() {
 fn a_result_of_another_build_is_kept_beside() {
     let (_folder, store, cell) = store();
     store
-        .commit(&record(&cell, 1.0), &Attempt::default())
+        .commit(&record(&cell, 1.0), None, &Attempt::default())
         .expect("a commit");
     store.supersede(&cell.id).expect("it can be set aside");
     assert!(matches!(store.state(&cell.id), State::Missing));
     store
-        .commit(&record(&cell, 2.0), &Attempt::default())
+        .commit(&record(&cell, 2.0), None, &Attempt::default())
         .expect("a commit");
     assert_eq!(value(&store, &cell.id), 2.0);
     assert_eq!(store.superseded(&cell.id), [record(&cell, 1.0)]);

@@ -140,6 +140,12 @@ const OF_OTHERS: &[&str] = &[
     "variance_type",
 ];
 
+/// The names of the classes that [`prepare`] takes, as `_class_name` has them.
+pub fn class_names() -> impl Iterator<Item = &'static str> {
+    let classes = classes::<ndarray::Array1<f64>>();
+    classes.into_iter().map(|(name, _)| name)
+}
+
 /// The scheduler of this class, configured and with its timesteps set.
 ///
 /// `config` holds the fields of a `scheduler_config.json` without those that start with an underscore;
@@ -157,7 +163,7 @@ pub fn prepare<X: Coordinates + 'static>(
 ) -> Result<Prepared<X>, Error> {
     let classes = classes::<X>();
     let Some((_, prepare)) = classes.iter().find(|(name, _)| *name == class) else {
-        let known: Vec<&str> = classes.iter().map(|&(name, _)| name).collect();
+        let known: Vec<&str> = class_names().collect();
         return Err(Error::UnknownSampler {
             toolkit: "diffusers",
             name: class.to_string(),

@@ -1,0 +1,171 @@
+//! The network of a finished cell as training left it: asked again, or written for diffusers.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+
+use ndarray::{ArrayD, ArrayViewD};
+use noise_schedule::Kernel;
+use resnet_blocks::{Mode, Network, Params, ResidualMlp};
+use score_objective::Epsilon;
+use tch::{Device, Tensor, nn::VarStore};
+use unet::UNet;
+
+use crate::{
+    architecture::Architecture,
+    config::CellConfig,
+    error::Error,
+    record::{Outcome, Record, Stage},
+    store, tensors,
+};
+
+/// A cell's network with its weights.
+///
+/// It answers with the noise ε in x = x₀ + sigma ε, and is told ln(sigma)/4 and shown x/√(data_std² + sigma²);
+/// so D = x − sigma F(x/√(data_std² + sigma²), ln(sigma)/4).
+#[derive(Debug)]
+pub struct Trained {
+    folder: PathBuf,
+    config: CellConfig,
+    network: Kept,
+    device: Device,
+}
+
+#[derive(Debug)]
+enum Kept {
+    UNet(UNet),
+    Mlp(ResidualMlp),
+}
+
+impl Trained {
+    /// Reads the cell in a folder (`runs/<name>/cells/<id>`).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unusable`] where there is no such cell, its weights were not kept, are not those of its network, or
+    /// are not finite.
+    pub fn open(folder: &Path, device: Device) -> Result<Trained, Error> {
+        let unusable = |reason: String| Error::Unusable {
+            path: folder.to_owned(),
+            reason,
+        };
+        let (record, weights) = store::weights(folder)?;
+        let config = record.cell.config.clone();
+        let architecture = Architecture::of(&config.network, &config.shape(), "cell")?;
+        if matches!(architecture, Architecture::Exact) {
+            let reason =
+                "the exact score stands in the place of a network there, and has no weights";
+            return Err(unusable(reason.to_owned()));
+        }
+        let weights = weights.ok_or_else(|| {
+            unusable("no weights were kept there; run the study with `--weights keep`".to_owned())
+        })?;
+        let values: HashMap<String, Tensor> = tensors::from_bytes(&weights)
+            .map_err(|reason| unusable(format!("of its weights, {reason}")))?
+            .into_iter()
+            .collect();
+        if values
+            .values()
+            .any(|t| t.isfinite().all().int64_value(&[]) == 0)
+        {
+            return Err(unusable(format!(
+                "its weights are not finite{}",
+                end(&record)
+            )));
+        }
+        let count = values.len();
+        let variables = VarStore::new(device);
+        let params = Params::with_values(variables.root(), values);
+        let network = match &architecture {
+            Architecture::UNet(unet) => UNet::new(&params, unet)
+                .map(Kept::UNet)
+                .map_err(|error| unusable(error.to_string()))?,
+            Architecture::Mlp(mlp) => ResidualMlp::new(&params, mlp)
+                .map(Kept::Mlp)
+                .map_err(|error| unusable(error.to_string()))?,
+            Architecture::Exact => unreachable!("returned above"),
+        };
+        let taken = params.tensors().len();
+        if taken != count {
+            return Err(unusable(format!(
+                "it holds {count} tensors of weights, and its network has {taken}"
+            )));
+        }
+        Ok(Trained {
+            folder: folder.to_owned(),
+            config,
+            network,
+            device,
+        })
+    }
+
+    /// What the cell was.
+    pub fn config(&self) -> &CellConfig {
+        &self.config
+    }
+
+    /// Samples that are evaluated at a time: as many as the caches of one core hold.
+    pub fn chunk(&self) -> usize {
+        64
+    }
+
+    /// The denoiser E[x₀ given x] at a level; x itself where there is no noise.
+    ///
+    /// # Shapes
+    /// `x`: \[n, …\] of the cell's [`shape`](CellConfig::shape); so is the result.
+    pub fn denoise(&self, x: ArrayViewD<'_, f64>, at: Kernel) -> ArrayD<f64> {
+        if at.sigma() == 0.0 {
+            return x.to_owned();
+        }
+        let _guard = tch::no_grad_guard();
+        let n = x.shape()[0];
+        let single = tensors::single(x, self.device);
+        let epsilon = Epsilon::new(self.config.noise.data_std).expect("checked by the plan");
+        let levels = vec![at; n];
+        let eval = |network: &dyn Network, x: &Tensor| {
+            let net = |x: &Tensor, label: &Tensor| network.forward(x, label, &mut Mode::Eval);
+            score_objective::torch::denoise(&net, &epsilon, x, &levels)
+        };
+        let denoised = match &self.network {
+            Kept::UNet(network) => eval(network, &single),
+            // An MLP takes an image as one row of numbers.
+            Kept::Mlp(network) => eval(network, &single.view([n as i64, -1])).view_as(&single),
+        };
+        tensors::array(&denoised)
+    }
+
+    /// Writes the network as a folder that diffusers' `UNet2DModel.from_pretrained` opens; its `timestep` is the
+    /// label of the study, ln(sigma)/4, and its `sample` is x/√(data_std² + sigma²). Returns its parameters.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unusable`] where diffusers has no such network, or `out` cannot be written.
+    pub fn export(&self, out: &Path) -> Result<usize, Error> {
+        let refused = |reason: String| Error::Unusable {
+            path: self.folder.clone(),
+            reason,
+        };
+        match &self.network {
+            Kept::UNet(network) => {
+                let written = network.to_diffusers(out);
+                written.map_err(|error| refused(error.to_string()))?;
+                Ok(network.topology().parameters())
+            }
+            Kept::Mlp(_) => Err(refused(
+                "the cell's network is an MLP, and diffusers' UNet2DModel is not; export a U-Net"
+                    .to_owned(),
+            )),
+        }
+    }
+}
+
+fn end(record: &Record) -> String {
+    match record.outcome {
+        Outcome::Diverged {
+            stage: Stage::Training,
+            step,
+        } => format!(": its training diverged at step {step}"),
+        _ => String::new(),
+    }
+}
