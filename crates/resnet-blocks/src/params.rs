@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use tch::{Tensor, nn::Path};
+use tch::{Kind, Tensor, nn::Path};
 
 use crate::{Error, Law};
 
@@ -148,12 +148,20 @@ impl<'a> Params<'a> {
         Ok(variable)
     }
 
-    /// As [`variable`](Self::variable), but fixed: it is stored, and not learned or measured.
+    /// As [`variable`](Self::variable), but fixed: it is stored, and not learned or measured; in f64 where the
+    /// variables are, else in f32.
     ///
     /// # Errors
     /// As [`variable`](Self::variable).
     pub fn constant(&self, name: &str, shape: &[usize], law: Law) -> Result<Tensor, Error> {
-        self.create(name, shape, law, 1.0, Path::zeros_no_train)
+        // tch's own fixed variables are f32 in every store.
+        let kind = match self.path.kind() {
+            Kind::Double => Kind::Double,
+            _ => Kind::Float,
+        };
+        self.create(name, shape, law, 1.0, |path, name, dims| {
+            path.add(name, Tensor::zeros(dims, (kind, path.device())), false)
+        })
     }
 
     /// tch renames a duplicate in silence; here it is refused.
