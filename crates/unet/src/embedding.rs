@@ -23,10 +23,9 @@ pub(crate) struct Embedding {
 
 enum FeatureNode {
     Sinusoids {
-        frequencies: Vec<f64>,
+        frequencies: Frequencies,
         order: Order,
-        /// Columns of zeros after them: one for an odd number of features.
-        odd: i64,
+        channels: usize,
     },
     Fourier {
         frequencies: Tensor,
@@ -70,9 +69,9 @@ impl Embedding {
         let features = params.sub("features");
         let features = match config.features {
             Features::Sinusoids { frequencies, order } => FeatureNode::Sinusoids {
-                frequencies: frequencies.list(channels / 2),
+                frequencies,
                 order,
-                odd: (channels % 2) as i64,
+                channels,
             },
             Features::Fourier { scale, order, of } => FeatureNode::Fourier {
                 frequencies: features.constant("weight", &[channels / 2], Law::Normal(scale))?,
@@ -217,18 +216,18 @@ impl Embedding {
 }
 
 impl Frequencies {
-    /// The w_i, rounded as f32 where diffusers computes them so: a time step of 1000 makes the last digit
-    /// visible.
-    fn list(self, count: usize) -> Vec<f64> {
+    /// The w_i, computed in this kind: in f32 they are rounded as diffusers rounds them, which a time step of
+    /// 1000 makes visible.
+    fn list(self, count: usize, kind: Kind) -> Tensor {
         match self {
             Frequencies::Transformer { shift } => {
-                let index = Tensor::arange(count as i64, (Kind::Float, Device::Cpu));
-                let exponent = index * -(1e4f64.ln()) / (count as f64 - shift);
-                Vec::try_from(exponent.exp().to_kind(Kind::Double)).expect("a vector of numbers")
+                let index = Tensor::arange(count as i64, (kind, Device::Cpu));
+                (index * -(1e4f64.ln()) / (count as f64 - shift)).exp()
             }
             Frequencies::Geometric { last } => {
                 let steps = count.saturating_sub(1).max(1) as f64;
-                (0..count).map(|i| last.powf(i as f64 / steps)).collect()
+                let list: Vec<f64> = (0..count).map(|i| last.powf(i as f64 / steps)).collect();
+                Tensor::from_slice(&list).to_kind(kind)
             }
         }
     }
@@ -255,11 +254,12 @@ impl FeatureNode {
             FeatureNode::Sinusoids {
                 frequencies,
                 order,
-                odd,
+                channels,
             } => {
-                let frequencies = Tensor::from_slice(frequencies).to_kind(exact);
-                let angles = t.to_kind(exact).unsqueeze(-1) * frequencies.to_device(t.device());
-                halves(angles, *order).constant_pad_nd([0, *odd])
+                let frequencies = frequencies.list(channels / 2, exact).to_device(t.device());
+                let angles = t.to_kind(exact).unsqueeze(-1) * frequencies;
+                // Of an odd number of features the last is 0.
+                halves(angles, *order).constant_pad_nd([0, (channels % 2) as i64])
             }
             FeatureNode::Fourier {
                 frequencies,
