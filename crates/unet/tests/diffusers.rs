@@ -9,39 +9,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use common::{distance, noise};
-use resnet_blocks::{Mode, Network, Params, PlannedTensor};
+use common::{distance, noise, weight};
+use resnet_blocks::{Mode, Network, Params};
 use tch::{Device, Kind, Tensor, nn::VarStore};
 use unet::{
     Conditions, Error, UNet,
     diffusers::{Config, Plan},
 };
-
-/// What the generator of the goldens calls `uniform`: numbers that the name decides.
-fn uniform(name: &str, count: usize) -> Vec<f64> {
-    let fnv = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325, fnv);
-    let number = |index: usize| {
-        let mut z = seed.wrapping_add((index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 40) as f64 / (1u64 << 23) as f64 - 1.0
-    };
-    (0..count).map(number).collect()
-}
-
-/// What the generator of the goldens calls `weight`.
-fn weight(planned: &PlannedTensor) -> Tensor {
-    let fan_in: usize = planned.shape[1..].iter().product();
-    let scaled = |u: f64| match planned.shape.len() {
-        1 if planned.name.ends_with("weight") => 1.0 + u / 2.0,
-        1 => u / 4.0,
-        _ => u * (3.0 / fan_in as f64).sqrt(),
-    };
-    let values = uniform(&planned.name, planned.shape.iter().product());
-    let values: Vec<f32> = values.into_iter().map(|u| scaled(u) as f32).collect();
-    Tensor::from_slice(&values).view(&planned.dims()[..])
-}
 
 fn golden(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/diffusers");
@@ -81,7 +55,7 @@ fn made(name: &str) -> UNet {
     let plan = plan(name);
     let ours = plan.topology().tensors();
     let values = ours.iter().zip(plan.tensors());
-    let values = values.map(|(ours, theirs)| (ours.name.clone(), weight(theirs)));
+    let values = values.map(|(ours, theirs)| (ours.name.clone(), weight(theirs, Kind::Float)));
     let store = VarStore::new(Device::Cpu);
     let params = Params::with_values(store.root(), values.collect());
     UNet::build(&params, plan.topology().clone()).expect("all values are there")
@@ -225,7 +199,7 @@ fn weights(name: &str) -> Vec<(String, Tensor)> {
     let named = plan
         .tensors()
         .iter()
-        .map(|planned| (planned.name.clone(), weight(planned)));
+        .map(|planned| (planned.name.clone(), weight(planned, Kind::Float)));
     named.collect()
 }
 

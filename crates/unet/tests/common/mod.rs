@@ -1,6 +1,7 @@
 //! Inputs and measurements that the tests share.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use resnet_blocks::PlannedTensor;
 use tch::{Device, Kind, Tensor, nn::VarStore};
 
 /// White noise, uniform of mean 0 and variance 1, from splitmix64: the same on every machine.
@@ -15,6 +16,34 @@ pub(crate) fn noise(dims: &[i64], kind: Kind, seed: u64) -> Tensor {
     };
     let values: Vec<f64> = (0..dims.iter().product()).map(|_| draw()).collect();
     Tensor::from_slice(&values).view(dims).to_kind(kind)
+}
+
+/// What the generators of the goldens call `uniform`: numbers that the name decides.
+pub(crate) fn uniform(name: &str, count: usize) -> Vec<f64> {
+    let fnv = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325, fnv);
+    let number = |index: usize| {
+        let mut z = seed.wrapping_add((index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 40) as f64 / (1u64 << 23) as f64 - 1.0
+    };
+    (0..count).map(number).collect()
+}
+
+/// What the generators of the goldens call `weight`.
+pub(crate) fn weight(planned: &PlannedTensor, kind: Kind) -> Tensor {
+    let fan_in: usize = planned.shape[1..].iter().product();
+    let scaled = |u: f64| match planned.shape.len() {
+        1 if planned.name.ends_with("weight") => 1.0 + u / 2.0,
+        1 => u / 4.0,
+        _ => u * (3.0 / fan_in as f64).sqrt(),
+    };
+    let values = uniform(&planned.name, planned.shape.iter().product());
+    let values: Vec<f64> = values.into_iter().map(scaled).collect();
+    Tensor::from_slice(&values)
+        .view(&planned.dims()[..])
+        .to_kind(kind)
 }
 
 /// A store on the CPU whose variables are of this kind; torch then keeps to one thread, since the

@@ -1,7 +1,7 @@
 """Writes diffusers/<name>/{config.json, io.safetensors}: what diffusers' UNet2DModel answers.
 
-Weights are not stored: both sides compute them from the tensor's name (`weight` here and in
-tests/diffusers.rs). Run with torch 2.11.0, diffusers 0.42.1, numpy:
+Weights are not stored: both sides compute them from the tensor's name. Run with torch 2.11.0,
+diffusers 0.42.1, numpy:
 
     python crates/unet/tests/golden/unet2d.py
 """
@@ -9,10 +9,11 @@ tests/diffusers.rs). Run with torch 2.11.0, diffusers 0.42.1, numpy:
 import json
 import pathlib
 
-import numpy
 import torch
 from diffusers import UNet2DModel
 from safetensors.torch import save_file
+
+from weights import noise, weight
 
 FOLDER = pathlib.Path(__file__).parent / "diffusers"
 
@@ -94,43 +95,12 @@ CASES = {
 }
 
 
-def uniform(name, count):
-    """The numbers of a tensor: uniform in [-1, 1), exact in 24 bits; splitmix64 from the name's FNV-1a."""
-    seed = 0xCBF29CE484222325
-    for byte in name.encode():
-        seed = ((seed ^ byte) * 0x100000001B3) % 2**64
-    with numpy.errstate(over="ignore"):
-        z = numpy.uint64(seed) + numpy.arange(1, count + 1, dtype=numpy.uint64) * numpy.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
-        z = z ^ (z >> numpy.uint64(31))
-    return (z >> numpy.uint64(40)).astype(numpy.float64) / 2**23 - 1
-
-
-def weight(name, shape):
-    """Of variance 1 / fan-in; scales (vectors called weight) about 1."""
-    values = uniform(name, int(numpy.prod(shape)))
-    if 1 < len(shape):
-        values = values * numpy.sqrt(3 / numpy.prod(shape[1:]))
-    elif name.endswith("weight"):
-        values = 1 + values / 2
-    else:
-        values = values / 4
-    return torch.from_numpy(values.astype(numpy.float32).reshape(shape))
-
-
-def noise(name, shape):
-    """Of variance 1."""
-    values = uniform(name, int(numpy.prod(shape))) * numpy.sqrt(3)
-    return torch.from_numpy(values.astype(numpy.float32).reshape(shape))
-
-
 def write(name, config):
     model = UNet2DModel(**config).eval()
-    model.load_state_dict({key: weight(key, tuple(old.shape)) for key, old in model.state_dict().items()})
+    model.load_state_dict({key: weight(key, tuple(old.shape)).float() for key, old in model.state_dict().items()})
     levels, batch = len(config["block_out_channels"]), 2
     sides = (2 ** (levels + 1), 2**levels)
-    io = {"sample": noise("sample", (batch, model.config.in_channels, *sides))}
+    io = {"sample": noise("sample", (batch, model.config.in_channels, *sides)).float()}
     if config.get("time_embedding_type") == "fourier":
         io["timestep"] = torch.tensor([0.02, 30.0])
     elif config.get("time_embedding_type") == "learned":
@@ -142,7 +112,7 @@ def write(name, config):
     if config.get("class_embed_type") == "timestep":
         io["class_labels"] = torch.tensor([3.5, 700.0])
     if config.get("class_embed_type") == "identity":
-        io["class_labels"] = noise("class_labels", (batch, 4 * config["block_out_channels"][0]))
+        io["class_labels"] = noise("class_labels", (batch, 4 * config["block_out_channels"][0])).float()
     with torch.no_grad():
         io["output"] = model(io["sample"], io["timestep"], io.get("class_labels")).sample.contiguous()
     folder = FOLDER / name
