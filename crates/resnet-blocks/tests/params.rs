@@ -386,6 +386,7 @@ fn a_constant_is_stored_and_neither_learned_nor_a_unit() -> Result<(), Error> {
     let frequencies = params
         .sub("embedding")
         .constant("weight", &[4], Law::Normal(16.0))?;
+    assert_eq!(frequencies.kind(), Kind::Double);
     assert!(!frequencies.requires_grad());
     assert!(params.units().is_empty() && store.trainable_variables().is_empty());
     let other = Params::with_values(second.root(), store.variables());

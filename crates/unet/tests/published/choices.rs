@@ -1,7 +1,7 @@
 //! That each number and choice of a network shows in what it computes.
 
 use resnet_blocks::{
-    Activation, AttentionScores, Border, Groups, LongSkip, Norm, Padding, ShortSkip,
+    Activation, AttentionScores, Backbone, Border, Groups, LongSkip, Norm, Padding, ShortSkip,
 };
 use tch::{Kind, Tensor};
 use unet::{
@@ -180,9 +180,11 @@ fn another_edit_gives_something_else() {
         for at in 0..edits(&name).len() {
             for [stronger, louder] in [[0.99, 1.0], [1.0, 0.99]] {
                 let mut edits = edits(&name);
-                if let SkipEdit::FreeU { backbone, skip, .. } = &mut edits[at].1 {
-                    *backbone *= stronger;
-                    *skip *= louder;
+                if let SkipEdit::FreeU(free_u) = &mut edits[at].1 {
+                    let (Backbone::Constant(factor) | Backbone::Structured(factor)) =
+                        &mut free_u.backbone;
+                    *factor *= stronger;
+                    free_u.skip *= louder;
                 }
                 let net = made(&config, &weights, Kind::Double);
                 let least = evaluated(net, edits, &golden);

@@ -1,9 +1,9 @@
 //! Our configurations of the networks that the generator runs, by the names of the cases.
 
-use resnet_blocks::{Border, Feature, Injection, LongSkip, Padding};
+use resnet_blocks::{Backbone, Border, Feature, FreeU, Injection, LongSkip, Padding};
 use unet::{
-    Classes, Down, Filter, FreeUMap, Heads, MagnitudeParts, Parts, ProgressiveInput, ReadOut,
-    ResidualParts, SkipEdit, UNetConfig, Up,
+    Classes, Down, Filter, Heads, MagnitudeParts, Parts, ProgressiveInput, ReadOut, ResidualParts,
+    SkipEdit, UNetConfig, Up,
 };
 
 const FIR: Filter = Filter::Fir(Border::Zeros);
@@ -144,15 +144,16 @@ pub(crate) fn config(name: &str) -> UNetConfig {
 
 /// What is done to which long skips of the network, once it is there.
 pub(crate) fn edits(name: &str) -> Vec<(&'static str, SkipEdit)> {
-    let map = match name {
-        "freeu-constant" => FreeUMap::Constant,
-        "freeu-mean" => FreeUMap::HiddenMean,
+    let backbone: fn(f64) -> Backbone = match name {
+        "freeu-constant" => Backbone::Constant,
+        "freeu-mean" => Backbone::Structured,
         _ => return Vec::new(),
     };
-    let edit = |backbone, skip| SkipEdit::FreeU {
-        backbone,
-        skip,
-        map,
+    let edit = |factor, skip| {
+        SkipEdit::FreeU(FreeU {
+            backbone: backbone(factor),
+            skip,
+        })
     };
     vec![
         ("decoder1.skip0", edit(1.3, 0.4)),
