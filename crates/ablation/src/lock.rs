@@ -19,6 +19,8 @@ pub struct Lock {
     pub finished: usize,
     /// What is to be done, resolved.
     pub plan: Plan,
+    /// BLAKE3 digest of all of the above: a lock that was damaged, or edited, is no lock.
+    pub digest: String,
 }
 
 /// A difference between two plans.
@@ -41,7 +43,32 @@ impl Lock {
             changed: Vec::new(),
             finished: 0,
             plan: plan.clone(),
+            digest: String::new(),
         }
+        .sealed()
+    }
+
+    /// A later lock, for what was `changed` after so many cells.
+    pub fn amendment(plan: &Plan, reason: &str, changed: Vec<Change>, finished: usize) -> Lock {
+        Lock {
+            reason: Some(reason.to_owned()),
+            changed,
+            finished,
+            ..Lock::first(plan)
+        }
+        .sealed()
+    }
+
+    /// Whether it is as it was made.
+    pub fn is_whole(&self) -> bool {
+        self.clone().sealed().digest == self.digest
+    }
+
+    fn sealed(mut self) -> Lock {
+        self.digest = String::new();
+        let bytes = serde_json::to_vec(&self).expect("a plan is plain data");
+        self.digest = blake3::hash(&bytes).to_hex().to_string();
+        self
     }
 }
 
@@ -248,6 +275,17 @@ mod tests {
             after("[[contrasts]]", contrast)[0].registered,
             "the family grows"
         );
+    }
+
+    #[test]
+    fn what_was_edited_is_not_whole() {
+        let lock = Lock::first(&plan(STUDY).expect("the study is sound"));
+        assert!(lock.is_whole());
+        let mut edited = lock.clone();
+        edited.plan.studies[0].contrasts[0].delta *= 2.0;
+        assert!(!edited.is_whole());
+        edited.finished = 1;
+        assert!(!edited.is_whole());
     }
 
     #[test]

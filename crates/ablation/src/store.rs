@@ -140,12 +140,7 @@ impl Store {
                 finished,
             }),
             Some(reason) => {
-                let amendment = Lock {
-                    reason: Some(reason.to_owned()),
-                    changed,
-                    finished,
-                    ..Lock::first(plan)
-                };
+                let amendment = Lock::amendment(plan, reason, changed, finished);
                 match files::publish_new(&self.lock(locks.len()), &json(&amendment))? {
                     Published::Written | Published::AlreadySame => Ok(()),
                     Published::Conflict => self.freeze(plan, Some(reason)),
@@ -181,7 +176,16 @@ impl Store {
         loop {
             let path = self.lock(locks.len());
             match files::read(&path) {
-                Ok(bytes) => locks.push(parse(&path, &bytes)?),
+                Ok(bytes) => {
+                    let lock: Lock = parse(&path, &bytes)?;
+                    if !lock.is_whole() {
+                        return Err(Error::Damaged {
+                            path,
+                            message: "its digest is not that of its content".to_owned(),
+                        });
+                    }
+                    locks.push(lock);
+                }
                 Err(error) if error.is_absent() => return Ok(locks),
                 Err(error) => return Err(error.into()),
             }

@@ -125,12 +125,8 @@ fn a_registration_that_was_changed_gives_no_verdict() {
             what: "plane / noise / delta: 0.1 → 0.2".to_owned(),
             registered,
         };
-        let amendment = Lock {
-            reason: Some("a slip".to_owned()),
-            changed: vec![change.clone(), change],
-            finished: 3,
-            ..Lock::first(&plan)
-        };
+        let changed = vec![change.clone(), change];
+        let amendment = Lock::amendment(&plan, "a slip", changed, 3);
         vec![Lock::first(&plan), amendment]
     };
     found.locks = amended(true);

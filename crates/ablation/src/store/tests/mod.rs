@@ -299,6 +299,31 @@ fn a_plan_is_frozen_once_a_cell_is_finished() {
 }
 
 #[test]
+fn a_damaged_lock_is_refused() {
+    let (folder, store, _) = store();
+    let path = store.lock(0);
+    let whole = fs::read(&path).expect("it is there");
+    let refused = |bytes: &[u8], what: &str| {
+        fs::write(&path, bytes).expect("a damaged file");
+        assert!(
+            matches!(Store::open(folder.path()), Err(Error::Damaged { .. })),
+            "{what}"
+        );
+    };
+    // Not every byte: a plan is long. White space at the end is none of it.
+    for place in (0..whole.len() - 1).step_by(11) {
+        refused(&whole[..place], &format!("cut to {place}"));
+        let mut bytes = whole.clone();
+        bytes[place] ^= 1 << (place % 8);
+        refused(&bytes, &format!("bit of byte {place}"));
+    }
+    let edited = String::from_utf8(whole)
+        .expect("text")
+        .replace("\"delta\":0.1", "\"delta\":0.2");
+    refused(edited.as_bytes(), "edited by hand");
+}
+
+#[test]
 fn a_result_of_another_build_is_kept_beside() {
     let (_folder, store, cell) = store();
     store
