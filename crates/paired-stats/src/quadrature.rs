@@ -2,12 +2,12 @@
 
 use std::f64::consts::PI;
 
-/// Newton steps to a root of a Legendre polynomial; three reach rounding from the guess below.
+/// Newton steps to a root of a Legendre polynomial; they reach rounding from the guess below.
 const NEWTON: usize = 4;
 
 /// The `n` nodes in (−1, 1) with their weights: exact for polynomials of degree 2n − 1.
 pub(crate) fn gauss_legendre(n: usize) -> Vec<(f64, f64)> {
-    (0..n)
+    let upper: Vec<(f64, f64)> = (0..n.div_ceil(2))
         .map(|i| {
             let mut x = (PI * (i as f64 + 0.75) / (n as f64 + 0.5)).cos();
             let mut slope = 0.0;
@@ -18,7 +18,9 @@ pub(crate) fn gauss_legendre(n: usize) -> Vec<(f64, f64)> {
             }
             (x, 2.0 / ((1.0 - x * x) * slope * slope))
         })
-        .collect()
+        .collect();
+    let lower = upper.iter().take(n / 2).map(|(x, weight)| (-x, *weight));
+    lower.chain(upper.iter().copied()).collect()
 }
 
 /// P_n(x) and P_(n−1)(x), n >= 1, by the three-term recurrence.
