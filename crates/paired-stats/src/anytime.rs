@@ -46,7 +46,7 @@ pub fn log_e_value(values: &[f64], mean: f64, weight: f64) -> Result<f64, Error>
 /// excluded.
 ///
 /// ```
-/// let values = [1.2, 0.8, 1.1, 0.9, 1.3, 0.7, 1.0, 1.2];
+/// let values = [1.2, 0.8, 1.1, 0.9, 1.3, 0.7, 1.0, 1.2, 0.9, 1.1, 1.0, 0.8];
 /// let interval = paired_stats::anytime_t(&values, 0.95, 10.0)?;
 /// assert!(0.0 < interval.low && interval.low < paired_stats::paired_t(&values, 0.95)?.low);
 /// # Ok::<(), paired_stats::Error>(())

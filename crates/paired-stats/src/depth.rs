@@ -17,7 +17,7 @@ pub struct OverDepths {
 ///
 /// slope = Σ (x_d − x̄) e_d / Σ (x_d − x̄)², x = log2(depth). Both are one number per seed and
 /// contrast, so that inference goes on as for any other contrast; for a band over the depths give
-/// the contrast at each depth to [`max_t`](crate::max_t) as a column.
+/// the contrast at each depth to [`max_t`](crate::max_t()) as a column.
 ///
 /// # Errors
 ///
@@ -28,7 +28,7 @@ pub struct OverDepths {
 ///
 /// // The skip gains one more with each doubling.
 /// let at = |depth: f64| (depth, TwoByTwo { y00: 0.0, y01: 1.0, y10: depth.log2(), y11: 1.0 + depth.log2() });
-/// let found = over_depths(&[at(4.0), at(8.0), at(16.0)])?;
+/// let found = over_depths(&[at(4.0), at(16.0)])?;
 /// assert_eq!((found.average.skip, found.average.noise), (3.0, 1.0));
 /// assert_eq!((found.slope.skip, found.slope.noise), (1.0, 0.0));
 /// # Ok::<(), paired_stats::Error>(())

@@ -2,6 +2,10 @@
 //! promises; ends with a failure if one of them does not keep it.
 //!
 //! The studies have generators of their own, so the figures are the same on any number of threads.
+#![allow(
+    clippy::print_stdout,
+    reason = "a program, whose output a person reads"
+)]
 
 mod figures;
 
