@@ -71,7 +71,8 @@ pub struct Protocol {
 /// Solo-learnability of one unit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SoloLearnability {
-    /// `Q_i` of each repeat; `None` where training all units did not lower the loss.
+    /// `Q_i` of each repeat; `None` where training all units did not lower the loss, or no rate left the unit
+    /// with a finite one.
     pub repeats: Vec<Option<f64>>,
     /// Mean over repeats with its t interval; `None` if any repeat has none.
     pub mean: Option<Interval>,

@@ -117,6 +117,18 @@ fn the_best_rate_counts_and_divergence_does_not() {
         .unwrap()
         .run(confidence, worse);
     assert_eq!(worse[0].repeats, [None, None]);
+    let lost = |run: Run| match run.trained {
+        Trained::Nothing => 1.0,
+        Trained::All => 0.0,
+        Trained::Only(_) => f64::INFINITY,
+    };
+    let lost = Protocol::new(1, vec![0.1], 2)
+        .unwrap()
+        .run(confidence, lost);
+    assert_eq!(
+        (&lost[0].repeats[..], lost[0].mean),
+        (&[None, None][..], None)
+    );
     let noisy = |run: Run| match run.trained {
         Trained::Nothing => 1.0,
         Trained::All => 0.0,
