@@ -80,6 +80,8 @@ pub enum Role {
     Levels,
     /// The noise eps added to a training batch.
     Noise,
+    /// What a network drops in training: features, or whole branches.
+    Dropout,
     /// The starting points and the noise of sampling.
     Sample,
     /// What a probe draws: held-out points, projections, directions.
@@ -92,11 +94,12 @@ pub enum Role {
 
 impl Role {
     /// Every role, once.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Data,
         Self::Init,
         Self::Levels,
         Self::Noise,
+        Self::Dropout,
         Self::Sample,
         Self::Probe,
         Self::Bootstrap,
@@ -111,6 +114,7 @@ impl Role {
             Self::Init => "init",
             Self::Levels => "levels",
             Self::Noise => "noise",
+            Self::Dropout => "dropout",
             Self::Sample => "sample",
             Self::Probe => "probe",
             Self::Bootstrap => "bootstrap",
@@ -198,7 +202,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(first.len(), 3 * 8 * 4);
+        assert_eq!(first.len(), 3 * Role::ALL.len() * 4);
     }
 
     proptest! {
@@ -209,7 +213,7 @@ mod tests {
         fn no_stream_depends_on_the_draws_of_another(
             root: u64,
             index: u64,
-            others in prop::collection::vec((0_usize..8, any::<u64>(), 0_usize..50), 0..8),
+            others in prop::collection::vec((0..Role::ALL.len(), any::<u64>(), 0_usize..50), 0..8),
         ) {
             let stream = Stream::new(root);
             let mut alone = stream.at(Role::Sample, index);

@@ -100,6 +100,9 @@ fn cells() -> Vec<Cell> {
         for noise in [false, true] {
             cells.push(cell(json!({ "kind": "song_ermon" }), mlp.clone(), noise));
         }
+        let mut random = mlp;
+        random["short"] = json!({ "stochastic_depth": 0.5 });
+        cells.push(cell(json!({ "kind": "song_ermon" }), random, true));
     }
     cells
 }

@@ -4,7 +4,9 @@ use learnability::gradient::{Snapshot, UnitGradient, unit_gradients};
 use ndarray::Array2;
 use noise_schedule::{Kernel, LevelDistribution, LogUniform};
 use rand::Rng;
+use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
+use resnet_blocks::Mode;
 use score_objective::Snr;
 use tch::{Kind, Tensor};
 
@@ -97,7 +99,8 @@ impl Work<'_> {
                 return Ok(None);
             }
             let example = Example::draw(config, self.dataset, &self.own, Role::Data, step, batch);
-            let loss = loss(learned, model, config, &example).mean(Kind::Float);
+            let dropped = self.own.at(Role::Dropout, step);
+            let loss = loss(learned, model, config, &example, &dropped).mean(Kind::Float);
             let value = loss.double_value(&[]);
             if !value.is_finite() {
                 diverged_at = Some(step);
@@ -196,14 +199,19 @@ fn enter(record: &mut Record, course: Course, steps: u64) {
     );
 }
 
-/// The arm's own loss on an example batch, one number per row.
+/// The arm's own loss on an example batch, one number per row; what the network drops is drawn from `dropped`, and
+/// is the same in each pass that the loss makes.
 pub(super) fn loss(
     learned: &Learned,
     model: &Model,
     config: &CellConfig,
     example: &Example,
+    dropped: &ChaCha8Rng,
 ) -> Tensor {
-    let net = |x: &Tensor, label: &Tensor| learned.forward(x, label);
+    let net = |x: &Tensor, label: &Tensor| {
+        let mut mode = Mode::Train(dropped.clone());
+        learned.network.forward(x, label, &mut mode)
+    };
     let epsilon = model.epsilon();
     let (x0, noise) = (
         learned.tensor(example.x0.view()),
