@@ -135,22 +135,24 @@ impl Looks {
             normal_critical(alpha / self.seeds.len() as f64),
         );
         let (mut above, mut below) = (excess(low), excess(high));
-        // False position, with the kept end halved (the Illinois rule).
+        // Ridders' method: the middle tells how the function bends, and false position allows for it.
         for _ in 0..STEPS {
             if above <= TOLERANCE {
                 return Ok(low);
             }
-            let middle = high - below * (high - low) / (below - above);
-            let found = excess(middle);
+            let middle = 0.5 * (low + high);
+            let bend = excess(middle);
+            let next = middle + (middle - low) * bend / (bend * bend - above * below).sqrt();
+            let found = excess(next);
             if found.abs() < TOLERANCE {
-                return Ok(middle);
+                return Ok(next);
             }
-            if 0.0 < found {
-                (low, above) = (middle, found);
-                below *= 0.5;
-            } else {
-                (high, below) = (middle, found);
-                above *= 0.5;
+            for (c, value) in [(middle, bend), (next, found)] {
+                if 0.0 < value && low < c {
+                    (low, above) = (c, value);
+                } else if value <= 0.0 && c < high {
+                    (high, below) = (c, value);
+                }
             }
         }
         Ok(high)

@@ -73,7 +73,7 @@ pub(super) fn figures(studies: usize) -> Vec<Figure> {
             .any(|(n, level)| t_test(&values[..*n], 0.0).unwrap() <= *level)
     }));
     figures.push(share(
-        "t e-process, looks after each of 2 to 30 seeds",
+        "t e-process, after each of 2 to 30 seeds",
         Rule::AtMost(0.05),
         studies / 2,
         105,

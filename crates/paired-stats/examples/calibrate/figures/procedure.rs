@@ -198,7 +198,7 @@ pub(super) fn figures(studies: usize) -> Vec<Figure> {
         ("six just short of delta", six(claim(Higher, 1.0, short))),
         ("six just beyond delta", six(claim(Higher, 1.0, beyond))),
         (
-            "one strong, one just short, one equal",
+            "strong, just short, just unequal",
             Study::of(vec![
                 claim(Higher, 1.0, 4.0),
                 claim(Lower, 1.0, -short),
@@ -233,12 +233,12 @@ pub(super) fn figures(studies: usize) -> Vec<Figure> {
     for (words, plan, studies) in &plans {
         for (scene, study, power) in [
             (
-                "three of 3.5 sd, delta 1: all SUPPORTED",
+                "three of 3.5 sd: all SUPPORTED",
                 thrice(claim(Higher, 1.0, 3.5)),
                 0.9,
             ),
             (
-                "three of 0, delta 2: all REFUTED",
+                "three of nothing: all REFUTED",
                 thrice(claim(Higher, 2.0, 0.0)),
                 0.9,
             ),
