@@ -17,7 +17,7 @@ use crate::{
 /// The autocorrelation of df/dx along a line of inputs, f: ℝ → ℝ a random ReLU network (Balduzzi et al. 2017).
 ///
 /// Near 1 the gradient changes slowly, so that a step finds what the gradient promised; near 0 it is white noise.
-/// The input goes through one affine layer to the given width, the output is a random combination of units.
+/// The input goes through one ReLU layer to the given width, the output is a random combination of units.
 /// ρ_k = mean(g_i g_{i+k})/mean(g_i²), not centred, is averaged over seeds; batch normalisation takes its statistics
 /// from the whole line, and they are held fixed in the derivative.
 #[derive(Clone, Debug, Deserialize)]
@@ -60,21 +60,23 @@ pub struct ShatteringArm {
     pub name: String,
     /// What a layer does.
     pub connection: Connection,
-    /// What is done to preactivations.
+    /// What is normalised.
     pub norm: Norm,
     /// Expected autocorrelations.
     #[serde(default)]
     pub expected: Vec<ExpectedCorrelation>,
 }
 
-/// Normalisation of preactivations.
+/// Normalisation of each unit to mean 0 and variance 1 over the inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Norm {
     /// None.
     None,
-    /// Each unit to mean 0 and variance 1 over the inputs.
+    /// Of preactivations.
     Batch,
+    /// Of what a block is given, and of preactivations.
+    BatchTwice,
 }
 
 /// A registered autocorrelation.
@@ -263,12 +265,17 @@ impl Shattering {
             let last = depths[depths.len() - 1];
             let factor = design.factor(last);
             let mut h = &x * &slopes + &biases;
-            let mut tangent = Array2::zeros(h.raw_dim()) + &slopes;
+            let mut tangent = h.mapv(|a| design.activation.slope(a)) * &slopes;
+            h.mapv_inplace(|a| design.activation.at(a));
             for l in 0..last {
                 let layer = design.layer(self.width, &mut stream.at(Role::Init, l as u64));
-                let mut a = h.dot(&layer.w.t()) + &layer.c;
-                let mut t = tangent.dot(&layer.w.t());
-                if arm.norm == Norm::Batch {
+                let (mut a, mut t) = (h.clone(), tangent.clone());
+                if arm.norm == Norm::BatchTwice {
+                    normalise(&mut a, &mut t);
+                }
+                a = a.dot(&layer.w.t()) + &layer.c;
+                t = t.dot(&layer.w.t());
+                if arm.norm != Norm::None {
                     normalise(&mut a, &mut t);
                 }
                 t.zip_mut_with(&a, |t, a| *t *= design.activation.slope(*a));
