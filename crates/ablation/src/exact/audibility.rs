@@ -4,9 +4,10 @@ use score_objective::exact::{GaussianMixture, Refined, fisher_divergence, kl_div
 use serde::Deserialize;
 
 use super::{
+    place::Place,
     report::{Found, Measured, Number},
     spectral_gap::{on_a_line, words},
-    study::{Claim, Expected, Level, Place, Table, Tolerance, table_fields},
+    study::{Claim, Expected, Level, Table, Tolerance, table_fields},
 };
 use crate::error::Error;
 

@@ -3,8 +3,9 @@
 use serde::Deserialize;
 
 use super::{
+    place::Place,
     report::{Found, Measured, Number},
-    study::{Claim, Level, Place, Table, Tolerance, table_fields},
+    study::{Claim, Level, Table, Tolerance, table_fields},
 };
 use crate::error::Error;
 

@@ -1,7 +1,6 @@
 //! What depth does to signals and gradients before training.
 
-use nalgebra::DMatrix;
-use ndarray::{Array1, Array2, Axis};
+use ndarray::Array2;
 use rand::Rng;
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
@@ -9,9 +8,11 @@ use serde::Deserialize;
 
 use super::{
     mean_field::MeanField,
-    network::{Activation, Biases, Connection, Design, Layer, Weights},
-    report::{Found, Measured, Number, median},
-    study::{Claim, Expected, Place, Table, Tolerance, table_fields},
+    network::{Activation, Batch, Biases, Connection, Design, Norm, Weights},
+    place::Place,
+    propagation::{Numbers, Propagation, numbers_of},
+    report::{Found, Measured, Number},
+    study::{Claim, Expected, Table, Tolerance, table_fields},
 };
 use crate::{
     error::Error,
@@ -73,24 +74,6 @@ pub struct Arm {
     pub expected: Vec<ExpectedPropagation>,
 }
 
-/// A number of a network at initialisation; of several inputs the mean, of several Jacobians the median.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Propagation {
-    /// Mean cosine between the outputs of two inputs: 1 where all inputs look alike.
-    Cosine,
-    /// log₁₀ of the mean square of the output over that of the input.
-    Growth,
-    /// Singular values of the Jacobian above 2⁻²³ of the largest: what single precision keeps.
-    Rank,
-    /// (Σ s²)²/Σ s⁴ of the Jacobian's singular values s.
-    Participation,
-    /// log₁₀ of the largest singular value over the smallest; not finite where ReLU has cut a direction off.
-    Condition,
-    /// log₁₀ of the root mean square singular value: what a gradient of random direction is multiplied by.
-    Gain,
-}
-
 /// A registered median.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -136,42 +119,12 @@ pub enum DepthMeasure {
     },
 }
 
-const MEASURES: [(Propagation, &str); 6] = [
-    (Propagation::Cosine, "cosine"),
-    (Propagation::Growth, "log₁₀ growth"),
-    (Propagation::Rank, "rank of J"),
-    (Propagation::Participation, "participation"),
-    (Propagation::Condition, "log₁₀ κ(J)"),
-    (Propagation::Gain, "log₁₀ gain"),
-];
-
-/// The six measures of one network, in the order of [`MEASURES`].
-type Numbers = [f64; MEASURES.len()];
-
-impl Propagation {
-    fn place(self) -> usize {
-        let place = MEASURES.iter().position(|(measure, _)| *measure == self);
-        place.expect("every measure is in the table")
-    }
-
-    fn words(self) -> &'static str {
-        MEASURES[self.place()].1
-    }
-}
-
 impl Table for Depth {
     table_fields!("depth");
 
     fn check(&self, place: &Place) -> Result<(), Error> {
         place.count("width", self.width, 2, 512)?;
-        place.count("number of depths", self.depths.len(), 1, 100)?;
-        for &depth in &self.depths {
-            place.count("depths", depth, 1, 10_000)?;
-        }
-        if let Some(pair) = self.depths.windows(2).find(|pair| pair[1] <= pair[0]) {
-            let rule = format!("depths rise, and the one before is {}: sort them", pair[0]);
-            return Err(place.refuse("depths", pair[1], &rule));
-        }
+        place.depths(&self.depths, 1)?;
         place.count("inputs", self.inputs, 2, 1000)?;
         place.count("points", self.points, 1, self.inputs)?;
         place.count("seeds", self.seeds as usize, 1, 1000)?;
@@ -187,11 +140,7 @@ impl Table for Depth {
         }
         let mut names: Vec<&str> = Vec::new();
         for arm in &self.arms {
-            if names.contains(&arm.name.as_str()) {
-                let rule = "another arm has that name: give each its own";
-                return Err(place.refuse("arms.name", format!("{:?}", arm.name), rule));
-            }
-            names.push(&arm.name);
+            place.distinct("arms.name", &mut names, &arm.name)?;
             let place = Place(format!("{}, arm {:?}", place.0, arm.name));
             arm.design().check(&place)?;
             for expected in &arm.expected {
@@ -262,10 +211,11 @@ impl Table for Depth {
             ..Measured::default()
         };
         for (index, arm) in self.arms.iter().enumerate() {
+            measured.group.clone_from(&arm.name);
             for &of in &arm.measures {
                 for (place, &depth) in self.depths.iter().enumerate() {
                     let number = Number::median(&numbers(index, place, of));
-                    let what = format!("{}, L = {depth}, {}", arm.name, of.words());
+                    let what = format!("{}, L = {depth}", of.words());
                     let expected = arm.expected.iter();
                     let expected = expected.filter(|e| e.measure == of && e.depth == depth);
                     let expected = expected.map(|e| e.value).next();
@@ -334,6 +284,7 @@ impl Arm {
         Design {
             activation: self.activation,
             connection: self.connection,
+            norm: Norm::None,
             weights: self.weights,
             biases: self.biases,
         }
@@ -351,28 +302,20 @@ impl Depth {
         for depths in design.passes(&self.depths) {
             let last = depths[depths.len() - 1];
             let factor = design.factor(last);
-            let mut h = x.clone();
-            let mut jacobians = vec![Array2::<f64>::eye(self.width); self.points];
+            let n = self.width;
+            let mut batch = Batch {
+                h: x.clone(),
+                // Of each point, along each axis.
+                tangents: Array2::from_shape_fn((n * self.points, n), |(row, axis)| {
+                    f64::from(u8::from(row / self.points == axis))
+                }),
+                points: self.points,
+            };
             for l in 0..last {
-                let layer = design.layer(self.width, &mut stream.at(Role::Init, l as u64));
-                let a = h.dot(&layer.w.t()) + &layer.c;
-                for (jacobian, a) in jacobians.iter_mut().zip(a.rows()) {
-                    let slopes = a.mapv(|a| design.activation.slope(a));
-                    let branch = layer.w.dot(jacobian) * slopes.insert_axis(Axis(1));
-                    *jacobian = join(design, &layer, factor, &*jacobian, branch, false);
-                }
-                let activated = a.mapv(|a| design.activation.at(a));
-                h = join(
-                    design,
-                    &layer,
-                    factor,
-                    &h.reversed_axes(),
-                    activated.reversed_axes(),
-                    true,
-                )
-                .reversed_axes();
+                let layer = design.layer(n, &mut stream.at(Role::Init, l as u64));
+                batch = design.advance(batch, &layer, factor);
                 if depths.contains(&(l + 1)) {
-                    numbers.push(measure(&x, &h, &jacobians));
+                    numbers.push(numbers_of(&x, &batch));
                 }
             }
         }
@@ -401,68 +344,6 @@ impl Depth {
             _ => None,
         }
     }
-}
-
-/// What a layer makes of `h` with its `branch` φ(W h + c), both \[n, …\]: points with biases, tangents without.
-fn join(
-    design: &Design,
-    layer: &Layer,
-    factor: f64,
-    h: &Array2<f64>,
-    branch: Array2<f64>,
-    biased: bool,
-) -> Array2<f64> {
-    match (design.connection, &layer.second) {
-        (Connection::Plain, _) => branch,
-        (_, None) => h + branch * factor,
-        (_, Some((w, c))) => {
-            let mut branch = w.dot(&branch);
-            if biased {
-                branch += &c.view().insert_axis(Axis(1));
-            }
-            h + branch * factor
-        }
-    }
-}
-
-fn measure(x: &Array2<f64>, h: &Array2<f64>, jacobians: &[Array2<f64>]) -> Numbers {
-    let square = |h: &Array2<f64>| h.iter().map(|h| h * h).sum::<f64>();
-    let directions: Vec<Array1<f64>> = (h.rows().into_iter())
-        .map(|row| &row / row.dot(&row).sqrt())
-        .collect();
-    let mut cosines = Vec::new();
-    for (i, a) in directions.iter().enumerate() {
-        cosines.extend(directions[..i].iter().map(|b| a.dot(b)));
-    }
-    let mut numbers = [0.0; MEASURES.len()];
-    numbers[Propagation::Cosine.place()] = cosines.iter().sum::<f64>() / cosines.len() as f64;
-    numbers[Propagation::Growth.place()] = (square(h) / square(x)).log10();
-    let spectra: Vec<Vec<f64>> = jacobians.iter().map(singular_values).collect();
-    let over =
-        |f: &dyn Fn(&[f64]) -> f64| median(&spectra.iter().map(|s| f(s)).collect::<Vec<_>>());
-    numbers[Propagation::Rank.place()] = over(&|s| {
-        let least = s[0] * 2.0_f64.powi(-23);
-        s.iter().filter(|s| least < **s).count() as f64
-    });
-    numbers[Propagation::Participation.place()] = over(&|s| {
-        let shares: Vec<f64> = s.iter().map(|value| (value / s[0]).powi(2)).collect();
-        shares.iter().sum::<f64>().powi(2) / shares.iter().map(|s| s * s).sum::<f64>()
-    });
-    numbers[Propagation::Condition.place()] = over(&|s| (s[0] / s[s.len() - 1]).log10());
-    numbers[Propagation::Gain.place()] = over(&|s| {
-        let shares = s.iter().map(|value| (value / s[0]).powi(2)).sum::<f64>();
-        s[0].log10() + 0.5 * (shares / s.len() as f64).log10()
-    });
-    numbers
-}
-
-/// From the largest down.
-fn singular_values(matrix: &Array2<f64>) -> Vec<f64> {
-    let (rows, columns) = matrix.dim();
-    let values = DMatrix::from_fn(rows, columns, |i, j| matrix[[i, j]]).singular_values();
-    let mut values: Vec<f64> = values.iter().copied().collect();
-    values.sort_by(|a, b| b.total_cmp(a));
-    values
 }
 
 /// Least squares, per unit of x.

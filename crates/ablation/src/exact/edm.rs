@@ -5,8 +5,9 @@ use score_objective::{Edm as Row, EdmWeight, Ncsn, Preconditioner, Weighting};
 use serde::Deserialize;
 
 use super::{
+    place::Place,
     report::{Found, Measured, Number},
-    study::{Claim, Place, Table, Tolerance, table_fields},
+    study::{Claim, Table, Tolerance, table_fields},
 };
 use crate::error::Error;
 

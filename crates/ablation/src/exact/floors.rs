@@ -4,8 +4,9 @@ use score_objective::exact::{ExactScore, Gaussian, Sphere, sampled_implicit_loss
 use serde::Deserialize;
 
 use super::{
+    place::Place,
     report::{Found, How, Measured, Number},
-    study::{Claim, Level, Place, Table, Tolerance, table_fields},
+    study::{Claim, Level, Table, Tolerance, table_fields},
 };
 use crate::{
     error::Error,

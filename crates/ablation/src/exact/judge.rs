@@ -86,6 +86,7 @@ fn check(row: &Row) -> Check {
     };
     let finite = |x: f64| Some(x).filter(|x| x.is_finite());
     Check {
+        group: row.group.clone(),
         what: row.what.clone(),
         value: finite(number.value),
         error: finite(number.error),

@@ -1,23 +1,18 @@
 //! Sampling a mixture with its exact score: what each kind of noise is needed for.
 
 use ndarray::{Array1, Array2, ArrayView1, Axis};
-use noise_schedule::{Grid, Kernel};
-use rand::Rng;
-use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use samplers::{AnnealedLangevin, Heun, PerSample, Silent, sample};
-use score_objective::exact::{ExactScore, GaussianMixture};
+use score_objective::exact::GaussianMixture;
 use serde::Deserialize;
 
 use super::{
+    place::Place,
     report::{Found, Measured, Number},
-    study::{Claim, Expected, Place, Table, Tolerance, table_fields},
+    sampler::Sampler,
+    study::{Claim, Expected, Table, Tolerance, table_fields},
     transport::Transport,
 };
-use crate::{
-    error::Error,
-    stream::{Role, Stream},
-};
+use crate::{error::Error, stream::Stream};
 
 /// Samplers with the exact score of a mixture of isotropic Gaussians (Song and Ermon 2019, section 3.2 and figure 3).
 ///
@@ -69,55 +64,6 @@ pub struct Run {
     pub divergence: Option<Expected>,
 }
 
-/// How samples are drawn.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Sampler {
-    /// x ← x + (step/2) score(x) + temperature √step z; temperature 0 is gradient ascent.
-    Langevin {
-        /// Step.
-        step: f64,
-        /// Steps.
-        steps: usize,
-        /// What the injected noise is multiplied by: 1 is Langevin dynamics.
-        temperature: f64,
-    },
-    /// Annealed Langevin dynamics over geometric levels, with the step epsilon σ².
-    Annealed {
-        /// The first level.
-        from: f64,
-        /// The last level.
-        to: f64,
-        /// Levels.
-        levels: usize,
-        /// Steps at each.
-        steps: usize,
-        /// Step in units of σ².
-        epsilon: f64,
-        /// Whose score is followed.
-        score: AnnealedScore,
-    },
-    /// The probability flow from N(0, from² I) by Heun's steps on the grid of Karras et al. 2022, then to no noise.
-    Ode {
-        /// The first level.
-        from: f64,
-        /// The last level above zero.
-        to: f64,
-        /// Levels.
-        levels: usize,
-    },
-}
-
-/// The score at level σ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AnnealedScore {
-    /// Of the mixture with noise: modes of variance v + σ².
-    Noised,
-    /// Of modes of variance σ², as in the code of Song and Ermon 2019; at σ² = v it is the mixture's own.
-    ModesOfSigma,
-}
-
 /// What a claim about sampling measures, one number per seed.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -164,11 +110,7 @@ impl Table for Langevin {
         let mut names: Vec<&str> = Vec::new();
         let mut work = 0;
         for run in &self.runs {
-            if names.contains(&run.name.as_str()) {
-                let rule = "another run has that name: give each its own";
-                return Err(place.refuse("runs.name", format!("{:?}", run.name), rule));
-            }
-            names.push(&run.name);
+            place.distinct("runs.name", &mut names, &run.name)?;
             let place = Place(format!("{}, run {:?}", place.0, run.name));
             work += run.sampler.check(&place, self.variance)?;
         }
@@ -192,10 +134,7 @@ impl Table for Langevin {
             self.means[k][i]
         });
         let weights = Array1::from(self.weights.clone());
-        let mixture = |variance| {
-            GaussianMixture::new(weights.clone(), means.clone(), variance).expect("it was checked")
-        };
-        let (data, modes) = (mixture(self.variance), mixture(0.0));
+        let data = GaussianMixture::new(weights, means, self.variance).expect("it was checked");
         let mut measured = Measured {
             meaning: "samplers with the exact score: share of the first mode, variance within modes, KL of the shares",
             parameters: format!(
@@ -211,7 +150,9 @@ impl Table for Langevin {
             .into_par_iter()
             .map(|(run, s)| {
                 let stream = Stream::new(seed.wrapping_add(u64::from(s)));
-                let x = self.draw(self.runs[run].sampler, &data, &modes, stream);
+                let x = self.runs[run]
+                    .sampler
+                    .draw(&data, self.start, self.samples, stream);
                 Outcome::of(&x, &data)
             })
             .collect();
@@ -239,10 +180,10 @@ impl Table for Langevin {
                 ("variance within", over(|o| o.within), run.within, within),
                 ("KL", over(|o| o.divergence), run.divergence, None),
             ];
+            measured.group.clone_from(&run.name);
             for (what, number, expected, law) in rows {
-                let what = format!("{}, {what}", run.name);
                 if expected.is_some() {
-                    measured.expected(&what, number, expected, self.tolerance);
+                    measured.expected(what, number, expected, self.tolerance);
                 }
                 if let Some(law) = law {
                     measured.closed_form(what, number, law, 0.01 * law + 1e-9);
@@ -274,165 +215,6 @@ impl LangevinMeasure {
     fn run(&self) -> &str {
         match self {
             LangevinMeasure::WeightError { run } | LangevinMeasure::Within { run } => run,
-        }
-    }
-}
-
-impl Langevin {
-    /// The samples of one run and one seed. Runs of one seed share starting points and noise.
-    fn draw(
-        &self,
-        sampler: Sampler,
-        data: &GaussianMixture,
-        modes: &GaussianMixture,
-        stream: Stream,
-    ) -> Array2<f64> {
-        let mut streams: Vec<ChaCha8Rng> = (0..self.samples)
-            .map(|i| stream.at(Role::Sample, i as u64))
-            .collect();
-        let mut start = |draw: &dyn Fn(&mut ChaCha8Rng) -> f64| {
-            let rows = streams
-                .iter_mut()
-                .flat_map(|rng| (0..data.dim()).map(|_| draw(rng)).collect::<Vec<f64>>());
-            Array2::from_shape_vec((self.samples, data.dim()), rows.collect()).expect("whole rows")
-        };
-        let uniform = |rng: &mut ChaCha8Rng| rng.random_range(-self.start..self.start);
-        match sampler {
-            Sampler::Langevin {
-                step,
-                steps,
-                temperature,
-            } => {
-                let x = start(&uniform);
-                let mut noise = PerSample::new(streams);
-                let score = &mut |x: &Array2<f64>| data.score(x.view(), 0.0);
-                if temperature == 1.0 {
-                    return samplers::langevin(score, &mut noise, x, step, steps);
-                }
-                // Noise that is multiplied by the temperature is noise all the same.
-                let mut tempered = |like: &Array2<f64>, from: Kernel, to: Kernel| {
-                    samplers::NoiseSource::between(&mut noise, like, from, to) * temperature
-                };
-                samplers::langevin(score, &mut tempered, x, step, steps)
-            }
-            Sampler::Annealed {
-                from,
-                to,
-                levels,
-                steps,
-                epsilon,
-                score,
-            } => {
-                let dynamics = AnnealedLangevin {
-                    epsilon,
-                    steps_per_level: steps,
-                    final_denoise: false,
-                };
-                let grid = Grid::geometric(from, to, levels).expect("it was checked");
-                let x = start(&uniform);
-                let whose = match score {
-                    AnnealedScore::Noised => data,
-                    AnnealedScore::ModesOfSigma => modes,
-                };
-                let mut denoiser = |x: &Array2<f64>, k: Kernel| whose.denoise(x.view(), k.sigma());
-                dynamics.run(&grid, &mut denoiser, &mut PerSample::new(streams), x)
-            }
-            Sampler::Ode { from, to, levels } => {
-                let grid = Grid::karras(to, from, 7.0, levels)
-                    .expect("it was checked")
-                    .then_clean();
-                let x = start(&|rng| from * rng.sample::<f64, _>(rand_distr::StandardNormal));
-                let mut denoiser = |x: &Array2<f64>, k: Kernel| data.denoise(x.view(), k.sigma());
-                sample(&grid, Heun, &mut denoiser, &mut Silent, x)
-            }
-        }
-    }
-}
-
-impl Sampler {
-    /// Refuses impossible values; returns the evaluations that it takes.
-    fn check(self, place: &Place, variance: f64) -> Result<usize, Error> {
-        let (from, to, levels) = match self {
-            Sampler::Langevin {
-                step,
-                steps,
-                temperature,
-            } => {
-                place.positive("step", step)?;
-                place.non_negative("temperature", temperature)?;
-                place.count("steps", steps, 1, 10_000_000)?;
-                if 4.0 * variance <= step {
-                    let rule = format!(
-                        "steps of 4 · variance = {} and more grow without end: take smaller ones",
-                        4.0 * variance
-                    );
-                    return Err(place.refuse("step", step, &rule));
-                }
-                return Ok(steps);
-            }
-            Sampler::Annealed {
-                from,
-                to,
-                levels,
-                steps,
-                epsilon,
-                ..
-            } => {
-                place.positive("epsilon", epsilon)?;
-                place.count("steps", steps, 1, 10_000_000)?;
-                if 4.0 <= epsilon {
-                    let rule = "steps of 4 σ² and more grow without end: take a smaller epsilon";
-                    return Err(place.refuse("epsilon", epsilon, rule));
-                }
-                (from, to, levels)
-            }
-            Sampler::Ode { from, to, levels } => (from, to, levels),
-        };
-        place.positive("from", from)?;
-        place.positive("to", to)?;
-        if from <= to {
-            let rule = format!("levels fall, from {from}: choose a smaller one");
-            return Err(place.refuse("to", to, &rule));
-        }
-        place.count("levels", levels, 2, 100_000)?;
-        Ok(match self {
-            Sampler::Annealed { steps, .. } => levels.saturating_mul(steps),
-            Sampler::Ode { .. } | Sampler::Langevin { .. } => 2 * levels,
-        })
-    }
-
-    /// The variance within a mode of variance `v` after the last step, from a start that is forgotten.
-    fn within(self, v: f64) -> f64 {
-        let update = |variance: f64, of: f64, step: f64, temperature: f64| {
-            (1.0 - 0.5 * step / of).powi(2) * variance + step * temperature.powi(2)
-        };
-        match self {
-            Sampler::Langevin {
-                step,
-                steps,
-                temperature,
-            } => (0..steps).fold(v, |variance, _| update(variance, v, step, temperature)),
-            Sampler::Annealed {
-                from,
-                to,
-                levels,
-                steps,
-                epsilon,
-                score,
-            } => {
-                let grid = Grid::geometric(from, to, levels).expect("it was checked");
-                grid.levels().iter().fold(from * from, |variance, level| {
-                    let noise = level.sigma().powi(2);
-                    let of = match score {
-                        AnnealedScore::Noised => v + noise,
-                        AnnealedScore::ModesOfSigma => noise,
-                    };
-                    (0..steps).fold(variance, |variance, _| {
-                        update(variance, of, epsilon * noise, 1.0)
-                    })
-                })
-            }
-            Sampler::Ode { .. } => v,
         }
     }
 }

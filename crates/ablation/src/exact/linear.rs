@@ -6,8 +6,9 @@ use rand_distr::StandardNormal;
 use serde::Deserialize;
 
 use super::{
+    place::Place,
     report::{Found, Measured, Number},
-    study::{Claim, Place, Table, Tolerance, table_fields},
+    study::{Claim, Table, Tolerance, table_fields},
 };
 use crate::{
     error::Error,

@@ -87,13 +87,14 @@ fn arc_cosine(c: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::network::{Biases, Law, Scale, Weights};
+    use super::super::network::{Biases, Law, Norm, Scale, Weights};
     use super::*;
 
     fn design(connection: Connection) -> Design {
         Design {
             activation: Activation::Relu,
             connection,
+            norm: Norm::None,
             weights: Weights {
                 law: Law::Normal,
                 gain: 2.0_f64.sqrt(),

@@ -32,8 +32,11 @@ mod load;
 mod mean_field;
 pub mod network;
 pub mod paths;
+mod place;
+pub mod propagation;
 pub mod rank;
 pub mod report;
+pub mod sampler;
 pub mod shattering;
 pub mod spectral_gap;
 pub mod study;
@@ -43,3 +46,6 @@ pub use judge::run;
 pub use load::load;
 pub use report::{Check, Finding, Report, Section};
 pub use study::Study;
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,13 @@
 //! Random networks at initialisation, in `f64`: enough of them to push points and tangents through.
 
 use nalgebra::DMatrix;
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, Axis};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 use serde::Deserialize;
 
-use super::study::Place;
+use super::place::Place;
 use crate::error::Error;
 
 /// How the square matrices are drawn.
@@ -74,6 +74,19 @@ pub enum Connection {
     },
 }
 
+/// Normalisation of each unit to mean 0 and variance 1 over the points, with 1e-5 in the variance; held fixed in
+/// derivatives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Norm {
+    /// None.
+    None,
+    /// Of preactivations.
+    Batch,
+    /// Of what a layer is given, and of preactivations.
+    BatchTwice,
+}
+
 /// The factor b of a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -89,16 +102,28 @@ pub enum Scale {
 pub(super) struct Design {
     pub(super) activation: Activation,
     pub(super) connection: Connection,
+    pub(super) norm: Norm,
     pub(super) weights: Weights,
     pub(super) biases: Biases,
 }
 
+/// Points, and how they move with their inputs.
+#[derive(Clone, Debug)]
+pub(super) struct Batch {
+    /// \[points, n\].
+    pub(super) h: Array2<f64>,
+    /// \[directions · m, n\]: tangents of the first m points, all of them for each direction in turn.
+    pub(super) tangents: Array2<f64>,
+    /// m.
+    pub(super) points: usize,
+}
+
 /// One layer or block.
 pub(super) struct Layer {
-    pub(super) w: Array2<f64>,
-    pub(super) c: Array1<f64>,
+    w: Array2<f64>,
+    c: Array1<f64>,
     /// W₂ and c₂ of a two-layer branch.
-    pub(super) second: Option<(Array2<f64>, Array1<f64>)>,
+    second: Option<(Array2<f64>, Array1<f64>)>,
 }
 
 impl Scale {
@@ -211,6 +236,30 @@ impl Design {
         Layer { w, c, second }
     }
 
+    /// The batch after the layer, with branches multiplied by `factor`.
+    pub(super) fn advance(&self, batch: Batch, layer: &Layer, factor: f64) -> Batch {
+        let mut branch = batch.clone();
+        if self.norm == Norm::BatchTwice {
+            branch.normalise();
+        }
+        branch = branch.affine(&layer.w, &layer.c);
+        if self.norm != Norm::None {
+            branch.normalise();
+        }
+        branch.activate(self.activation);
+        if let Some((w, c)) = &layer.second {
+            branch = branch.affine(w, c);
+        }
+        match self.connection {
+            Connection::Plain => branch,
+            Connection::OneLayer { .. } | Connection::TwoLayer { .. } => Batch {
+                h: batch.h + branch.h * factor,
+                tangents: batch.tangents + branch.tangents * factor,
+                points: batch.points,
+            },
+        }
+    }
+
     /// b at this depth, or 1 for a plain network.
     pub(super) fn factor(&self, depth: usize) -> f64 {
         self.connection.scale().factor(depth)
@@ -222,5 +271,136 @@ impl Design {
             Scale::One => vec![depths],
             Scale::InverseSqrtDepth => depths.chunks(1).collect(),
         }
+    }
+}
+
+impl Batch {
+    fn affine(&self, w: &Array2<f64>, c: &Array1<f64>) -> Batch {
+        Batch {
+            h: self.h.dot(&w.t()) + c,
+            tangents: self.tangents.dot(&w.t()),
+            points: self.points,
+        }
+    }
+
+    /// Preactivations become φ of them.
+    pub(super) fn activate(&mut self, activation: Activation) {
+        for (row, mut tangent) in self.tangents.rows_mut().into_iter().enumerate() {
+            let point = self.h.row(row % self.points);
+            tangent.zip_mut_with(&point, |t, a| *t *= activation.slope(*a));
+        }
+        self.h.mapv_inplace(|a| activation.at(a));
+    }
+
+    fn normalise(&mut self) {
+        let mean = self.h.mean_axis(Axis(0)).expect("there are points");
+        let std = (self.h.var_axis(Axis(0), 0.0) + 1e-5).mapv_into(f64::sqrt);
+        self.h -= &mean;
+        self.h /= &std;
+        self.tangents /= &std;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    fn design(activation: Activation, connection: Connection) -> Design {
+        Design {
+            activation,
+            connection,
+            norm: Norm::None,
+            weights: Weights {
+                law: Law::Normal,
+                gain: 1.2,
+            },
+            biases: Biases::FanIn,
+        }
+    }
+
+    fn through(design: &Design, x: &Array2<f64>, tangents: Array2<f64>) -> Batch {
+        let start = Batch {
+            h: x.clone(),
+            tangents,
+            points: 2,
+        };
+        (0..3).fold(start, |batch, l| {
+            let layer = design.layer(4, &mut ChaCha8Rng::seed_from_u64(l));
+            design.advance(batch, &layer, 0.7)
+        })
+    }
+
+    #[test]
+    fn tangents_are_those_of_differences() {
+        let scale = Scale::One;
+        let second_gain = 0.9;
+        for connection in [
+            Connection::Plain,
+            Connection::OneLayer { scale },
+            Connection::TwoLayer { scale, second_gain },
+        ] {
+            for activation in [Activation::Tanh, Activation::Relu, Activation::Linear] {
+                let design = design(activation, connection);
+                let x = Array2::from_shape_fn((3, 4), |(i, j)| (1.3 * i as f64 - j as f64).sin());
+                // Of the first two points, along each of the four axes in turn.
+                let axes = Array2::from_shape_fn((8, 4), |(r, j)| f64::from(u8::from(r / 2 == j)));
+                let found = through(&design, &x, axes);
+                for row in 0..8 {
+                    let (axis, point) = (row / 2, row % 2);
+                    let at = |step: f64| {
+                        let mut x = x.clone();
+                        x[[point, axis]] += step;
+                        let moved = through(&design, &x, Array2::zeros((2, 4)));
+                        moved.h.row(point).to_owned()
+                    };
+                    let slope = (at(1e-6) - at(-1e-6)) / 2e-6;
+                    let off = (slope - found.tangents.row(row)).mapv(f64::abs);
+                    assert!(
+                        off.iter().all(|d| *d < 1e-7),
+                        "{connection:?} {activation:?}: {off}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn draws_have_the_variance_and_the_law_that_they_are_asked_for() {
+        let rng = &mut ChaCha8Rng::seed_from_u64(1);
+        for law in [Law::Normal, Law::Uniform, Law::Orthogonal] {
+            let weights = Weights { law, gain: 1.5 };
+            let w = weights.draw(80, 80, rng);
+            assert!((w.var(0.0) * 80.0 / 2.25 - 1.0).abs() < 0.06, "{law:?}");
+            if law == Law::Orthogonal {
+                let off = w.dot(&w.t()) / 2.25 - Array2::<f64>::eye(80);
+                assert!(off.iter().all(|d| d.abs() < 1e-13));
+            }
+        }
+        let biases = Biases::FanIn.draw(5000, 25, rng);
+        assert!((biases.var(0.0) / Biases::FanIn.variance(25) - 1.0).abs() < 0.06);
+    }
+
+    #[test]
+    fn normalised_units_have_variance_one_whatever_they_were() {
+        let mut batch = Batch {
+            h: Array2::from_shape_fn((50, 2), |(i, j)| 3.0 + (i * (j + 1)) as f64),
+            tangents: Array2::ones((50, 2)),
+            points: 50,
+        };
+        batch.normalise();
+        assert!(
+            batch
+                .h
+                .mean_axis(Axis(0))
+                .unwrap()
+                .iter()
+                .all(|m| m.abs() < 1e-12)
+        );
+        let variances = batch.h.var_axis(Axis(0), 0.0);
+        assert!(variances.iter().all(|v| (v - 1.0).abs() < 1e-6));
+        // The second unit moved twice as fast.
+        assert!((batch.tangents[[0, 0]] / batch.tangents[[0, 1]] - 2.0).abs() < 1e-6);
     }
 }

@@ -3,8 +3,9 @@
 use serde::Deserialize;
 
 use super::{
+    place::Place,
     report::{Found, Measured, Number},
-    study::{Claim, Expected, Place, Table, Tolerance, table_fields},
+    study::{Claim, Expected, Table, Tolerance, table_fields},
 };
 use crate::error::Error;
 

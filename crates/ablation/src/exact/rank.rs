@@ -9,8 +9,9 @@ use score_objective::{
 use serde::Deserialize;
 
 use super::{
+    place::Place,
     report::{Found, Measured, Number},
-    study::{Claim, Expected, Place, Table, Tolerance, table_fields},
+    study::{Claim, Expected, Table, Tolerance, table_fields},
 };
 use crate::{
     error::Error,
@@ -181,10 +182,11 @@ impl Table for Rank {
         for (target, name) in TARGETS {
             // One matrix for all widths, unless each has a skip of its own.
             let mut known: Option<(f64, Vec<f64>)> = None;
+            measured.group = format!("predicting {name}");
             for &width in &self.widths {
                 let skip = self.skip(target, &law, width);
                 let number = Number::exact(law.excess(skip, width));
-                let what = format!("{name}, h = {width}");
+                let what = format!("h = {width}");
                 let expected = self
                     .expected
                     .iter()

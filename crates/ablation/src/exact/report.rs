@@ -43,6 +43,8 @@ pub struct Section {
 /// A number of ours beside what it should be.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Check {
+    /// The arm, run or target that the number belongs to; empty where the table has one only.
+    pub group: String,
     /// What the number is.
     pub what: String,
     /// Ours; none if it is not finite.
@@ -127,6 +129,8 @@ pub struct Finding {
 pub(super) struct Measured {
     pub(super) meaning: &'static str,
     pub(super) parameters: String,
+    /// What the next rows belong to.
+    pub(super) group: String,
     pub(super) rows: Vec<Row>,
     /// One per claim, in the order of registration.
     pub(super) found: Vec<Found>,
@@ -135,6 +139,7 @@ pub(super) struct Measured {
 /// A number and what it is held against.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
+    pub(super) group: String,
     pub(super) what: String,
     pub(super) number: Number,
     pub(super) against: Against,
@@ -244,6 +249,7 @@ impl Measured {
         tolerance: f64,
     ) {
         self.rows.push(Row {
+            group: self.group.clone(),
             what: what.into(),
             number,
             against: Against::ClosedForm,
@@ -255,6 +261,7 @@ impl Measured {
     /// Holds a number below a bound.
     pub(super) fn at_most(&mut self, what: impl Into<String>, number: Number, bound: f64) {
         self.rows.push(Row {
+            group: self.group.clone(),
             what: what.into(),
             number,
             against: Against::AtMost,
@@ -272,6 +279,7 @@ impl Measured {
         tolerance: Tolerance,
     ) {
         self.rows.push(Row {
+            group: self.group.clone(),
             what: what.into(),
             number,
             against: match expected {

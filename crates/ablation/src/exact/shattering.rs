@@ -5,9 +5,10 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::{
-    network::{Activation, Biases, Connection, Design, Weights},
+    network::{Activation, Batch, Biases, Connection, Design, Law, Norm, Weights},
+    place::Place,
     report::{Found, Measured, Number},
-    study::{Claim, Expected, Place, Table, Tolerance, table_fields},
+    study::{Claim, Expected, Table, Tolerance, table_fields},
 };
 use crate::{
     error::Error,
@@ -29,7 +30,7 @@ pub struct Shattering {
     pub about: Vec<String>,
     /// Units per layer.
     pub width: usize,
-    /// Depths, rising: layers of a plain network, blocks of a residual one.
+    /// Depths, rising: layers of a plain network, that from the input counted; blocks of a residual one.
     pub depths: Vec<usize>,
     /// Inputs, equidistant.
     pub inputs: usize,
@@ -67,18 +68,6 @@ pub struct ShatteringArm {
     pub expected: Vec<ExpectedCorrelation>,
 }
 
-/// Normalisation of each unit to mean 0 and variance 1 over the inputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Norm {
-    /// None.
-    None,
-    /// Of preactivations.
-    Batch,
-    /// Of what a block is given, and of preactivations.
-    BatchTwice,
-}
-
 /// A registered autocorrelation.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -113,14 +102,7 @@ impl Table for Shattering {
 
     fn check(&self, place: &Place) -> Result<(), Error> {
         place.count("width", self.width, 1, 1024)?;
-        place.count("number of depths", self.depths.len(), 1, 100)?;
-        for &depth in &self.depths {
-            place.count("depths", depth, 1, 10_000)?;
-        }
-        if let Some(pair) = self.depths.windows(2).find(|pair| pair[1] <= pair[0]) {
-            let rule = format!("depths rise, and the one before is {}: sort them", pair[0]);
-            return Err(place.refuse("depths", pair[1], &rule));
-        }
+        place.depths(&self.depths, 2)?;
         place.count("inputs", self.inputs, 3, 10_000)?;
         place.positive("range", self.range)?;
         place.count("number of lags", self.lags.len(), 1, 100)?;
@@ -129,7 +111,7 @@ impl Table for Shattering {
         }
         place.count("seeds", self.seeds as usize, 1, 1000)?;
         place.positive("weights.gain", self.weights.gain)?;
-        if self.weights.law == super::network::Law::Orthogonal {
+        if self.weights.law == Law::Orthogonal {
             let rule = "the layer from the input is not square: draw normal or uniform entries";
             return Err(place.refuse("weights.law", "orthogonal", rule));
         }
@@ -146,11 +128,7 @@ impl Table for Shattering {
         let known = |depth, lag| self.depths.contains(&depth) && self.lags.contains(&lag);
         let rule = "it is not one of depths, or its lag not one of lags: add it there";
         for arm in &self.arms {
-            if names.contains(&arm.name.as_str()) {
-                let rule = "another arm has that name: give each its own";
-                return Err(place.refuse("arms.name", format!("{:?}", arm.name), rule));
-            }
-            names.push(&arm.name);
+            place.distinct("arms.name", &mut names, &arm.name)?;
             let place = Place(format!("{}, arm {:?}", place.0, arm.name));
             self.design(arm).check(&place)?;
             if let Some(e) = arm.expected.iter().find(|e| !known(e.depth, e.lag)) {
@@ -209,6 +187,7 @@ impl Table for Shattering {
             ..Measured::default()
         };
         for (index, arm) in self.arms.iter().enumerate() {
+            measured.group.clone_from(&arm.name);
             for &depth in &self.depths {
                 for &lag in &self.lags {
                     let expected = arm
@@ -216,7 +195,7 @@ impl Table for Shattering {
                         .iter()
                         .find(|e| e.depth == depth && e.lag == lag);
                     let number = Number::mean(&numbers(index, depth, lag));
-                    let what = format!("{}, L = {depth}, lag {lag}", arm.name);
+                    let what = format!("L = {depth}, lag {lag}");
                     measured.expected(what, number, expected.map(|e| e.value), self.tolerance);
                 }
             }
@@ -247,6 +226,7 @@ impl Shattering {
         Design {
             activation: Activation::Relu,
             connection: arm.connection,
+            norm: arm.norm,
             weights: self.weights,
             biases: self.biases,
         }
@@ -261,42 +241,31 @@ impl Shattering {
         let step = 2.0 * self.range / (self.inputs - 1) as f64;
         let x = Array2::from_shape_fn((self.inputs, 1), |(i, _)| i as f64 * step - self.range);
         let mut correlations = Vec::with_capacity(self.depths.len());
-        for depths in design.passes(&self.depths) {
+        // The layer from the input is a layer of a plain network, and no block.
+        let square = |depth: &usize| match arm.connection {
+            Connection::Plain => depth - 1,
+            Connection::OneLayer { .. } | Connection::TwoLayer { .. } => *depth,
+        };
+        let depths: Vec<usize> = self.depths.iter().map(square).collect();
+        for depths in design.passes(&depths) {
             let last = depths[depths.len() - 1];
             let factor = design.factor(last);
-            let mut h = &x * &slopes + &biases;
-            let mut tangent = h.mapv(|a| design.activation.slope(a)) * &slopes;
-            h.mapv_inplace(|a| design.activation.at(a));
+            let mut batch = Batch {
+                h: &x * &slopes + &biases,
+                tangents: Array2::zeros((self.inputs, self.width)) + &slopes,
+                points: self.inputs,
+            };
+            batch.activate(design.activation);
             for l in 0..last {
                 let layer = design.layer(self.width, &mut stream.at(Role::Init, l as u64));
-                let (mut a, mut t) = (h.clone(), tangent.clone());
-                if arm.norm == Norm::BatchTwice {
-                    normalise(&mut a, &mut t);
-                }
-                a = a.dot(&layer.w.t()) + &layer.c;
-                t = t.dot(&layer.w.t());
-                if arm.norm != Norm::None {
-                    normalise(&mut a, &mut t);
-                }
-                t.zip_mut_with(&a, |t, a| *t *= design.activation.slope(*a));
-                a.mapv_inplace(|a| design.activation.at(a));
-                if let Some((w, c)) = &layer.second {
-                    a = a.dot(&w.t()) + c;
-                    t = t.dot(&w.t());
-                }
-                (h, tangent) = match arm.connection {
-                    Connection::Plain => (a, t),
-                    Connection::OneLayer { .. } | Connection::TwoLayer { .. } => {
-                        (h + a * factor, tangent + t * factor)
-                    }
-                };
+                batch = design.advance(batch, &layer, factor);
                 if depths.contains(&(l + 1)) {
                     let readout = &mut stream.at(Role::Probe, 0);
                     let readout = self
                         .weights
                         .draw(1, self.width, readout)
                         .remove_axis(Axis(0));
-                    let gradient = tangent.dot(&readout);
+                    let gradient = batch.tangents.dot(&readout);
                     let at = |&lag: &usize| autocorrelation(&gradient, lag);
                     correlations.push(self.lags.iter().map(at).collect());
                 }
@@ -306,18 +275,27 @@ impl Shattering {
     }
 }
 
-/// Each column of `a` to mean 0 and variance 1, its tangent by the same factor.
-fn normalise(a: &mut Array2<f64>, tangent: &mut Array2<f64>) {
-    let mean = a.mean_axis(Axis(0)).expect("there are inputs");
-    let std = (a.var_axis(Axis(0), 0.0) + 1e-5).mapv_into(f64::sqrt);
-    *a -= &mean;
-    *a /= &std;
-    *tangent /= &std;
-}
-
 fn autocorrelation(gradient: &Array1<f64>, lag: usize) -> f64 {
     let n = gradient.len();
     let pairs = gradient.iter().zip(gradient.iter().skip(lag));
     let product = pairs.map(|(a, b)| a * b).sum::<f64>() / (n - lag) as f64;
     product / (gradient.dot(gradient) / n as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn noise_is_uncorrelated_and_what_is_constant_is_not() {
+        assert_eq!(autocorrelation(&Array1::from_elem(9, -2.0), 4), 1.0);
+        let alternating = array![1.0, -1.0, 1.0, -1.0, 1.0, -1.0];
+        assert_eq!(autocorrelation(&alternating, 1), -1.0);
+        assert_eq!(autocorrelation(&alternating, 2), 1.0);
+        // Not centred: a step function from 1 to 3.
+        let step = array![1.0, 1.0, 3.0, 3.0];
+        assert!((autocorrelation(&step, 1) - 13.0 / 3.0 / 5.0).abs() < 1e-15);
+    }
 }

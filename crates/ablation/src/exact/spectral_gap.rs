@@ -5,8 +5,9 @@ use score_objective::exact::{ExactScore, GaussianMixture, spectral_gap};
 use serde::Deserialize;
 
 use super::{
-    report::{Found, Measured, Number},
-    study::{Claim, Level, Place, Table, Tolerance, table_fields},
+    place::Place,
+    report::{Found, How, Measured, Number},
+    study::{Claim, Level, Table, Tolerance, table_fields},
 };
 use crate::{error::Error, report::significant};
 
@@ -98,11 +99,18 @@ impl Table for SpectralGap {
                 measured.closed_form(what, number, kramers, tolerance * kramers);
             }
             gaps.push(gap.value);
-            shares.push(gap.value * (clean + level.sigma.powi(2)));
+            let variance = clean + level.sigma.powi(2);
+            shares.push((gap.value * variance, gap.error * variance));
             indices.push(gap.value * (self.variance + level.sigma.powi(2)));
         }
-        let share = shares.into_iter().fold(0.0, f64::max);
-        measured.at_most("largest λ₁ Var over the levels", Number::exact(share), 1.0);
+        let largest = shares.into_iter().max_by(|a, b| a.0.total_cmp(&b.0));
+        let (value, error) = largest.expect("there is a level");
+        let share = Number {
+            value,
+            error,
+            how: How::Grid,
+        };
+        measured.at_most("largest λ₁ Var over the levels", share, 1.0);
         let last = indices.len() - 1;
         for claim in &self.claims {
             let (words, value) = match claim.measure {

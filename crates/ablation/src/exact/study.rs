@@ -1,6 +1,6 @@
 //! A study of the exact layer as written: one list of tables per quantity.
 
-use std::fmt::{self, Display};
+use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
@@ -9,8 +9,8 @@ use serde::{
 
 use super::{
     audibility::Audibility, conditioning::Conditioning, depth::Depth, edm::Edm, floors::Floors,
-    langevin::Langevin, linear::Linear, paths::Paths, rank::Rank, shattering::Shattering,
-    spectral_gap::SpectralGap,
+    langevin::Langevin, linear::Linear, paths::Paths, place::Place, rank::Rank,
+    shattering::Shattering, spectral_gap::SpectralGap,
 };
 use crate::{error::Error, study::Expect};
 
@@ -173,7 +173,14 @@ impl Study {
             return Err(place.refuse("name", format!("{:?}", self.name), rule));
         }
         let mut claims: Vec<&str> = Vec::new();
+        let mut names: Vec<(&str, &str)> = Vec::new();
         for table in self.tables() {
+            if names.contains(&(table.word(), table.name())) {
+                let rule = "another table of that quantity has that name: give each its own";
+                let given = format!("{:?}", table.name());
+                return Err(place.refuse(&format!("{}.name", table.word()), given, rule));
+            }
+            names.push((table.word(), table.name()));
             let place = Place(format!(
                 "{}, {} {:?}",
                 self.place,
@@ -185,11 +192,7 @@ impl Study {
                 place.sentences(about)?;
             }
             for claim in here {
-                if claims.contains(&claim.id) {
-                    let rule = "another claim has that id: give each its own";
-                    return Err(place.refuse("claims.id", format!("{:?}", claim.id), rule));
-                }
-                claims.push(claim.id);
+                place.distinct("claims.id", &mut claims, claim.id)?;
                 let place = Place(format!("{}, claim {:?}", place.0, claim.id));
                 match claim.expect {
                     Expect::Equal => place.positive("delta", claim.delta)?,
@@ -289,114 +292,3 @@ macro_rules! table_fields {
     };
 }
 pub(super) use table_fields;
-
-/// Where a value stands, for messages.
-pub(super) struct Place(pub(super) String);
-
-impl Place {
-    pub(super) fn refuse(&self, name: &str, value: impl Display, rule: &str) -> Error {
-        Error::Impossible {
-            place: self.0.clone(),
-            name: name.to_owned(),
-            value: value.to_string(),
-            rule: rule.to_owned(),
-        }
-    }
-
-    pub(super) fn positive(&self, name: &str, value: f64) -> Result<(), Error> {
-        if 0.0 < value && value < f64::INFINITY {
-            return Ok(());
-        }
-        Err(self.refuse(
-            name,
-            value,
-            "it must be positive and finite: give a number above zero",
-        ))
-    }
-
-    pub(super) fn non_negative(&self, name: &str, value: f64) -> Result<(), Error> {
-        if 0.0 <= value && value < f64::INFINITY {
-            return Ok(());
-        }
-        Err(self.refuse(
-            name,
-            value,
-            "it must not be negative, and finite: give zero or more",
-        ))
-    }
-
-    pub(super) fn finite(&self, name: &str, value: f64) -> Result<(), Error> {
-        if value.is_finite() {
-            return Ok(());
-        }
-        Err(self.refuse(name, value, "it must be finite: give a number"))
-    }
-
-    /// A count between `least` and `most`.
-    pub(super) fn count(
-        &self,
-        name: &str,
-        given: usize,
-        least: usize,
-        most: usize,
-    ) -> Result<(), Error> {
-        if (least..=most).contains(&given) {
-            return Ok(());
-        }
-        let rule = format!("it must lie in {least}..={most}: choose a number in that range");
-        Err(self.refuse(name, given, &rule))
-    }
-
-    /// Levels in rising order.
-    pub(super) fn levels(&self, levels: &[Level]) -> Result<(), Error> {
-        self.count("number of levels", levels.len(), 1, 1000)?;
-        for level in levels {
-            self.non_negative("levels.sigma", level.sigma)?;
-        }
-        let falls = levels
-            .windows(2)
-            .find(|pair| pair[1].sigma <= pair[0].sigma);
-        match falls {
-            None => Ok(()),
-            Some(pair) => {
-                let rule = format!(
-                    "levels rise, and the one before is {}: sort them",
-                    pair[0].sigma
-                );
-                Err(self.refuse("levels.sigma", pair[1].sigma, &rule))
-            }
-        }
-    }
-
-    /// Weights and a variance of components with as many means.
-    pub(super) fn mixture(
-        &self,
-        weights: &[f64],
-        means: usize,
-        variance: f64,
-    ) -> Result<(), Error> {
-        self.count("number of weights", weights.len(), 1, 1000)?;
-        if weights.len() != means {
-            let rule = format!("there are {means} means: give as many weights");
-            return Err(self.refuse("number of weights", weights.len(), &rule));
-        }
-        for &weight in weights {
-            self.positive("weights", weight)?;
-        }
-        self.positive("variance", variance)
-    }
-
-    fn sentences(&self, about: &[String]) -> Result<(), Error> {
-        let known = |word: &str| {
-            let number = word.strip_prefix('T').and_then(|n| n.parse::<u8>().ok());
-            number.is_some_and(|n| (1..=36).contains(&n))
-        };
-        match about.iter().find(|word| !known(word)) {
-            None => Ok(()),
-            Some(word) => {
-                let rule = "the sentences of the thesis are T1 to T36: name one of them";
-                Err(self.refuse("about", format!("{word:?}"), rule))
-            }
-        }
-    }
-}

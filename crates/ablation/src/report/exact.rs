@@ -8,6 +8,7 @@ use crate::{
         report::{Against, How},
     },
     report::{
+        markdown::cell,
         number::{DASH, minus, significant},
         terminal::{Colour, Page, columns, paint_of, wrap},
     },
@@ -64,12 +65,12 @@ pub fn exact_markdown(report: &Report) -> String {
         let _ = writeln!(
             out,
             "| {} ({}) | **{}** | {} | {}, {} | {} | {} | {} |",
-            finding.id,
+            cell(&finding.id),
             finding.about.join(" "),
             finding.verdict,
-            finding.claim,
-            section.name,
-            finding.measure,
+            cell(&finding.claim),
+            cell(&section.name),
+            cell(&finding.measure),
             value(finding),
             finding.expect,
             finding.seeds,
@@ -88,9 +89,11 @@ pub fn exact_markdown(report: &Report) -> String {
         for check in &section.checks {
             let _ = writeln!(
                 out,
-                "| {} | {} | {} | {} | {} | {} | {} |",
+                "| {} | {}{}{} | {} | {} | {} | {} | {} |",
                 check.verdict,
-                check.what,
+                cell(&check.group),
+                if check.group.is_empty() { "" } else { ", " },
+                cell(&check.what),
                 ours(check),
                 number(check.wanted),
                 words(check.against),
@@ -118,7 +121,12 @@ fn checks(page: &mut Page, rows: &[Check]) {
     let widths = [verdict, what, number, wanted, off];
     let header = ["verdict", "number", "ours", "wanted", "off"].map(|word| vec![word.to_owned()]);
     page.row(&header, &widths, "2");
+    let mut group = "";
     for row in rows {
+        if row.group != group {
+            group = &row.group;
+            page.paragraph("  ", group);
+        }
         let sign = match row.against {
             Against::ClosedForm => "= ",
             Against::Expected => "≈ ",
@@ -232,7 +240,7 @@ fn value(finding: &Finding) -> String {
 }
 
 fn number(value: Option<f64>) -> String {
-    value.map_or_else(|| DASH.to_owned(), |value| significant(value, 3))
+    value.map_or_else(|| DASH.to_owned(), |value| significant(value, 4))
 }
 
 fn words(against: Against) -> &'static str {

@@ -225,7 +225,7 @@ fn effects(out: &mut String, study: &StudySummary) {
 }
 
 /// Text that cannot break a table or open a tag.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     text.replace('|', "\\|")
         .replace('<', "&lt;")
         .replace('\n', " ")

@@ -1,0 +1,147 @@
+//! Where a value of a study stands, and what is wrong with it.
+
+use std::fmt::Display;
+
+use super::study::Level;
+use crate::error::Error;
+
+/// Where a value stands, for messages.
+pub(super) struct Place(pub(super) String);
+
+impl Place {
+    pub(super) fn refuse(&self, name: &str, value: impl Display, rule: &str) -> Error {
+        Error::Impossible {
+            place: self.0.clone(),
+            name: name.to_owned(),
+            value: value.to_string(),
+            rule: rule.to_owned(),
+        }
+    }
+
+    pub(super) fn positive(&self, name: &str, value: f64) -> Result<(), Error> {
+        if 0.0 < value && value < f64::INFINITY {
+            return Ok(());
+        }
+        Err(self.refuse(
+            name,
+            value,
+            "it must be positive and finite: give a number above zero",
+        ))
+    }
+
+    pub(super) fn non_negative(&self, name: &str, value: f64) -> Result<(), Error> {
+        if 0.0 <= value && value < f64::INFINITY {
+            return Ok(());
+        }
+        Err(self.refuse(
+            name,
+            value,
+            "it must not be negative, and finite: give zero or more",
+        ))
+    }
+
+    pub(super) fn finite(&self, name: &str, value: f64) -> Result<(), Error> {
+        if value.is_finite() {
+            return Ok(());
+        }
+        Err(self.refuse(name, value, "it must be finite: give a number"))
+    }
+
+    /// A count between `least` and `most`.
+    pub(super) fn count(
+        &self,
+        name: &str,
+        given: usize,
+        least: usize,
+        most: usize,
+    ) -> Result<(), Error> {
+        if (least..=most).contains(&given) {
+            return Ok(());
+        }
+        let rule = format!("it must lie in {least}..={most}: choose a number in that range");
+        Err(self.refuse(name, given, &rule))
+    }
+
+    /// Levels in rising order.
+    pub(super) fn levels(&self, levels: &[Level]) -> Result<(), Error> {
+        self.count("number of levels", levels.len(), 1, 1000)?;
+        for level in levels {
+            self.non_negative("levels.sigma", level.sigma)?;
+        }
+        let falls = levels
+            .windows(2)
+            .find(|pair| pair[1].sigma <= pair[0].sigma);
+        match falls {
+            None => Ok(()),
+            Some(pair) => {
+                let rule = format!(
+                    "levels rise, and the one before is {}: sort them",
+                    pair[0].sigma
+                );
+                Err(self.refuse("levels.sigma", pair[1].sigma, &rule))
+            }
+        }
+    }
+
+    /// Weights and a variance of components with as many means.
+    pub(super) fn mixture(
+        &self,
+        weights: &[f64],
+        means: usize,
+        variance: f64,
+    ) -> Result<(), Error> {
+        self.count("number of weights", weights.len(), 1, 1000)?;
+        if weights.len() != means {
+            let rule = format!("there are {means} means: give as many weights");
+            return Err(self.refuse("number of weights", weights.len(), &rule));
+        }
+        for &weight in weights {
+            self.positive("weights", weight)?;
+        }
+        self.positive("variance", variance)
+    }
+
+    pub(super) fn sentences(&self, about: &[String]) -> Result<(), Error> {
+        let known = |word: &str| {
+            let number = word.strip_prefix('T').and_then(|n| n.parse::<u8>().ok());
+            number.is_some_and(|n| (1..=36).contains(&n))
+        };
+        match about.iter().find(|word| !known(word)) {
+            None => Ok(()),
+            Some(word) => {
+                let rule = "the sentences of the thesis are T1 to T36: name one of them";
+                Err(self.refuse("about", format!("{word:?}"), rule))
+            }
+        }
+    }
+
+    /// Depths from `least` on, in rising order.
+    pub(super) fn depths(&self, depths: &[usize], least: usize) -> Result<(), Error> {
+        self.count("number of depths", depths.len(), 1, 100)?;
+        for &depth in depths {
+            self.count("depths", depth, least, 10_000)?;
+        }
+        match depths.windows(2).find(|pair| pair[1] <= pair[0]) {
+            None => Ok(()),
+            Some(pair) => {
+                let rule = format!("depths rise, and the one before is {}: sort them", pair[0]);
+                Err(self.refuse("depths", pair[1], &rule))
+            }
+        }
+    }
+
+    /// A name that no other has; it joins those that are taken.
+    pub(super) fn distinct<'n>(
+        &self,
+        name: &str,
+        taken: &mut Vec<&'n str>,
+        given: &'n str,
+    ) -> Result<(), Error> {
+        if taken.contains(&given) {
+            let rule = "it is taken: give each its own";
+            return Err(self.refuse(name, format!("{given:?}"), rule));
+        }
+        taken.push(given);
+        Ok(())
+    }
+}

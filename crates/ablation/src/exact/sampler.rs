@@ -1,0 +1,221 @@
+//! The samplers of the Langevin table, and the variance that each leaves within a mode.
+
+use ndarray::{Array1, Array2};
+use noise_schedule::{Grid, Kernel};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
+use samplers::{AnnealedLangevin, Heun, NoiseSource, PerSample, Silent, langevin, sample};
+use score_objective::exact::{ExactScore, GaussianMixture};
+use serde::Deserialize;
+
+use super::place::Place;
+use crate::{
+    error::Error,
+    stream::{Role, Stream},
+};
+
+/// How samples are drawn.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Sampler {
+    /// x ← x + (step/2) score(x) + temperature √step z; temperature 0 is gradient ascent.
+    Langevin {
+        /// Step.
+        step: f64,
+        /// Steps.
+        steps: usize,
+        /// What the injected noise is multiplied by: 1 is Langevin dynamics.
+        temperature: f64,
+    },
+    /// Annealed Langevin dynamics over geometric levels, with the step epsilon σ².
+    Annealed {
+        /// The first level.
+        from: f64,
+        /// The last level.
+        to: f64,
+        /// Levels.
+        levels: usize,
+        /// Steps at each.
+        steps: usize,
+        /// Step in units of σ².
+        epsilon: f64,
+        /// Whose score is followed.
+        score: AnnealedScore,
+    },
+    /// The probability flow from N(0, from² I) by Heun's steps on the grid of Karras et al. 2022, then to no noise.
+    Ode {
+        /// The first level.
+        from: f64,
+        /// The last level above zero.
+        to: f64,
+        /// Levels.
+        levels: usize,
+    },
+}
+
+/// The score at level σ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnnealedScore {
+    /// Of the mixture with noise: modes of variance v + σ².
+    Noised,
+    /// Of modes of variance σ², as in the code of Song and Ermon 2019; at σ² = v it is the mixture's own.
+    ModesOfSigma,
+}
+
+impl Sampler {
+    /// Refuses impossible values; returns the evaluations that it takes.
+    pub(super) fn check(self, place: &Place, variance: f64) -> Result<usize, Error> {
+        let (from, to, levels) = match self {
+            Sampler::Langevin {
+                step,
+                steps,
+                temperature,
+            } => {
+                place.positive("step", step)?;
+                place.non_negative("temperature", temperature)?;
+                place.count("steps", steps, 1, 10_000_000)?;
+                if 4.0 * variance <= step {
+                    let rule = format!(
+                        "steps of 4 · variance = {} and more grow without end: take smaller ones",
+                        4.0 * variance
+                    );
+                    return Err(place.refuse("step", step, &rule));
+                }
+                return Ok(steps);
+            }
+            Sampler::Annealed {
+                from,
+                to,
+                levels,
+                steps,
+                epsilon,
+                ..
+            } => {
+                place.positive("epsilon", epsilon)?;
+                place.count("steps", steps, 1, 10_000_000)?;
+                if 4.0 <= epsilon {
+                    let rule = "steps of 4 σ² and more grow without end: take a smaller epsilon";
+                    return Err(place.refuse("epsilon", epsilon, rule));
+                }
+                (from, to, levels)
+            }
+            Sampler::Ode { from, to, levels } => (from, to, levels),
+        };
+        place.positive("from", from)?;
+        place.positive("to", to)?;
+        if from <= to {
+            let rule = format!("levels fall, from {from}: choose a smaller one");
+            return Err(place.refuse("to", to, &rule));
+        }
+        place.count("levels", levels, 2, 100_000)?;
+        Ok(match self {
+            Sampler::Annealed { steps, .. } => levels.saturating_mul(steps),
+            Sampler::Ode { .. } | Sampler::Langevin { .. } => 2 * levels,
+        })
+    }
+
+    /// The variance within a mode of variance `v` after the last step, from a start that is forgotten.
+    pub(super) fn within(self, v: f64) -> f64 {
+        let update = |variance: f64, of: f64, step: f64, temperature: f64| {
+            (1.0 - 0.5 * step / of).powi(2) * variance + step * temperature.powi(2)
+        };
+        match self {
+            Sampler::Langevin {
+                step,
+                steps,
+                temperature,
+            } => (0..steps).fold(v, |variance, _| update(variance, v, step, temperature)),
+            Sampler::Annealed {
+                from,
+                to,
+                levels,
+                steps,
+                epsilon,
+                score,
+            } => {
+                let grid = Grid::geometric(from, to, levels).expect("it was checked");
+                grid.levels().iter().fold(from * from, |variance, level| {
+                    let noise = level.sigma().powi(2);
+                    let of = match score {
+                        AnnealedScore::Noised => v + noise,
+                        AnnealedScore::ModesOfSigma => noise,
+                    };
+                    (0..steps).fold(variance, |variance, _| {
+                        update(variance, of, epsilon * noise, 1.0)
+                    })
+                })
+            }
+            Sampler::Ode { .. } => v,
+        }
+    }
+
+    /// So many samples. Langevin dynamics starts uniformly in ±`start`; samplers of one seed share points and noise.
+    pub(super) fn draw(
+        self,
+        data: &GaussianMixture,
+        start: f64,
+        samples: usize,
+        stream: Stream,
+    ) -> Array2<f64> {
+        let mut streams: Vec<ChaCha8Rng> = (0..samples)
+            .map(|i| stream.at(Role::Sample, i as u64))
+            .collect();
+        let mut points = |draw: &dyn Fn(&mut ChaCha8Rng) -> f64| {
+            let rows = streams
+                .iter_mut()
+                .flat_map(|rng| (0..data.dim()).map(|_| draw(rng)).collect::<Vec<f64>>());
+            Array2::from_shape_vec((samples, data.dim()), rows.collect()).expect("whole rows")
+        };
+        let uniform = |rng: &mut ChaCha8Rng| rng.random_range(-start..start);
+        match self {
+            Sampler::Langevin {
+                step,
+                steps,
+                temperature,
+            } => {
+                let x = points(&uniform);
+                let mut noise = PerSample::new(streams);
+                let score = &mut |x: &Array2<f64>| data.score(x.view(), 0.0);
+                let mut tempered = |like: &Array2<f64>, from: Kernel, to: Kernel| {
+                    noise.between(like, from, to) * temperature
+                };
+                langevin(score, &mut tempered, x, step, steps)
+            }
+            Sampler::Annealed {
+                from,
+                to,
+                levels,
+                steps,
+                epsilon,
+                score,
+            } => {
+                let dynamics = AnnealedLangevin {
+                    epsilon,
+                    steps_per_level: steps,
+                    final_denoise: false,
+                };
+                let grid = Grid::geometric(from, to, levels).expect("it was checked");
+                let x = points(&uniform);
+                let variances = match score {
+                    AnnealedScore::Noised => data.variances().to_owned(),
+                    AnnealedScore::ModesOfSigma => Array1::zeros(data.variances().len()),
+                };
+                let (weights, means) = (data.weights().to_owned(), data.means().to_owned());
+                let whose = GaussianMixture::with_variances(weights, means, variances)
+                    .expect("they are those of a mixture");
+                let mut denoiser = |x: &Array2<f64>, k: Kernel| whose.denoise(x.view(), k.sigma());
+                dynamics.run(&grid, &mut denoiser, &mut PerSample::new(streams), x)
+            }
+            Sampler::Ode { from, to, levels } => {
+                let grid = Grid::karras(to, from, 7.0, levels)
+                    .expect("it was checked")
+                    .then_clean();
+                let x = points(&|rng| from * rng.sample::<f64, _>(StandardNormal));
+                let mut denoiser = |x: &Array2<f64>, k: Kernel| data.denoise(x.view(), k.sigma());
+                sample(&grid, Heun, &mut denoiser, &mut Silent, x)
+            }
+        }
+    }
+}

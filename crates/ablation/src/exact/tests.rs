@@ -1,0 +1,226 @@
+//! A study with every quantity, small: what is computed agrees, what is wrong is refused, and it reads well.
+
+use super::{Report, Study, report::Against, run};
+use crate::{error::Error, report, study::parse};
+
+const SMALL: &str = include_str!("small.toml");
+
+fn small() -> Study {
+    let mut study: Study = parse("small.toml", SMALL).unwrap();
+    study.place = "small.toml".to_owned();
+    study
+}
+
+fn refusal(text: &str) -> String {
+    let checked = parse::<Study>("small.toml", text).and_then(|mut study| {
+        study.place = "small.toml".to_owned();
+        study.check()
+    });
+    checked.expect_err("something is wrong").to_string()
+}
+
+fn computed() -> Report {
+    let study = small();
+    study.check().unwrap();
+    run("small", &[study])
+}
+
+#[test]
+fn the_built_in_study_is_sound_and_has_every_quantity() {
+    let [study] = &super::load(&[]).unwrap()[..] else {
+        panic!("one study is built in")
+    };
+    let words: Vec<&str> = study.tables().iter().map(|table| table.word()).collect();
+    for table in small().tables() {
+        assert!(words.contains(&table.word()), "{}", table.word());
+    }
+    assert!(study.tables().iter().all(|table| !table.about().is_empty()));
+}
+
+#[test]
+fn every_number_agrees_with_its_closed_form_and_every_claim_has_a_verdict() {
+    let report = computed();
+    let study = small();
+    assert_eq!(report.sections.len(), study.tables().len());
+    for (section, table) in report.sections.iter().zip(study.tables()) {
+        let claims = table.claims();
+        assert_eq!(section.findings.len(), claims.len());
+        let held = |check: &&super::Check| check.against != Against::Nothing;
+        assert!(
+            section.checks.iter().any(|check| held(&check)),
+            "{}",
+            section.quantity
+        );
+        for check in section.checks.iter().filter(held) {
+            assert_eq!(check.class, "supported", "{}: {check:?}", section.quantity);
+        }
+        for (finding, claim) in section.findings.iter().zip(claims) {
+            // A claim's identifier says what becomes of it.
+            let expected = claim.id.rsplit('-').next().unwrap();
+            assert_eq!(finding.class, expected, "{finding:?}");
+        }
+    }
+}
+
+#[test]
+fn another_seed_moves_only_what_is_drawn_and_the_same_one_nothing() {
+    let bytes = |report: &Report| serde_json::to_string(report).unwrap();
+    let (first, again) = (computed(), computed());
+    assert_eq!(bytes(&first), bytes(&again));
+    let mut study = small();
+    study.seed += 1;
+    let other = run("small", &[study]);
+    for (a, b) in first.sections.iter().zip(&other.sections) {
+        let drawn = [
+            "depth",
+            "shattering",
+            "floors",
+            "langevin",
+            "linear",
+            "rank",
+        ];
+        let same = serde_json::to_string(a).unwrap() == serde_json::to_string(b).unwrap();
+        assert_eq!(same, !drawn.contains(&&*a.quantity), "{}", a.quantity);
+    }
+}
+
+#[test]
+fn renderings_fit_and_agree() {
+    let report = computed();
+    let text = report::exact_terminal(&report, 80, report::Colour::Never);
+    for line in text.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    let coloured = report::exact_terminal(&report, 80, report::Colour::Ansi);
+    assert!(coloured.contains('\u{1b}') && !text.contains('\u{1b}'));
+    let markdown = report::exact_markdown(&report);
+    for line in markdown.lines().filter(|line| line.starts_with('|')) {
+        let bars = line.replace("\\|", "").matches('|').count();
+        assert!(bars == 8, "{bars} bars: {line}");
+    }
+    for section in &report.sections {
+        for finding in &section.findings {
+            assert!(text.contains(&finding.id) && markdown.contains(&finding.claim));
+        }
+    }
+    assert!(!text.contains("NaN") && !markdown.contains("NaN"));
+}
+
+#[test]
+fn a_value_is_met_by_what_rounds_to_it() {
+    let with = |expected: &str| {
+        SMALL.replace(
+            "{ sigma = 1.0 }, # gap",
+            &format!("{{ sigma = 1.0, expected = {expected} }},"),
+        )
+    };
+    let verdict = |expected: &str| {
+        let mut study: Study = parse("small.toml", &with(expected)).unwrap();
+        study.place = "small.toml".to_owned();
+        study.check().unwrap();
+        let report = run("small", &[study]);
+        let checks = &report
+            .sections
+            .iter()
+            .find(|s| s.quantity == "spectral_gap")
+            .unwrap()
+            .checks;
+        let check = checks
+            .iter()
+            .find(|check| check.against == Against::Expected);
+        check.unwrap().verdict.clone()
+    };
+    // λ₁ of N(0, 1 + 1) is 1/2.
+    assert_eq!(verdict("\"0.5\""), "SUPPORTED");
+    assert_eq!(verdict("\"5.0e-1\""), "SUPPORTED");
+    assert_eq!(verdict("\"0.52\""), "REFUTED (different)");
+    assert_eq!(verdict("\"0.6\""), "REFUTED (different)");
+    for wrong in ["0.5", "\"half\"", "\"inf\"", "\"\""] {
+        let said = refusal(&with(wrong));
+        assert!(
+            said.contains("in quotes") && said.contains("line"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_computed_is_refused_before_it_is() {
+    let cases = [
+        ("schema = 1", "schema = 2", "this program reads schema = 1"),
+        ("name = \"small\"", "name = \"Small\"", "small letters"),
+        ("name = \"gap\"", "nome = \"gap\"", "did you mean `name`?"),
+        ("[\"T1\"] # gap", "[\"T37\"]", "T1 to T36"),
+        ("means = [0.0, 0.0]", "means = [0.0]", "as many weights"),
+        (
+            "means = [0.0, 0.0]",
+            "means = [0.0, 1e3]",
+            "bring the means nearer",
+        ),
+        (
+            "variance = 1.0 # gap",
+            "variance = -1.0",
+            "positive and finite",
+        ),
+        ("nodes = 400", "nodes = 4", "100..=1000000"),
+        ("{ sigma = 1.0 }, # gap", "{ sigma = 0.0 },", "sort them"),
+        ("accuracy = 1e-3", "accuracy = 1.0", "(0, 1)"),
+        ("rate = 0.01 # floors", "rate = 50.0", "would oscillate"),
+        ("intrinsic = 2", "intrinsic = 9", "2..=3"),
+        (
+            "run = \"dynamics\"",
+            "run = \"dynamite\"",
+            "there is no such run",
+        ),
+        (
+            "step = 0.1, steps = 300",
+            "step = 4.0, steps = 300",
+            "grow without end",
+        ),
+        (
+            "samples = 200 # langevin",
+            "samples = 99999",
+            "takes more than a minute",
+        ),
+        ("widths = [0, 2, 5]", "widths = [0, 5]", "not one of widths"),
+        ("mismatch = 1.0", "mismatch = nan", "positive and finite"),
+        ("decay = 0.01", "decay = 0", "positive and finite"),
+        ("lengths = [1, 4]", "lengths = [1, 14]", "0..=10"),
+        ("depths = [2, 6]", "depths = [6, 2]", "sort them"),
+        (
+            "than = \"plain\" } # depth",
+            "than = \"plane\" }",
+            "no such arm",
+        ),
+        (
+            "law = \"uniform\" # shattering",
+            "law = \"orthogonal\"",
+            "not square",
+        ),
+        ("lags = [1]", "lags = [40]", "1..=39"),
+        ("delta = 0.1 # gap", "delta = -0.1", "must not be negative"),
+        (
+            "id = \"gap-supported\"",
+            "id = \"floors-supported\"",
+            "give each its own",
+        ),
+        (
+            "relative = 0.0, absolute = 0.0 } # gap",
+            "relative = -1.0, absolute = 0.0 }",
+            "must not be negative",
+        ),
+    ];
+    for (from, to, rule) in cases {
+        let text = SMALL.replacen(from, to, 1);
+        assert_ne!(text, SMALL, "{from} does not occur");
+        let said = refusal(&text);
+        assert!(
+            said.contains(rule) && said.starts_with("small.toml"),
+            "{to}: {said}"
+        );
+    }
+    let empty = "schema = 1\nname = \"empty\"\nquestion = \"\"\nseed = 0\n";
+    assert!(refusal(empty).contains("at least one table"));
+    let missing = super::load(&["no/such.toml".into()]);
+    assert!(matches!(missing, Err(Error::Files(_))), "{missing:?}");
+}
