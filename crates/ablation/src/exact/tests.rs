@@ -177,11 +177,7 @@ fn what_cannot_be_computed_is_refused_before_it_is() {
             "step = 4.0, steps = 300",
             "grow without end",
         ),
-        (
-            "steps = 800",
-            "steps = 8000000",
-            "takes more than a minute",
-        ),
+        ("steps = 800", "steps = 8000000", "takes more than a minute"),
         ("widths = [0, 2, 5]", "widths = [0, 5]", "not one of widths"),
         ("mismatch = 1.0", "mismatch = nan", "positive and finite"),
         ("decay = 0.01", "decay = 0", "positive and finite"),

@@ -1,4 +1,4 @@
-//! Commands that look at a run: `status`, `verify`, `explain`, `diff`, `gc`.
+//! Commands that look at a run: its plan, `status`, `verify`, `explain`, `diff`, `gc`.
 
 use std::{
     io::{self, IsTerminal},
@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use ablation::{Error, inspect, store::Store};
+use ablation::{Error, inspect, plan::Plan, store::Store};
 
 use crate::say;
 
@@ -82,6 +82,44 @@ pub(crate) fn gc(root: &Path, unplanned: bool, dry_run: bool) -> Result<(), Erro
         if dry_run { "would remove" } else { "removed" },
         garbage.files.len(),
         garbage.bytes as f64 / 1e6
+    ));
+    Ok(())
+}
+
+pub(crate) fn print_plan(plan: &Plan, jobs: usize) -> Result<(), Error> {
+    say(&format!("{}: {}\n\n", plan.name, plan.question));
+    for study in &plan.studies {
+        say(&format!("{} — {}\n", study.name, study.title));
+        for block in &study.blocks {
+            let cells = block.seeds as usize * block.arms.len();
+            let seconds: f64 = block
+                .arms
+                .iter()
+                .map(|arm| arm.seconds * f64::from(block.seeds))
+                .sum();
+            let parameters = block
+                .arms
+                .iter()
+                .map(|arm| arm.parameters)
+                .max()
+                .unwrap_or(0);
+            say(&format!(
+                "  {:<26} {} arms × {:>2} seeds = {cells:>3} cells, {parameters:>6} parameters, about {:>4.1} min\n",
+                block.name,
+                block.arms.len(),
+                block.seeds,
+                seconds / 60.0 / jobs as f64
+            ));
+        }
+    }
+    // A cell that two blocks share is run once.
+    let cells = plan.cells();
+    let minutes =
+        (cells.iter().map(|(_, seconds)| seconds).sum::<f64>() / 60.0 / jobs as f64).max(1.0);
+    say(&format!(
+        "\n{} cells, about {minutes:.0} min with {jobs} at a time, of {:.1} GB each at most\n\n",
+        cells.len(),
+        plan.bytes()? / 1e9
     ));
     Ok(())
 }

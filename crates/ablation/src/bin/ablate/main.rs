@@ -5,6 +5,7 @@
     reason = "this is the edge where text meets a person"
 )]
 
+mod beside;
 mod look;
 mod sample;
 mod slots;
@@ -18,10 +19,10 @@ use std::{
 };
 
 use ablation::{
-    Error, config, conform, exact, files,
+    Error, config,
     frame::{self, Results},
     plan::{Cell, Overrides, Plan},
-    power, report, runner,
+    report, runner,
     store::{State, Store},
     study,
     summary::Summary,
@@ -249,10 +250,12 @@ fn main() -> ExitCode {
             unplanned,
             dry_run,
         } => look::gc(&dir, unplanned, dry_run).map(|()| ExitCode::SUCCESS),
-        Command::Power { study, pilot } => plan_seeds(&study, pilot).map(|()| ExitCode::SUCCESS),
+        Command::Power { study, pilot } => {
+            beside::plan_seeds(&study, pilot).map(|()| ExitCode::SUCCESS)
+        }
         Command::Sample(arguments) => sample::sample(arguments).map(|()| ExitCode::SUCCESS),
         Command::Export(arguments) => sample::export(arguments).map(|()| ExitCode::SUCCESS),
-        Command::Conform { paths } => Ok(compare(&paths)),
+        Command::Conform { paths } => Ok(beside::compare(&paths)),
         Command::Worker {
             dir,
             data,
@@ -269,29 +272,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Tries every case, one line each, and says how many passed; nothing to try is a failure too.
-fn compare(paths: &[PathBuf]) -> ExitCode {
-    let (mut passed, mut failed) = (0, 0);
-    conform::run(paths, &mut |tried| {
-        *(if tried.passed() {
-            &mut passed
-        } else {
-            &mut failed
-        }) += 1;
-        say(&format!("{}\n", tried.line()));
-    });
-    say(&format!("{passed} passed, {failed} failed\n"));
-    if passed + failed == 0 {
-        eprintln!(
-            "ablate: no case was found; name a conformance file, or a folder that holds some"
-        );
-    }
-    ExitCode::from(u8::from(0 < failed || passed == 0))
-}
-
 fn ablate(arguments: Ablate) -> Result<(), Error> {
     if let Some(Part::Exact { studies, out }) = arguments.part {
-        return compute(&studies, out);
+        return beside::compute(&studies, out);
     }
     let folder = study::load(&arguments.study)?;
     let overrides = Overrides {
@@ -307,7 +290,7 @@ fn ablate(arguments: Ablate) -> Result<(), Error> {
         Some(jobs) => usize::from(jobs),
         None => slots::jobs(&plan, &cards)?,
     };
-    print_plan(&plan, jobs)?;
+    look::print_plan(&plan, jobs)?;
     if arguments.plan {
         return Ok(());
     }
@@ -358,29 +341,6 @@ fn ablate(arguments: Ablate) -> Result<(), Error> {
     }
 }
 
-/// The exact layer: computes, prints, and writes beside other runs.
-fn compute(paths: &[PathBuf], out: Option<PathBuf>) -> Result<(), Error> {
-    let studies = exact::load(paths)?;
-    let name = match &studies[..] {
-        [study] => study.name.clone(),
-        _ => "exact".to_owned(),
-    };
-    let root = out.unwrap_or_else(|| Path::new("runs").join(&name));
-    files::create_dir(&root)?;
-    let report = exact::run(&name, &studies);
-    let mut json = serde_json::to_string_pretty(&report).expect("a report is plain data");
-    json.push('\n');
-    files::replace(&root.join("exact.json"), json.as_bytes())?;
-    let markdown = root.join("exact.md");
-    files::replace(&markdown, report::exact_markdown(&report).as_bytes())?;
-    say(&report::exact_terminal(&report, 80, colour()));
-    say(&format!(
-        "\nreport: {}\n",
-        markdown.canonicalize().unwrap_or(markdown).display()
-    ));
-    Ok(())
-}
-
 /// This very program, even if its file has been replaced by another build since it was started.
 fn own_program() -> Result<PathBuf, Error> {
     let running = Path::new("/proc/self/exe");
@@ -409,44 +369,6 @@ fn last_line(summary: &Summary, finished: runner::Finished) -> String {
         finished.run_now,
         finished.total - finished.done
     )
-}
-
-fn print_plan(plan: &Plan, jobs: usize) -> Result<(), Error> {
-    say(&format!("{}: {}\n\n", plan.name, plan.question));
-    for study in &plan.studies {
-        say(&format!("{} — {}\n", study.name, study.title));
-        for block in &study.blocks {
-            let cells = block.seeds as usize * block.arms.len();
-            let seconds: f64 = block
-                .arms
-                .iter()
-                .map(|arm| arm.seconds * f64::from(block.seeds))
-                .sum();
-            let parameters = block
-                .arms
-                .iter()
-                .map(|arm| arm.parameters)
-                .max()
-                .unwrap_or(0);
-            say(&format!(
-                "  {:<26} {} arms × {:>2} seeds = {cells:>3} cells, {parameters:>6} parameters, about {:>4.1} min\n",
-                block.name,
-                block.arms.len(),
-                block.seeds,
-                seconds / 60.0 / jobs as f64
-            ));
-        }
-    }
-    // A cell that two blocks share is run once.
-    let cells = plan.cells();
-    let minutes =
-        (cells.iter().map(|(_, seconds)| seconds).sum::<f64>() / 60.0 / jobs as f64).max(1.0);
-    say(&format!(
-        "\n{} cells, about {minutes:.0} min with {jobs} at a time, of {:.1} GB each at most\n\n",
-        cells.len(),
-        plan.bytes()? / 1e9
-    ));
-    Ok(())
 }
 
 /// Writes every rendering of the report; says where it is.
@@ -503,28 +425,6 @@ fn collect(store: &Store, plan: &Plan) -> Result<Results, Error> {
         }
     }
     Ok(results)
-}
-
-/// Plans seeds from the run named, or from the one that the study would be run in.
-fn plan_seeds(study: &str, pilot: Option<PathBuf>) -> Result<(), Error> {
-    let folder = study::load(study)?;
-    let usual = Path::new("runs").join(&folder.name);
-    let place = pilot.or_else(|| usual.join("plan.json").is_file().then_some(usual));
-    let page = match place {
-        None => power::page(&quoted(Path::new(study)), &folder, None),
-        Some(place) => {
-            let (store, plan) = Store::open(&place)?;
-            let results = collect(&store, &plan)?;
-            let pilot = power::Pilot {
-                place: &quoted(&place),
-                plan: &plan,
-                results: &results,
-            };
-            power::page(study, &folder, Some(pilot))
-        }
-    };
-    say(&page);
-    Ok(())
 }
 
 fn work(
