@@ -65,6 +65,7 @@ fn needs_torch(command: &str, arguments: &[OsString]) -> bool {
         // The exact layer trains nothing.
         "ablate" if arguments.first().is_some_and(|word| word == "exact") => false,
         "ablate" => !own.any(|word| ["--plan", "--help", "-h"].iter().any(|pure| word == pure)),
+        "sample" | "export" => !own.any(|word| ["--help", "-h"].iter().any(|pure| word == pure)),
         "conform" => arguments.iter().any(|path| holds_network(Path::new(path))),
         _ => false,
     }
@@ -96,6 +97,12 @@ mod tests {
             &words("skip-vs-noise --seeds 2 -- --plan")
         ));
         assert!(needs_torch("ablate", &words("smoke --out exact")));
+        assert!(needs_torch("sample", &words("--model ddpm --out grid.png")));
+        assert!(needs_torch(
+            "export",
+            &words("runs/smoke/cells/0a --out net")
+        ));
+        assert!(!needs_torch("sample", &words("--help")));
         for pure in [
             "--plan",
             "smoke --plan --seeds 2",

@@ -94,6 +94,20 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Draw samples from a network of diffusers, or of a cell of a study, into a grid of pictures
+    #[command(disable_help_flag = true)]
+    Sample {
+        /// Handed to the program as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Write the trained network of a cell as a folder that diffusers opens
+    #[command(disable_help_flag = true)]
+    Export {
+        /// Handed to the program as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Compare our samplers and networks with reference results of other toolkits; networks need libtorch
     #[command(disable_help_flag = true)]
     Conform {
@@ -127,6 +141,8 @@ fn main() -> ExitCode {
         Task::Explain { arguments } => forward::forward(&workspace, "explain", &arguments),
         Task::Diff { arguments } => forward::forward(&workspace, "diff", &arguments),
         Task::Gc { arguments } => forward::forward(&workspace, "gc", &arguments),
+        Task::Sample { arguments } => forward::forward(&workspace, "sample", &arguments),
+        Task::Export { arguments } => forward::forward(&workspace, "export", &arguments),
         Task::Conform { arguments } => forward::forward(&workspace, "conform", &arguments),
         Task::Libtorch => libtorch::show(&workspace),
         Task::Data(arguments) => data::bring(&workspace, &arguments),
