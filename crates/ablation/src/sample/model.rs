@@ -26,6 +26,8 @@ use crate::{
 
 /// Bytes of activations that may live at a time.
 const MEMORY: u64 = 1 << 30;
+/// Operations of an evaluation that one thread is enough for.
+const SMALL: u64 = 1_000_000_000;
 
 /// A model as far as its configuration.
 #[derive(Debug)]
@@ -269,11 +271,19 @@ impl Place {
     /// Reads the weights.
     pub(super) fn open(&self, device: Device, classes: Option<Tensor>) -> Result<Model, Error> {
         match self {
-            Place::Cell { folder, .. } => Ok(Model::Cell(Trained::open(folder, device)?)),
+            Place::Cell { folder, config } => {
+                tch::set_num_threads(config.numerics.threads as i32);
+                Ok(Model::Cell(Trained::open(folder, device)?))
+            }
             Place::Folder { network, plan, .. } => {
                 let store = VarStore::new(device);
                 let opened = UNet::from_diffusers(&store.root(), network);
                 let each = 4 * plan.topology().activations(1);
+                let chunk = (MEMORY / each.max(1)).clamp(1, 64) as usize;
+                // Threads that wait for each other after each small operation cost more than they bring.
+                if plan.topology().forward_flops(chunk) < SMALL {
+                    tch::set_num_threads(1);
+                }
                 Ok(Model::Folder {
                     network: opened.map_err(|error| Error::Unusable {
                         path: network.clone(),
@@ -281,7 +291,7 @@ impl Place {
                     })?,
                     classes,
                     device,
-                    chunk: (MEMORY / each.max(1)).clamp(1, 64) as usize,
+                    chunk,
                 })
             }
         }
