@@ -21,7 +21,7 @@ pub enum Architecture {
     /// A residual MLP.
     Mlp(ResidualMlpConfig),
     /// A U-Net.
-    UNet(UNetConfig),
+    UNet(Box<UNetConfig>),
 }
 
 impl Architecture {
@@ -154,7 +154,7 @@ impl Architecture {
                         .map_err(|error| unmatched(&error)),
                     (Architecture::UNet(unet), Architecture::UNet(reference)) => unet
                         .matched_to(&reference, by, *quantum)
-                        .map(Architecture::UNet)
+                        .map(|unet| Architecture::UNet(Box::new(unet)))
                         .map_err(|error| unmatched(&error)),
                     _ => Err(unmatched(
                         &"two networks of one kind can be matched, MLPs or U-Nets: give both",
@@ -298,7 +298,7 @@ fn image(shape: &[usize]) -> Result<Feature, String> {
 
 fn checked(unet: UNetConfig) -> Result<Architecture, String> {
     Topology::plan(&unet).map_err(|error| error.to_string())?;
-    Ok(Architecture::UNet(unet))
+    Ok(Architecture::UNet(Box::new(unet)))
 }
 
 fn topology(unet: &UNetConfig) -> Topology {

@@ -64,7 +64,8 @@ impl Table for Conditioning {
         }
         place.levels(&self.levels)?;
         for level in &self.levels {
-            if !(self.steps(level.sigma) < MOST_STEPS) {
+            let steps = self.steps(level.sigma);
+            if MOST_STEPS <= steps || steps.is_nan() {
                 let rule = format!(
                     "a descent would take more than {MOST_STEPS:e} steps: choose a larger one"
                 );

@@ -30,7 +30,7 @@ impl Place {
     }
 
     pub(super) fn non_negative(&self, name: &str, value: f64) -> Result<(), Error> {
-        if 0.0 <= value && value < f64::INFINITY {
+        if (0.0..f64::INFINITY).contains(&value) {
             return Ok(());
         }
         Err(self.refuse(
