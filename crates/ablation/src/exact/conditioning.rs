@@ -64,8 +64,7 @@ impl Table for Conditioning {
         }
         place.levels(&self.levels)?;
         for level in &self.levels {
-            let steps = self.steps(level.sigma);
-            if MOST_STEPS <= steps || steps.is_nan() {
+            if MOST_STEPS <= self.steps(level.sigma) {
                 let rule = format!(
                     "a descent would take more than {MOST_STEPS:e} steps: choose a larger one"
                 );

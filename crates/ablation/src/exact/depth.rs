@@ -339,7 +339,8 @@ impl Depth {
             }
             Propagation::Cosine => {
                 let cosine = state.cosine();
-                Some((cosine, 0.03 + (1.0 - cosine) * spread.min(1.0)))
+                // An angle is off by a share of itself, near 1 too.
+                Some((cosine, (1.0 - cosine) * (0.05 + spread) + 1e-9))
             }
             _ => None,
         }

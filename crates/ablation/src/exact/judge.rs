@@ -162,7 +162,7 @@ fn finding(claim: Registered<'_>, found: &Found, adjusted_p: Option<f64>) -> Fin
         about: claim.about.to_vec(),
         measure: found.measure.clone(),
         expect: match claim.expect {
-            Expect::Lower => format!("< {}", short(-claim.delta)),
+            Expect::Lower => format!("< {}", short(0.0 - claim.delta)),
             Expect::Higher => format!("> {}", short(claim.delta)),
             Expect::Equal => format!("within ±{}", short(claim.delta)),
         },

@@ -5,6 +5,7 @@
 //! [`run`] computes all of it and returns a [`Report`]: per table its [`Check`]s (does our number agree with the closed
 //! form, or with the value that was registered?) and its [`Finding`]s (what becomes of the claim?).
 //! A check says whether a number is right, a finding whether a sentence is.
+//! Where ours differ from what was expected, the notes of the built-in study say why.
 //!
 //! | quantity | what it is about |
 //! |---|---|

@@ -45,7 +45,8 @@ pub fn exact_terminal(report: &Report, width: usize, colour: Colour) -> String {
     }
     page.out.push('\n');
     for note in &report.notes {
-        page.paragraph("note: ", note);
+        page.out.push_str("note  ");
+        page.hanging(6, note);
     }
     let lead = page.paint("what it says", "1");
     let _ = write!(page.out, "{lead}  ");
