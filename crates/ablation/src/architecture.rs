@@ -4,7 +4,7 @@ use resnet_blocks::{
     Activation, Feature, Init, Layer, LongSkip, Match, MlpBlockConfig, Norm, ResidualMlpConfig,
     ShortSkip,
 };
-use unet::{Classes, Layout, Parts, ResidualParts, Topology, UNetConfig};
+use unet::{BlockPlan, Classes, Layout, Parts, ResidualParts, Step, Topology, UNetConfig};
 
 use crate::{config, error::Error};
 
@@ -119,9 +119,16 @@ impl Architecture {
                     }
                 };
                 unet.blocks = *blocks;
-                // Two in the middle, one more on each level of the way up, and those that change the side.
-                let levels = multipliers.len();
-                let in_all = 2 + levels * (2 * blocks + 1) + 2 * levels.saturating_sub(1);
+                let plan = Topology::plan(&unet)
+                    .map_err(|error| impossible("network", error.to_string()))?;
+                let is_residual = |step: &&Step| {
+                    let plan = match step {
+                        Step::Block { plan, .. } => plan,
+                        _ => return false,
+                    };
+                    matches!(plan, BlockPlan::Residual(_))
+                };
+                let in_all = plan.steps().iter().filter(is_residual).count();
                 if let (config::PublishedShort::Other(short), Parts::Residual(parts)) =
                     (short, &mut unet.parts)
                 {
@@ -138,6 +145,11 @@ impl Architecture {
                 reference,
                 network: matched,
             } => {
+                const LARGEST_QUANTUM: usize = 1 << 16;
+                if LARGEST_QUANTUM < *quantum {
+                    let rule = format!("`quantum` is at most {LARGEST_QUANTUM}");
+                    return Err(impossible("network", rule));
+                }
                 let by = match by {
                     config::MatchedCost::Parameters => Match::Parameters,
                     config::MatchedCost::Flops => Match::Flops,
@@ -180,6 +192,23 @@ impl Architecture {
             Architecture::Mlp(mlp) => mlp.forward_flops(1) as f64 * batch as f64,
             Architecture::UNet(unet) => topology(unet).forward_flops(1) as f64 * batch as f64,
         }
+    }
+
+    /// Whether it has attention, which libtorch differentiates once and no more.
+    pub fn attends(&self) -> bool {
+        let Architecture::UNet(unet) = self else {
+            return false;
+        };
+        let steps = topology(unet);
+        let mut plans = steps.steps().iter().filter_map(|step| match step {
+            Step::Block { plan, .. } => Some(plan),
+            _ => None,
+        });
+        plans.any(|plan| match plan {
+            BlockPlan::Attention(_) => true,
+            BlockPlan::Magnitude(block) => 0 < block.heads,
+            _ => false,
+        })
     }
 
     /// Numbers that the layers write in a forward pass over `batch` examples.

@@ -132,8 +132,8 @@ fn at_distance(widths: &[usize], quantum: usize, steps: usize) -> Vec<Vec<usize>
     let mut all = Vec::new();
     for here in 0..=steps {
         let (narrower, wider) = (
-            first.checked_sub(here * quantum),
-            Some(first.saturating_add(here * quantum)),
+            first.checked_sub(here.saturating_mul(quantum)),
+            Some(first.saturating_add(here.saturating_mul(quantum))),
         );
         let narrower = narrower.filter(|width| quantum <= *width);
         let moved = narrower.filter(|_| 0 < here).into_iter().chain(wider);

@@ -36,7 +36,7 @@ impl UNetConfig {
         let stem = |first: usize| match self.widths.first() {
             Some(width) if first != *width && 0 < quantum => {
                 let exact = self.stem as f64 * first as f64 / *width as f64;
-                quantum * ((exact / quantum as f64).round() as usize).max(1)
+                quantum.saturating_mul(((exact / quantum as f64).round() as usize).max(1))
             }
             _ => self.stem,
         };

@@ -1,7 +1,7 @@
 //! Configurations and plans of diffusers' networks; no libtorch.
 
 use proptest::prelude::*;
-use resnet_blocks::{Activation, LongSkip, Padding, ShortSkip};
+use resnet_blocks::{Activation, Feature, LongSkip, Padding, ShortSkip};
 use unet::{
     BlockPlan, Error, Step, Topology, UNetConfig,
     diffusers::{
@@ -343,6 +343,39 @@ fn the_configuration_is_found_from_the_network_alone() -> Result<(), Error> {
 }
 
 #[test]
+fn groups_that_a_null_makes_are_found() -> Result<(), Error> {
+    for kind in [BlockType::Skip, BlockType::AttentionSkip] {
+        let config = Config {
+            block_out_channels: vec![32, 64],
+            norm_num_groups: None,
+            ..config(kind)
+        };
+        // AttentionSkip's up levels always have 32 groups, which 32 channels and a skip of 64 do not fill.
+        if let Ok(plan) = Plan::new(&config) {
+            assert_eq!(found_again(&plan), Ok(()), "{kind:?}");
+        } else {
+            assert_eq!(kind, BlockType::AttentionSkip);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn sides_that_diffusers_cannot_halve_are_refused() -> Result<(), Error> {
+    let image = |side| Feature {
+        channels: 3,
+        height: side,
+        width: side,
+    };
+    let of =
+        |levels: &[usize]| Config::of(&Topology::plan(&UNetConfig::ddpm(image(28), 32, levels))?);
+    assert!(of(&[1, 1, 1]).is_ok());
+    let error = of(&[1, 1, 1, 1]).expect_err("28 = 4 · 7").to_string();
+    assert!(error.contains("no multiples of 8"), "{error}");
+    Ok(())
+}
+
+#[test]
 fn the_published_ddpm_is_one_of_theirs() -> Result<(), Error> {
     let config = Config::of(&Topology::plan(&UNetConfig::ddpm_cifar10())?)?;
     let theirs = ddpm(
@@ -465,7 +498,12 @@ proptest! {
     #[test]
     fn planning_gives_a_plan_or_says_why_not(config in configs()) {
         match Plan::new(&config) {
-            Ok(plan) => prop_assert!(found_again(&plan).is_ok(), "{:?}", found_again(&plan)),
+            Ok(plan) => {
+                let whole = |side: usize| side.is_multiple_of(plan.side_multiple());
+                let runs_there = config.sample_size.is_none_or(|sides| sides.into_iter().all(whole));
+                let found = found_again(&plan);
+                prop_assert_eq!(found.is_ok(), runs_there, "{:?}", found);
+            }
             Err(Error::Config { problems }) => prop_assert!(!problems.is_empty()),
             Err(other) => prop_assert!(false, "{other:?}"),
         }

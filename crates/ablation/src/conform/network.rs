@@ -4,7 +4,7 @@ use std::path::Path;
 
 use resnet_blocks::Mode;
 use tch::{Device, Kind, Tensor, nn::VarStore};
-use unet::{Conditions, UNet};
+use unet::{Classes, Conditions, UNet};
 
 use super::{Comparison, Outcome};
 
@@ -29,6 +29,17 @@ pub(super) fn compare(folder: &Path) -> Result<Outcome, String> {
         .map(|(_, tensor)| tensor);
     let store = VarStore::new(Device::Cpu);
     let network = UNet::from_diffusers(&store.root(), folder).map_err(|error| error.to_string())?;
+    let takes = network.topology().embedding().classes != Classes::None;
+    if takes != classes.is_some() {
+        return Err(format!(
+            "the network takes {} classes, but io.safetensors has {} `class_labels`",
+            if takes { "" } else { "no" },
+            if takes { "no" } else { "" }
+        ));
+    }
+    if sample.dim() != 4 {
+        return Err(format!("`sample` is {:?}, not [n, c, h, w]", sample.size()));
+    }
     let conditions = Conditions {
         classes,
         estimate: None,

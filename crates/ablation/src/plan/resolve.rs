@@ -7,7 +7,7 @@ use crate::{
     architecture::Architecture,
     catalog,
     check::check,
-    config::{CellConfig, Data},
+    config::{CellConfig, Data, Objective},
     data::{self, Images},
     error::{Error, nearest_name},
     frame::{ALPHA, MINIMUM_SEEDS},
@@ -221,6 +221,14 @@ fn plan_block(
             images.complete(&mut config, &place)?;
             check(&config, &place)?;
             let architecture = Architecture::of(&config.network, &config.shape(), &place)?;
+            if architecture.attends() && config.objective == (Objective::Sliced {}) {
+                return Err(Error::Impossible {
+                    place,
+                    name: "objective".to_owned(),
+                    value: "sliced".to_owned(),
+                    rule: "it differentiates twice, which libtorch's attention cannot: choose \"sliced_differences\", or a network without attention".to_owned(),
+                });
+            }
             arms.push(PlannedArm {
                 levels,
                 label,

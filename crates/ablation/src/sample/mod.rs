@@ -127,6 +127,7 @@ impl Sampler {
                 });
             }
         };
+        place.check_call(&shape, n, &prepared)?;
         if let Output::Picture(_) = out
             && !matches!(shape[..], [1 | 3, _, _])
         {

@@ -9,7 +9,7 @@ use samplers::{Call, Prediction, Prepared, Solver};
 use serde_json::Value as Json;
 use tch::{Device, Kind, Tensor, nn::VarStore};
 use unet::{
-    Classes, Conditions, UNet,
+    Classes, Conditions, Features, UNet,
     diffusers::{Config, Plan},
 };
 
@@ -56,7 +56,7 @@ pub(super) enum Model {
         device: Device,
         chunk: usize,
     },
-    Cell(Trained),
+    Cell(Box<Trained>),
 }
 
 impl Place {
@@ -195,6 +195,58 @@ impl Place {
         }
     }
 
+    /// Whether the network can be called with samples of this shape, as often as the scheduler does.
+    pub(super) fn check_call(
+        &self,
+        shape: &[usize],
+        n: usize,
+        prepared: &Prepared<State>,
+    ) -> Result<(), Error> {
+        // A number of `f64` for each; what does not fit in a machine is refused, not tried.
+        const MOST_NUMBERS: usize = 1 << 32;
+        let numbers = shape
+            .iter()
+            .try_fold(n, |product, side| product.checked_mul(*side));
+        if shape.contains(&0) || numbers.is_none_or(|numbers| MOST_NUMBERS < numbers) {
+            let rule = format!(
+                "{n} samples of {shape:?} are none, or more than {MOST_NUMBERS} numbers: give other sizes"
+            );
+            return Err(impossible("--n", n, &rule));
+        }
+        let Place::Folder {
+            network,
+            config,
+            plan,
+            ..
+        } = self
+        else {
+            return Ok(());
+        };
+        let unusable = |reason: String| {
+            Err(Error::Unusable {
+                path: network.clone(),
+                reason,
+            })
+        };
+        if shape[0] != config.in_channels {
+            return unusable(format!(
+                "its samples have {} channels, but the noise {}",
+                config.in_channels, shape[0]
+            ));
+        }
+        if let Features::Learned { rows } = plan.topology().embedding().features {
+            let known = 0.0..=(rows - 1) as f64;
+            let beyond = prepared.calls.iter().map(|call| call.timestep);
+            if let Some(timestep) = beyond.into_iter().find(|t| !known.contains(&t.round())) {
+                return unusable(format!(
+                    "it has learned the timesteps 0 to {}, but the scheduler asks for {timestep}; choose another scheduler",
+                    rows - 1
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// One class for each sample, checked against what the network takes.
     pub(super) fn classes(
         &self,
@@ -233,6 +285,9 @@ impl Place {
                 given.len()
             );
             return refused(&rule);
+        }
+        if !given.iter().all(|class| class.is_finite()) {
+            return refused("a class is a finite number");
         }
         let all: Vec<f64> = given.iter().copied().cycle().take(n).collect();
         if let Classes::Rows { rows } = takes {
@@ -273,7 +328,7 @@ impl Place {
         match self {
             Place::Cell { folder, config } => {
                 tch::set_num_threads(config.numerics.threads as i32);
-                Ok(Model::Cell(Trained::open(folder, device)?))
+                Ok(Model::Cell(Box::new(Trained::open(folder, device)?)))
             }
             Place::Folder { network, plan, .. } => {
                 let store = VarStore::new(device);

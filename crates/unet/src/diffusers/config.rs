@@ -57,7 +57,7 @@ pub struct Config {
     pub downsample_type: Sampling,
     /// How [`BlockType::Attention`] doubles the image; the other kinds do not ask.
     pub upsample_type: Sampling,
-    /// Share of features that training drops, in \[0, 1\]. Evaluation drops none.
+    /// Share of features that training drops, in \[0, 1). Evaluation drops none.
     pub dropout: f64,
     /// Nonlinearity of the residual blocks; that of the embedding and of the read-out is always SiLU.
     pub act_fn: Activation,
@@ -203,6 +203,9 @@ impl BlockType {
 /// No count of a real network is larger, and the size of a tensor of such counts fits in 64 bits.
 const LARGEST: usize = 1 << 20;
 
+/// No image of a real network is larger.
+const LARGEST_SIDE: usize = 1 << 16;
+
 /// No real network has more levels, since the side of the image halves at each.
 const MOST_LEVELS: usize = 1 << 5;
 
@@ -227,6 +230,15 @@ impl Config {
             ("num_train_timesteps", self.num_train_timesteps(), LARGEST),
             ("num_class_embeds", self.num_class_embeds(), LARGEST),
         ];
+        if let Some(sides) = self.sample_size {
+            for value in sides {
+                positive("sample_size", value)?;
+                if LARGEST_SIDE < value {
+                    let (what, most) = ("sample_size", LARGEST_SIDE);
+                    return Err(Error::TooLarge { what, value, most });
+                }
+            }
+        }
         let channels = self.block_out_channels.iter();
         let channels = channels.map(|count| ("block_out_channels", Some(*count), LARGEST));
         for (what, count, most) in counts.into_iter().chain(channels) {

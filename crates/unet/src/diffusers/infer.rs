@@ -40,9 +40,27 @@ impl Config {
     pub fn of(topology: &Topology) -> Result<Config, Error> {
         let topology = activated_in_blocks(topology)?;
         let config = Guess::of(&topology)?.config(&topology)?;
-        let plan = Plan::new(&config).map_err(|error| refused("the network", error.to_string()))?;
-        compare(&topology, plan.topology())?;
-        Ok(config)
+        let tried = |config: Config| {
+            let plan =
+                Plan::new(&config).map_err(|error| refused("the network", error.to_string()))?;
+            compare(&topology, plan.topology())?;
+            let multiple = plan.side_multiple();
+            let frame = topology.frame().input;
+            if !frame.height.is_multiple_of(multiple) || !frame.width.is_multiple_of(multiple) {
+                let sides = format!(
+                    "the sides {} and {} are no multiples of {multiple}, which its levels need there",
+                    frame.height, frame.width
+                );
+                return Err(refused("the input", sides));
+            }
+            Ok(config)
+        };
+        // Networks of skip levels may have as many groups as a null makes, which differ from place to place.
+        let quarters = Config {
+            norm_num_groups: None,
+            ..config.clone()
+        };
+        tried(config).or_else(|error| tried(quarters).map_err(|_| error))
     }
 }
 
@@ -58,9 +76,15 @@ fn activated_in_blocks(topology: &Topology) -> Result<Topology, Error> {
                 plan: BlockPlan::Residual(block),
                 ..
             } = step
-                && block.branch.conditioning.activation.is_none()
             {
-                block.branch.conditioning.activation = Some(activation);
+                let own = &mut block.branch.conditioning.activation;
+                if own.is_some() {
+                    return Err(refused(
+                        "the embedding",
+                        "it is activated once for all blocks, and again in each",
+                    ));
+                }
+                *own = Some(activation);
             }
         }
     }

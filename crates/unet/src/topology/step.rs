@@ -100,7 +100,7 @@ pub enum BlockPlan {
     Magnitude(MagnitudeBlockConfig),
     /// A magnitude-preserving 3x3 convolution.
     MagnitudeConv {
-        /// Channels in; one more if `ones`.
+        /// Channels in; one more if `role` is `ReadIn`.
         in_channels: usize,
         /// Channels out.
         out_channels: usize,
