@@ -282,3 +282,39 @@ fn impossible(name: &str, value: impl ToString, rule: &str) -> Error {
         rule: rule.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use samplers::compat::{Options, diffusers};
+
+    use super::*;
+
+    /// The file of noise has one place for each call of the network.
+    #[test]
+    fn schedulers_draw_at_most_once_after_each_call() {
+        let mut tried = 0;
+        for class in diffusers::class_names() {
+            // EulerAncestral's kin ask for what a level does not have over long steps; RePaint is told what it repairs.
+            let [config, step] = [class, "step"].map(|owner| Options::new(owner, []));
+            let Ok(prepared) = diffusers::prepare(class, config, 20, step) else {
+                continue;
+            };
+            let calls = prepared.calls.len();
+            let draws = draws(&prepared);
+            assert!(
+                draws.windows(2).all(|pair| pair[0] < pair[1]),
+                "{class}: {draws:?}"
+            );
+            assert!(draws.last().is_none_or(|&last| last < calls), "{class}");
+            tried += 1;
+        }
+        assert!(28 <= tried, "only {tried} classes");
+    }
+
+    #[test]
+    fn the_last_step_of_ddpm_draws_nothing() {
+        let [config, step] = ["DDPMScheduler", "step"].map(|owner| Options::new(owner, []));
+        let prepared = diffusers::prepare("DDPMScheduler", config, 5, step).expect("the defaults");
+        assert_eq!(draws(&prepared), [0, 1, 2, 3]);
+    }
+}

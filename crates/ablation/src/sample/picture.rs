@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn channels_become_colours() {
-        let values = ArrayD::from_shape_fn(IxDyn(&[1, 3, 1, 2]), |at| (at[1] + 3 * at[2]) as f64);
+        let values = ArrayD::from_shape_fn(IxDyn(&[1, 3, 1, 2]), |at| (at[1] + 3 * at[3]) as f64);
         let samples = Samples {
             values: values / 5.0,
             pixels: Pixels::Unit,

@@ -240,6 +240,35 @@ fn a_cell_is_sampled_by_its_own_flow_or_by_any_scheduler() {
     assert!(classes.contains("takes no classes"), "{classes}");
 }
 
+/// The weights are those after the last step, not those at the start.
+#[test]
+fn what_is_kept_has_learned() {
+    let folder = finished();
+    study(folder.path(), &["--out", "longer", "--steps", "60"]);
+    let clean: Vec<f64> = (0..64)
+        .map(|i| (100.0 / 127.5) * (i as f64 * 0.1).sin())
+        .collect();
+    let noise = |i: usize| (i as f64 * 12.9898).sin();
+    let noised: Vec<f64> = (0..64).map(|i| clean[i] + noise(i)).collect();
+    let noised = ndarray::ArrayD::from_shape_vec(vec![1, 1, 8, 8], noised).expect("an array");
+    let at = noise_schedule::Kernel::variance_exploding(0.7).expect("a level");
+    let errors = |run: &str| -> f64 {
+        let all = cells(&folder.path().join(run));
+        let errors = all.iter().map(|(cell, ..)| -> f64 {
+            let trained = Trained::open(cell, Device::Cpu).expect("a cell");
+            let denoised = trained.denoise(noised.view(), at);
+            denoised
+                .iter()
+                .zip(&clean)
+                .map(|(d, c)| (d - c).powi(2))
+                .sum()
+        });
+        errors.sum()
+    };
+    let (short, long) = (errors("one"), errors("longer"));
+    assert!(long < 0.8 * short, "{short} before, {long} after");
+}
+
 #[test]
 fn weights_are_the_same_whatever_the_workers_and_may_be_dropped() {
     let folder = finished();
