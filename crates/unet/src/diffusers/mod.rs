@@ -12,6 +12,7 @@
 //! What is written need not have been read: [`Config::of`] finds the configuration that makes a given
 //! network, if there is one.
 
+mod compare;
 mod config;
 mod infer;
 mod json;
