@@ -14,6 +14,8 @@ use crate::{
     golden, request, tensors,
 };
 
+type Named = Vec<(String, Tensor)>;
+
 /// Why a request is refused; nothing is left in the folder of `out` but what was there.
 fn refused(request: &Request) -> String {
     let folder = request.out.parent().expect("a folder");
@@ -123,7 +125,7 @@ fn noise_must_fit() {
             request.noise = Some(path.clone());
         })
     };
-    let with = |change: &dyn Fn(&mut Vec<(String, Tensor)>)| {
+    let with = |change: &dyn Fn(&mut Named)| {
         let noise = tensors(Path::new(&golden("noise.safetensors")));
         let mut noise = ["initial", "steps"]
             .map(|name| (name.to_owned(), noise[name].shallow_clone()))
