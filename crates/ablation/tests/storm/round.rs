@@ -123,8 +123,10 @@ impl Round<'_> {
         for cell in entries(&self.root.join("cells")) {
             for file in entries(&cell) {
                 let name = name(&file);
-                let belongs =
-                    name == "result.json" || name == "failure.json" || name.starts_with("attempt-");
+                let belongs = name == "result.json"
+                    || name == "failure.json"
+                    || name.starts_with("attempt-")
+                    || name.starts_with("weights-");
                 assert!(belongs, "round {number}: {name} is left");
             }
         }
