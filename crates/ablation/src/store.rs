@@ -245,7 +245,8 @@ impl Store {
         Ok((record, self.read_beside(id, &story).unwrap_or_default()))
     }
 
-    /// Commits a result, and the weights that belong to it; if the cell has a result already, that one stays.
+    /// Commits a result, and the weights that belong to it; if the cell has a result already, that one stays,
+    /// unless it is damaged.
     ///
     /// # Errors
     ///
@@ -268,10 +269,19 @@ impl Store {
         if let Some(weights) = weights {
             let _ = files::publish_new(&folder.join(weights_of(&bytes)), weights)?;
         }
-        if files::publish_new(&folder.join("result.json"), &bytes)? == Published::Conflict {
-            // Two workers, two answers: the first stays, and the second is kept as evidence.
-            let evidence = folder.join(format!("conflict-{digest}.json"));
-            let _ = files::publish_new(&evidence, &bytes)?;
+        while files::publish_new(&self.result(id), &bytes)? == Published::Conflict {
+            match self.state(id) {
+                State::Done(first, _) if json(&*first) != bytes => {
+                    // Two workers, two answers: the first stays, and the second is kept as evidence.
+                    let evidence = folder.join(format!("conflict-{digest}.json"));
+                    let _ = files::publish_new(&evidence, &bytes)?;
+                    break;
+                }
+                // What a bad disk left is nobody's answer.
+                State::Corrupt(_) => self.forget(id)?,
+                // Set aside or mended by another, meanwhile.
+                _ => {}
+            }
         }
         self.drop_checkpoints(id);
         Ok(())

@@ -6,7 +6,7 @@
 //!
 //! Modules, in reading order: the choices (`config`), the plan (`topology`, written by `walk`), equal
 //! sizes (`matching`), the network
-//! (`network`, with its `embedding` of the label), and networks of another make ([`diffusers`]).
+//! (`network`, with its `embedding` of the label and the blocks of the `catalogue`), and networks of another make ([`diffusers`]).
 
 mod config;
 pub mod diffusers;
@@ -15,6 +15,8 @@ mod matching;
 mod topology;
 mod walk;
 
+#[cfg(feature = "tch")]
+mod catalogue;
 #[cfg(feature = "tch")]
 mod edit;
 #[cfg(feature = "tch")]
@@ -35,6 +37,8 @@ pub use topology::{
 };
 
 #[cfg(feature = "tch")]
+pub use catalogue::{block, skip};
+#[cfg(feature = "tch")]
 pub use edit::SkipEdit;
 #[cfg(feature = "tch")]
-pub use network::{Conditions, UNet, block, skip};
+pub use network::{Conditions, UNet};

@@ -2,18 +2,15 @@
 
 use std::rc::Rc;
 
-use resnet_blocks::{
-    AttentionBlock, Block, Border, Conv2d, Conv2dConfig, Law, MagnitudeBlock, MagnitudeConv2d,
-    Mode, Network, Norm, Normalise, Params, Resample, Residual, Skip,
-};
+use resnet_blocks::{Block, Conv2d, Mode, Network, Params, Resample, Skip};
 use tch::Tensor;
 
 use crate::{
     Error, SkipEdit, Topology, UNetConfig,
+    catalogue::{ReadOut, block, skip},
     embedding::Embedding,
     topology::{
-        BlockPlan, Features, FourierOf, InputPath, InputRange, Join, MagnitudeRole,
-        SelfConditioning, Step,
+        BlockPlan, Features, FourierOf, InputPath, InputRange, Join, SelfConditioning, Step,
     },
 };
 
@@ -40,6 +37,16 @@ struct Body {
     nodes: Vec<Node>,
     /// Name and value of every variable, in the order of creation.
     tensors: Vec<(String, Tensor)>,
+    parts: Parts,
+}
+
+/// Who made the blocks and long skips.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Parts {
+    /// The catalogue, as the plan says.
+    AsPlanned,
+    /// The caller, who may do other things than the plan says.
+    Own,
 }
 
 /// A [`Step`] with weights.
@@ -102,7 +109,7 @@ impl UNet {
     /// # Errors
     /// [`Error::Block`] if a name is taken, or a value is missing where values are given.
     pub fn build(params: &Params<'_>, topology: Topology) -> Result<UNet, Error> {
-        UNet::assemble(params, topology, block, skip)
+        UNet::made(params, topology, block, skip, Parts::AsPlanned)
     }
 
     /// As [`build`](Self::build), with blocks and long skips of one's own: each is asked for by its place, its
@@ -145,8 +152,18 @@ impl UNet {
     pub fn assemble(
         params: &Params<'_>,
         topology: Topology,
+        block: impl FnMut(&Params<'_>, &BlockPlan) -> Result<Box<dyn Block>, Error>,
+        skip: impl FnMut(&Params<'_>, &Join, usize) -> Result<Box<dyn Skip>, Error>,
+    ) -> Result<UNet, Error> {
+        UNet::made(params, topology, block, skip, Parts::Own)
+    }
+
+    fn made(
+        params: &Params<'_>,
+        topology: Topology,
         mut block: impl FnMut(&Params<'_>, &BlockPlan) -> Result<Box<dyn Block>, Error>,
         mut skip: impl FnMut(&Params<'_>, &Join, usize) -> Result<Box<dyn Skip>, Error>,
+        parts: Parts,
     ) -> Result<UNet, Error> {
         let before = params.tensors().len();
         let embedding = Embedding::new(params, topology.embedding())?;
@@ -201,6 +218,7 @@ impl UNet {
                 embedding,
                 nodes,
                 tensors: params.tensors().split_off(before),
+                parts,
                 topology,
             }),
         })
@@ -214,6 +232,23 @@ impl UNet {
     /// Every variable by its name, in the order of creation, which is the plan's; fixed ones too.
     pub fn tensors(&self) -> &[(String, Tensor)] {
         &self.body.tensors
+    }
+
+    /// Whether it computes what its plan says.
+    pub(crate) fn check_as_planned(&self) -> Result<(), Error> {
+        let edited = self.edits.iter().position(|edit| *edit != SkipEdit::Keep);
+        let (place, reason) = match (self.body.parts, edited) {
+            (Parts::AsPlanned, None) => return Ok(()),
+            (Parts::Own, _) => ("the network", "it has blocks or skips of the caller's own"),
+            (_, Some(at)) => {
+                let skip = &self.topology().long_skips()[at];
+                (skip.name.as_str(), "the skip is edited")
+            }
+        };
+        Err(Error::NotDiffusers {
+            place: place.to_owned(),
+            reason: reason.to_owned(),
+        })
     }
 
     /// The same network, with the same weights, whose long skip of this name is changed; one call for each
@@ -384,102 +419,4 @@ fn cut(x: &Tensor, like: &Tensor) -> Tensor {
         return x.shallow_clone();
     }
     x.narrow(2, 0, size[2]).narrow(3, 0, size[3])
-}
-
-/// The block of the catalogue for a plan.
-///
-/// # Errors
-/// [`Error::Block`] if it cannot be built, or a name is taken.
-pub fn block(params: &Params<'_>, plan: &BlockPlan) -> Result<Box<dyn Block>, Error> {
-    Ok(match plan {
-        BlockPlan::Conv(conv) => Box::new(Conv2d::new(params, conv)?),
-        BlockPlan::FilteredConv {
-            in_channels,
-            out_channels,
-            init,
-        } => {
-            let conv = Conv2dConfig::new(*in_channels, *out_channels, 3, *init);
-            Box::new(FilteredConv(Conv2d::new(params, &conv)?))
-        }
-        BlockPlan::Residual(config) => Box::new(Residual::drawn(params, config)?),
-        BlockPlan::Attention(config) => Box::new(AttentionBlock::new(params, config)?),
-        BlockPlan::Magnitude(config) => Box::new(MagnitudeBlock::new(params, config)?),
-        BlockPlan::MagnitudeConv {
-            in_channels,
-            out_channels,
-            role,
-        } => {
-            let inputs = in_channels + usize::from(*role == MagnitudeRole::ReadIn);
-            let conv = MagnitudeConv2d::new(params, inputs, *out_channels, 3)?;
-            let start = Law::Constant(0.0);
-            match role {
-                MagnitudeRole::ReadIn => Box::new(MagnitudeReadIn(conv)),
-                MagnitudeRole::ReadOut => Box::new(MagnitudeReadOut {
-                    conv,
-                    gain: params.sub("gain").variable("weight", &[1], start, 1.0)?,
-                }),
-            }
-        }
-        BlockPlan::ReadOut { norm, conv } => Box::new(ReadOut::new(params, *norm, conv)?),
-        BlockPlan::Resample(resample) => Box::new(*resample),
-    })
-}
-
-/// The long skip of the catalogue for a join of an encoder feature of so many channels.
-///
-/// # Errors
-/// [`Error::Block`] if it cannot be built, or a name is taken.
-pub fn skip(params: &Params<'_>, join: &Join, channels: usize) -> Result<Box<dyn Skip>, Error> {
-    Ok(join.rule.build(params, channels)?)
-}
-
-/// conv(silu(norm(h))).
-struct ReadOut {
-    norm: Normalise,
-    conv: Conv2d,
-}
-
-impl ReadOut {
-    fn new(params: &Params<'_>, norm: Norm, conv: &Conv2dConfig) -> Result<ReadOut, Error> {
-        Ok(ReadOut {
-            norm: Normalise::new(&params.sub("norm"), norm, conv.in_channels)?,
-            conv: Conv2d::new(&params.sub("conv"), conv)?,
-        })
-    }
-}
-
-impl Block for ReadOut {
-    fn forward(&self, x: &Tensor, _embedding: &Tensor, mode: &mut Mode) -> Tensor {
-        self.conv.forward(&self.norm.forward(x).silu(), mode)
-    }
-}
-
-/// A convolution over an image with a wider ring of zeros, then every other pixel of the filtered result.
-struct FilteredConv(Conv2d);
-
-impl Block for FilteredConv {
-    fn forward(&self, x: &Tensor, _embedding: &Tensor, mode: &mut Mode) -> Tensor {
-        let wide = self.0.forward(&x.constant_pad_nd([1, 1, 1, 1]), mode);
-        Resample::HalveFir(Border::Ring).apply(&wide)
-    }
-}
-
-struct MagnitudeReadIn(MagnitudeConv2d);
-
-impl Block for MagnitudeReadIn {
-    fn forward(&self, x: &Tensor, _embedding: &Tensor, mode: &mut Mode) -> Tensor {
-        let ones = x.narrow(1, 0, 1).ones_like();
-        self.0.forward(&Tensor::cat(&[x, &ones], 1), mode)
-    }
-}
-
-struct MagnitudeReadOut {
-    conv: MagnitudeConv2d,
-    gain: Tensor,
-}
-
-impl Block for MagnitudeReadOut {
-    fn forward(&self, x: &Tensor, _embedding: &Tensor, mode: &mut Mode) -> Tensor {
-        self.conv.forward(x, mode) * &self.gain
-    }
 }

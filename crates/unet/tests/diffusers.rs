@@ -13,7 +13,7 @@ use common::{distance, noise, weight};
 use resnet_blocks::{Mode, Network, Params};
 use tch::{Device, Kind, Tensor, nn::VarStore};
 use unet::{
-    Conditions, Error, UNet,
+    Conditions, Error, SkipEdit, UNet,
     diffusers::{Config, Plan},
 };
 
@@ -104,6 +104,26 @@ fn a_written_folder_is_read_as_it_was() -> Result<(), Error> {
         assert_eq!(again.topology().steps(), net.topology().steps());
         same_tensors(&net, &again);
     }
+    Ok(())
+}
+
+#[test]
+fn what_is_not_as_planned_is_not_written() -> Result<(), Error> {
+    let net = made("learned");
+    let first = net.topology().long_skips()[0].name.clone();
+    let folder = empty("not-as-planned");
+    let error = net.edited(&first, SkipEdit::Zero)?.to_diffusers(&folder);
+    assert!(matches!(error, Err(Error::NotDiffusers { place, .. }) if place == first));
+    let store = VarStore::new(Device::Cpu);
+    let params = Params::seeded(store.root(), 0);
+    let topology = plan("learned").topology().clone();
+    let own = UNet::assemble(&params, topology, unet::block, unet::skip)?;
+    let error = own.to_diffusers(&folder);
+    assert!(
+        matches!(error, Err(Error::NotDiffusers { .. })),
+        "{error:?}"
+    );
+    assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 0);
     Ok(())
 }
 

@@ -3,11 +3,12 @@
 use std::{
     collections::HashMap,
     fs::{self, File},
-    io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write},
+    io::{BufReader, Read, Seek, SeekFrom},
     path::Path,
 };
 
 use resnet_blocks::Params;
+use safetensors::tensor::TensorView;
 use tch::{Device, Kind, Tensor, nn};
 
 use super::{
@@ -92,60 +93,52 @@ impl UNet {
     }
 
     /// Writes a folder that diffusers opens with `UNet2DModel.from_pretrained` and runs to the same numbers;
-    /// what it held under the two names is replaced. The label is diffusers' timestep.
+    /// what it held under the two names is replaced when the new files are whole. The label is diffusers'
+    /// timestep, weights are written as f32.
     ///
     /// The network may be read from such a folder or be of our own making, as long as some configuration of
-    /// `UNet2DModel` makes it: [`Config::of`]. Weights are written as f32, edits of skips are not written.
+    /// `UNet2DModel` makes it: [`Config::of`].
     ///
     /// # Errors
-    /// As [`Config::of`], before anything is written; [`Error::Write`].
+    /// As [`Config::of`], and [`Error::NotDiffusers`] for a network with an edited skip or with parts of the
+    /// caller's own, before anything is written; [`Error::Write`].
     #[doc(alias = "save_pretrained")]
     pub fn to_diffusers(&self, dir: &Path) -> Result<(), Error> {
+        self.check_as_planned()?;
         let plan = Plan::new(&Config::of(self.topology())?)?;
-        fs::create_dir_all(dir).map_err(unwritable(dir))?;
-        let path = dir.join(WEIGHTS);
-        File::create(&path)
-            .and_then(|file| self.write_weights(&plan, BufWriter::new(file)))
-            .map_err(unwritable(&path))?;
-        let path = dir.join(CONFIG);
-        fs::write(&path, plan.config().to_json()).map_err(unwritable(&path))
-    }
-
-    fn write_weights(&self, plan: &Plan, mut file: impl Write) -> std::io::Result<()> {
         // The plans agree step by step, so their tensors do too, whatever they are called.
         let named: HashMap<_, _> = self.tensors().iter().map(|(name, t)| (name, t)).collect();
         let ours = self.topology().tensors();
-        let weights = ours.iter().map(|tensor| named[&tensor.name]);
-        let weights: Vec<_> = plan.tensors().iter().zip(weights).collect();
-        let mut header = serde_json::Map::new();
-        header.insert(
-            "__metadata__".to_owned(),
-            serde_json::json!({"format": "pt"}),
-        );
-        let mut end = 0;
-        for (planned, weight) in &weights {
-            let begin = end;
-            end += 4 * weight.numel();
-            header.insert(
-                planned.name.clone(),
-                serde_json::json!({"dtype": "F32", "shape": planned.shape, "data_offsets": [begin, end]}),
-            );
-        }
-        let mut header = serde_json::Value::Object(header).to_string();
-        while !header.len().is_multiple_of(8) {
-            header.push(' '); // values begin at a multiple of their size
-        }
-        file.write_all(&(header.len() as u64).to_le_bytes())?;
-        file.write_all(header.as_bytes())?;
-        for (_, weight) in &weights {
-            let flat = weight.to_device(Device::Cpu).to_kind(Kind::Float);
-            let flat = flat.contiguous().view([-1]);
-            let numbers = Vec::<f32>::try_from(flat).expect("weights are f32 vectors");
-            for number in numbers {
-                file.write_all(&number.to_le_bytes())?;
-            }
-        }
-        file.flush()
+        let stored: Vec<Vec<u8>> = ours
+            .iter()
+            .map(|tensor| {
+                let flat = named[&tensor.name]
+                    .to_device(Device::Cpu)
+                    .to_kind(Kind::Float);
+                let numbers = Vec::<f32>::try_from(flat.contiguous().view([-1]));
+                let numbers = numbers.expect("weights are f32 vectors");
+                numbers.into_iter().flat_map(f32::to_le_bytes).collect()
+            })
+            .collect();
+        let views = plan.tensors().iter().zip(&stored).map(|(tensor, bytes)| {
+            let view = TensorView::new(safetensors::Dtype::F32, tensor.shape.clone(), bytes);
+            (
+                &tensor.name,
+                view.expect("as many numbers as the plan says"),
+            )
+        });
+        // What diffusers asks for before it takes a file for weights of torch.
+        let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+
+        fs::create_dir_all(dir).map_err(unwritable(dir))?;
+        let [weights, config] = [WEIGHTS, CONFIG].map(|name| dir.join(name));
+        let [new_weights, new_config] =
+            [WEIGHTS, CONFIG].map(|name| dir.join(format!("{name}.new")));
+        safetensors::serialize_to_file(views, &Some(format), &new_weights)
+            .map_err(unwritable(&weights))?;
+        fs::write(&new_config, plan.config().to_json()).map_err(unwritable(&config))?;
+        fs::rename(&new_weights, &weights).map_err(unwritable(&weights))?;
+        fs::rename(&new_config, &config).map_err(unwritable(&config))
     }
 }
 
@@ -171,7 +164,7 @@ fn unreadable(path: &Path) -> impl Fn(std::io::Error) -> Error {
     }
 }
 
-fn unwritable(path: &Path) -> impl Fn(std::io::Error) -> Error {
+fn unwritable<E: std::fmt::Display>(path: &Path) -> impl Fn(E) -> Error {
     move |error| Error::Write {
         path: path.display().to_string(),
         reason: error.to_string(),

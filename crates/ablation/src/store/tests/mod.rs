@@ -55,6 +55,26 @@ fn the_first_commit_wins() {
     assert_eq!(attempt, slow, "the story is that of the result");
 }
 
+#[test]
+fn a_damaged_result_is_no_answer() {
+    let (folder, store, cell) = store();
+    let commit = || store.commit(&record(&cell, 1.0), None, &Attempt::default());
+    commit().expect("the first");
+    let whole = fs::read(file(&folder, &cell, "result.json")).expect("a result");
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    for damaged in [&[][..], &whole[..whole.len() / 2], &flipped] {
+        fs::write(file(&folder, &cell, "result.json"), damaged).expect("a bad disk");
+        commit().expect("another worker, who began before that");
+        assert_eq!(value(&store, &cell.id), 1.0);
+        assert_eq!(
+            fs::read(file(&folder, &cell, "result.damaged")).expect("kept"),
+            damaged
+        );
+        assert!(store.conflicts(&cell.id).is_empty());
+    }
+}
+
 /// The path of a file of a cell.
 fn file(folder: &TempDir, cell: &Cell, name: &str) -> PathBuf {
     folder.path().join("cells").join(&cell.id).join(name)
