@@ -50,6 +50,16 @@ pub const STUDIES: &[BuiltIn] = &[
 /// The built-in study of the exact layer: name and text.
 pub const EXACT: (&str, &str) = ("exact.toml", include_str!("../studies/exact.toml"));
 
+/// The text of a built-in claim, by its name.
+macro_rules! claims {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../studies/claims/", $name, ".toml")))),*]
+    };
+}
+
+/// The built-in claims: name and text, in the order of their table.
+pub const CLAIMS: &[(&str, &str)] = claims!["4-t4"];
+
 /// A row of the table of probes: identifier, heading, which way is better, meaning.
 type Row = (&'static str, &'static str, Better, &'static str);
 

@@ -42,7 +42,7 @@ pub(crate) fn seconds(config: &CellConfig, architecture: &Architecture) -> f64 {
 }
 
 /// Bytes that a worker takes beside its cell: the program and libtorch.
-const RESIDENT: f64 = 3.0e8;
+pub(crate) const RESIDENT: f64 = 3.0e8;
 
 /// Predicted bytes of one worker on one cell: weights, gradients and optimiser state, and what a training step keeps
 /// for its way back. Rough, and rather too much.

@@ -163,12 +163,24 @@ pub fn explain(store: &Store, plan: &Plan, given: &str) -> Result<String, Error>
     for study in &plan.studies {
         let base = &study.blocks[0].arms[0];
         for block in study.blocks.iter().filter(|block| cell.seed < block.seeds) {
-            for arm in block.arms.iter().filter(|arm| arm.config == cell.config) {
+            for arm in block
+                .arms
+                .iter()
+                .filter(|arm| Some(&arm.config) == cell.config.diffusion())
+            {
                 let place = [&study.name, &block.name, &arm.label].map(String::as_str);
                 say("arm", &place.join(" / "));
                 for line in lock::differences(&value(&base.config), &value(&arm.config)) {
                     say("", &format!("{line} (from `{}`)", base.label));
                 }
+            }
+        }
+    }
+    for claim in &plan.claims {
+        for arm in claim.arms.iter().filter(|arm| arm.config == cell.config) {
+            say("arm", &format!("{} / {}", claim.name, arm.name));
+            for line in lock::differences(&value(&claim.arms[0].config), &value(&arm.config)) {
+                say("", &format!("{line} (from `{}`)", claim.arms[0].name));
             }
         }
     }

@@ -8,8 +8,11 @@
 //! Beside the path: [`exact`], what needs no training.
 #![doc = include_str!("../README.md")]
 
+pub mod claim;
 pub mod config;
+pub mod experiment;
 pub mod study;
+pub mod work;
 
 pub mod architecture;
 pub mod catalog;

@@ -95,7 +95,7 @@ pub fn changes(from: &Plan, to: &Plan) -> Vec<Change> {
         &mut Vec::new(),
         &mut |path, how| {
             // studies/<name> or studies/<name>/blocks/<name>
-            let whole = matches!(path, [a, _] if a == "studies")
+            let whole = matches!(path, [a, _] if a == "studies" || a == "claims")
                 || matches!(path, [a, _, b, _] if a == "studies" && b == "blocks");
             let added = matches!(how, Difference::Added);
             changes.push(Change {
@@ -127,7 +127,17 @@ fn words(path: &[String], how: &Difference<'_>) -> String {
     let place: Vec<&str> = path
         .iter()
         .map(String::as_str)
-        .filter(|part| !["studies", "blocks", "arms", "contrasts"].contains(part))
+        .filter(|part| {
+            ![
+                "studies",
+                "claims",
+                "blocks",
+                "arms",
+                "contrasts",
+                "findings",
+            ]
+            .contains(part)
+        })
         .collect();
     let place = place.join(" / ");
     match how {

@@ -274,7 +274,7 @@ mod tests {
             .map(|arm| (format!("{:?}", arm.config), arm.levels["noise"] == "on"))
             .collect();
         let records = plan.cells().into_iter().filter_map(|(cell, _)| {
-            let noise = *noisy.get(&format!("{:?}", cell.config))?;
+            let noise = *noisy.get(&format!("{:?}", cell.config.diffusion()?))?;
             let value = if noise {
                 -effects[cell.seed as usize]
             } else {

@@ -51,7 +51,10 @@ impl Trained {
             reason,
         };
         let (record, weights) = store::weights(folder)?;
-        let config = record.cell.config.clone();
+        let Some(config) = record.cell.config.diffusion().cloned() else {
+            let reason = "the cell is an experiment, which keeps no network";
+            return Err(unusable(reason.to_owned()));
+        };
         let architecture = Architecture::of(&config.network, &config.shape(), "cell")?;
         if matches!(architecture, Architecture::Exact) {
             let reason =

@@ -101,8 +101,8 @@ fn one(
     keeping: Keeping,
     stop: &dyn Fn() -> bool,
 ) -> Result<Ended, Error> {
-    let images = match &cell.config.data {
-        Data::Images { digest, .. } => images.get(digest),
+    let images = match cell.config.diffusion().map(|config| &config.data) {
+        Some(Data::Images { digest, .. }) => images.get(digest),
         _ => None,
     };
     let (from, aside) = store.resume(&cell.id, &story.binary);
@@ -178,13 +178,9 @@ impl Watch for Shift<'_> {
 /// The image sets of the plan by digest, checked against the digests that the plan was made with.
 fn images(plan: &Plan, overrides: &Overrides) -> Result<BTreeMap<String, Images>, Error> {
     let mut found = BTreeMap::new();
-    for arm in plan
-        .studies
-        .iter()
-        .flat_map(|study| &study.blocks)
-        .flat_map(|block| &block.arms)
-    {
-        let Data::Images { name, digest, .. } = &arm.config.data else {
+    let of_claims = plan.claim_arms().filter_map(|arm| arm.config.diffusion());
+    for config in plan.arms().map(|arm| &arm.config).chain(of_claims) {
+        let Data::Images { name, digest, .. } = &config.data else {
             continue;
         };
         if found.contains_key(digest) {

@@ -46,7 +46,7 @@ pub use power::{
     MAX_SEEDS, power_sign_flip, power_t, sd_interval, seeds_needed, seeds_needed_equal,
     seeds_needed_sign_flip,
 };
-pub use rank::{interquartile_mean, probability_larger};
+pub use rank::{interquartile_mean, order_agreement, probability_larger};
 pub use sequential::{Look, Looks};
 pub use sign_flip::{SignFlip, sign_flip, sign_flip_floor, sign_flip_sampled};
 pub use verdict::{Refutation, Verdict, decide, decide_deterministic};

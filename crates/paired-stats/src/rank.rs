@@ -68,6 +68,48 @@ pub fn interquartile_mean(values: &[f64]) -> f64 {
     sum / (0.5 * n)
 }
 
+/// How far the values of one seed rise in their order: Spearman's rank correlation of the values with their places,
+/// in \[−1, 1\], ties by mid-ranks; 0 where all are equal.
+///
+/// Over seeds it is the ingredient of Page's trend test: of n seeds with k arms each, Page's L is an increasing linear
+/// function of the mean of this number, and under no trend that mean has variance 1/(n (k − 1)).
+/// Judge the mean as any other contrast.
+///
+/// Source: Page, *Ordered hypotheses for multiple treatments* (1963).
+///
+/// # Panics
+///
+/// With fewer than 2 values, or one that is not a number.
+///
+/// ```
+/// assert_eq!(paired_stats::order_agreement(&[0.1, 0.3, 7.0]), 1.0);
+/// assert_eq!(paired_stats::order_agreement(&[0.1, 7.0, 0.3]), 0.5);
+/// ```
+#[doc(alias = "page_trend")]
+#[doc(alias = "spearman")]
+pub fn order_agreement(values: &[f64]) -> f64 {
+    assert!(
+        2 <= values.len() && values.iter().all(|v| !v.is_nan()),
+        "an order needs two values, all of them numbers"
+    );
+    // Places and mid-ranks less their mean, (k − 1)/2.
+    let centre = 0.5 * (values.len() as f64 - 1.0);
+    let rank = |x: f64| {
+        let below = values.iter().filter(|v| **v < x).count() as f64;
+        let equal = values.iter().filter(|v| **v == x).count() as f64;
+        below + 0.5 * (equal - 1.0) - centre
+    };
+    let ranks: Vec<f64> = values.iter().map(|v| rank(*v)).collect();
+    let place = |i: usize| i as f64 - centre;
+    let across: f64 = ranks.iter().enumerate().map(|(i, r)| place(i) * r).sum();
+    let of_places: f64 = (0..values.len()).map(|i| place(i).powi(2)).sum();
+    let of_ranks: f64 = ranks.iter().map(|r| r * r).sum();
+    if of_ranks == 0.0 {
+        return 0.0;
+    }
+    across / (of_places * of_ranks).sqrt()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +120,15 @@ mod tests {
         assert_eq!(probability_larger(&a, &b), 4.5 / 6.0);
         assert_eq!(probability_larger(&b, &a), 1.5 / 6.0);
         assert_eq!(probability_larger(&[f64::INFINITY], &[1e300]), 1.0);
+    }
+
+    #[test]
+    fn order_agreement_is_spearmans_correlation_with_the_places() {
+        assert_eq!(order_agreement(&[3.0, 2.0, 1.0]), -1.0);
+        assert_eq!(order_agreement(&[1.0, 1.0, 1.0]), 0.0);
+        // scipy.stats.spearmanr([0, 1, 2, 3, 4], [2, 1, 1, 5, 4]) = 0.5642880936468347
+        let found = order_agreement(&[2.0, 1.0, 1.0, 5.0, 4.0]);
+        assert!((found - 0.564_288_093_646_834_7).abs() < 1e-15, "{found}");
     }
 
     #[test]

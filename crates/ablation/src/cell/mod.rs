@@ -31,6 +31,7 @@ use crate::{
     plan::Cell,
     record::{Evaluations, Outcome, Record, Stage},
     stream::Stream,
+    work,
 };
 
 /// Who looks after a cell while it runs.
@@ -84,7 +85,17 @@ pub fn run(
     from: Option<Checkpoint>,
     watch: &mut dyn Watch,
 ) -> Result<Option<Finished>, Error> {
-    let config = &cell.config;
+    let config = match &cell.config {
+        work::Work::Diffusion(config) => config,
+        // Short: what a stop loses is run again.
+        work::Work::Experiment(experiment) => {
+            let record = experiment.record(cell)?;
+            return Ok(Some(Finished {
+                record,
+                weights: None,
+            }));
+        }
+    };
     let nuisance = u64::from(config.nuisance) << 32;
     // What both arms of an A/A pair share (fresh data, query points) comes from `common`, the rest from `own`.
     let common = Stream::new(u64::from(cell.seed));

@@ -55,7 +55,8 @@ fn cell(data: serde_json::Value, network: serde_json::Value, noise: bool) -> Cel
     config["data"] = data;
     config["network"] = network;
     config["objective"] = json!({ "kind": if noise { "denoising" } else { "sliced" } });
-    Cell::new(serde_json::from_value(config).expect("a configuration"), 3)
+    let config: CellConfig = serde_json::from_value(config).expect("a configuration");
+    Cell::new(config, 3)
 }
 
 fn undisturbed(cell: &Cell) -> (Finished, usize) {
@@ -143,7 +144,8 @@ fn every_checkpoint_of_a_cell_leads_to_its_result() {
 
 #[test]
 fn a_cell_that_diverged_stays_so() {
-    let mut config = exact(false).config;
+    let cell = exact(false);
+    let mut config = cell.config.diffusion().expect("a network").clone();
     config.sampling.langevin.step = 1e9;
     let cell = Cell::new(config, 0);
     let (wanted, steps) = undisturbed(&cell);

@@ -178,7 +178,7 @@ fn finding(claim: Registered<'_>, found: &Found, adjusted_p: Option<f64>) -> Fin
 }
 
 /// A bound as a person writes it.
-fn short(x: f64) -> String {
+pub(crate) fn short(x: f64) -> String {
     if x != 0.0 && x.abs() < 1e-3 {
         format!("{x:e}")
     } else {
@@ -186,7 +186,8 @@ fn short(x: f64) -> String {
     }
 }
 
-fn class(verdict: &Verdict) -> &'static str {
+/// The bare class of a verdict.
+pub(crate) fn class(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Invalid { .. } => "invalid",
         Verdict::Supported => "supported",

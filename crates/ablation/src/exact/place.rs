@@ -6,10 +6,10 @@ use super::study::Level;
 use crate::error::Error;
 
 /// Where a value stands, for messages.
-pub(super) struct Place(pub(super) String);
+pub(crate) struct Place(pub(crate) String);
 
 impl Place {
-    pub(super) fn refuse(&self, name: &str, value: impl Display, rule: &str) -> Error {
+    pub(crate) fn refuse(&self, name: &str, value: impl Display, rule: &str) -> Error {
         Error::Impossible {
             place: self.0.clone(),
             name: name.to_owned(),
@@ -18,7 +18,7 @@ impl Place {
         }
     }
 
-    pub(super) fn positive(&self, name: &str, value: f64) -> Result<(), Error> {
+    pub(crate) fn positive(&self, name: &str, value: f64) -> Result<(), Error> {
         if 0.0 < value && value < f64::INFINITY {
             return Ok(());
         }
@@ -29,7 +29,7 @@ impl Place {
         ))
     }
 
-    pub(super) fn non_negative(&self, name: &str, value: f64) -> Result<(), Error> {
+    pub(crate) fn non_negative(&self, name: &str, value: f64) -> Result<(), Error> {
         if (0.0..f64::INFINITY).contains(&value) {
             return Ok(());
         }
@@ -40,7 +40,7 @@ impl Place {
         ))
     }
 
-    pub(super) fn finite(&self, name: &str, value: f64) -> Result<(), Error> {
+    pub(crate) fn finite(&self, name: &str, value: f64) -> Result<(), Error> {
         if value.is_finite() {
             return Ok(());
         }
@@ -48,7 +48,7 @@ impl Place {
     }
 
     /// A count between `least` and `most`.
-    pub(super) fn count(
+    pub(crate) fn count(
         &self,
         name: &str,
         given: usize,
@@ -63,7 +63,7 @@ impl Place {
     }
 
     /// Levels in rising order.
-    pub(super) fn levels(&self, levels: &[Level]) -> Result<(), Error> {
+    pub(crate) fn levels(&self, levels: &[Level]) -> Result<(), Error> {
         self.count("number of levels", levels.len(), 1, 1000)?;
         for level in levels {
             self.non_negative("levels.sigma", level.sigma)?;
@@ -84,7 +84,7 @@ impl Place {
     }
 
     /// Weights and a variance of components with as many means.
-    pub(super) fn mixture(
+    pub(crate) fn mixture(
         &self,
         weights: &[f64],
         means: usize,
@@ -101,7 +101,7 @@ impl Place {
         self.positive("variance", variance)
     }
 
-    pub(super) fn sentences(&self, about: &[String]) -> Result<(), Error> {
+    pub(crate) fn sentences(&self, about: &[String]) -> Result<(), Error> {
         let known = |word: &str| {
             let number = word.strip_prefix('T').and_then(|n| n.parse::<u8>().ok());
             number.is_some_and(|n| (1..=36).contains(&n))
@@ -116,7 +116,7 @@ impl Place {
     }
 
     /// Depths from `least` on, in rising order.
-    pub(super) fn depths(&self, depths: &[usize], least: usize) -> Result<(), Error> {
+    pub(crate) fn depths(&self, depths: &[usize], least: usize) -> Result<(), Error> {
         self.count("number of depths", depths.len(), 1, 100)?;
         for &depth in depths {
             self.count("depths", depth, least, 10_000)?;
@@ -131,7 +131,7 @@ impl Place {
     }
 
     /// A name that no other has; it joins those that are taken.
-    pub(super) fn distinct<'n>(
+    pub(crate) fn distinct<'n>(
         &self,
         name: &str,
         taken: &mut Vec<&'n str>,

@@ -1,11 +1,11 @@
 //! What a run of the exact layer found, as plain data.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::study::{Expected, Tolerance};
 
 /// Everything that was computed, and every verdict.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Version of the format.
     pub schema: u32,
@@ -20,7 +20,7 @@ pub struct Report {
 }
 
 /// One table of a study.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Section {
     /// The study.
     pub study: String,
@@ -41,7 +41,7 @@ pub struct Section {
 }
 
 /// A number of ours beside what it should be.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Check {
     /// The arm, run or target that the number belongs to; empty where the table has one only.
     pub group: String,
@@ -68,7 +68,7 @@ pub struct Check {
 }
 
 /// How a number was computed, which decides what its error is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum How {
     /// In closed form or by a finite computation: rounding.
@@ -80,7 +80,7 @@ pub enum How {
 }
 
 /// What a number is held against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Against {
     /// A formula.
@@ -94,7 +94,7 @@ pub enum Against {
 }
 
 /// A registered claim with its verdict.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// Identifier within the study.
     pub id: String,
@@ -218,7 +218,7 @@ impl Number {
 
 impl Number {
     /// The median of values over seeds, with the standard error that it has where they are normal.
-    pub(super) fn median(values: &[f64]) -> Number {
+    pub(crate) fn median(values: &[f64]) -> Number {
         Number {
             value: median(values),
             error: std::f64::consts::FRAC_PI_2.sqrt() * Number::mean(values).error,
@@ -228,7 +228,7 @@ impl Number {
 }
 
 /// The middle value, or the mean of the two in the middle.
-pub(super) fn median(values: &[f64]) -> f64 {
+pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;

@@ -134,7 +134,7 @@ pub fn summarise(plan: &Plan, results: &Results, command: &str) -> Summary {
     }
     let provenance = Provenance {
         devices: distinct(&|(record, _)| {
-            format!("{:?}", record.cell.config.numerics.device).to_lowercase()
+            format!("{:?}", record.cell.config.device()).to_lowercase()
         }),
         hosts: distinct(&|(_, attempt)| attempt.host.clone()),
         libtorch: distinct(&|(_, attempt)| attempt.libtorch.clone()),

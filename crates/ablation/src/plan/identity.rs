@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::Cell;
-use crate::config::{CellConfig, Data};
+use crate::{
+    config::{CellConfig, Data},
+    work::Work,
+};
 
 impl Cell {
     /// The cell of a configuration and a seed, named by the BLAKE3 digest of its canonical JSON.
-    pub fn new(config: CellConfig, seed: u32) -> Cell {
+    pub fn new(config: impl Into<Work>, seed: u32) -> Cell {
+        let config = config.into();
         let value = serde_json::json!({ "schema": 1, "seed": seed, "config": config });
         let digest = blake3::hash(canonical(&value).as_bytes()).to_hex();
         Cell {

@@ -15,11 +15,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     architecture::Architecture,
-    config::{CellConfig, Device},
+    claim::{Claim, ClaimArm, PlannedClaim, plan_claim},
+    config::{CellConfig, Device, Network},
     cost,
     error::Error,
     study::{EffectName, Expect, Folder},
     summary::Role,
+    work::Work,
 };
 
 pub(crate) use resolve::open_images;
@@ -36,6 +38,9 @@ pub struct Plan {
     pub question: String,
     /// The studies.
     pub studies: Vec<PlannedStudy>,
+    /// The claims.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<PlannedClaim>,
 }
 
 /// One study, resolved.
@@ -120,8 +125,8 @@ pub struct Cell {
     pub id: String,
     /// Seed index.
     pub seed: u32,
-    /// Configuration.
-    pub config: CellConfig,
+    /// What it does.
+    pub config: Work,
 }
 
 /// Changes from the command line.
@@ -157,6 +162,22 @@ impl Plan {
             name: folder.name,
             question: folder.question,
             studies,
+            claims: Vec::new(),
+        })
+    }
+
+    /// Resolves a claim, which is a run of its own.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is impossible in the claim, before any work starts.
+    pub fn of_claim(claim: Claim, overrides: &Overrides) -> Result<Plan, Error> {
+        Ok(Plan {
+            schema: 1,
+            name: claim.name.clone(),
+            question: claim.question.clone(),
+            studies: Vec::new(),
+            claims: vec![plan_claim(claim, overrides)?],
         })
     }
 
@@ -166,12 +187,25 @@ impl Plan {
     ///
     /// [`Error::Impossible`] if a network cannot be built, which a resolved plan has not.
     pub fn bytes(&self) -> Result<f64, Error> {
-        let mut most: f64 = 0.0;
-        for PlannedArm { config, .. } in self.arms() {
+        let mut most: f64 = cost::RESIDENT;
+        let own = self.arms().map(|arm| &arm.config);
+        let diffusion = self.claim_arms().filter_map(|arm| arm.config.diffusion());
+        for config in own.chain(diffusion) {
             let architecture = Architecture::of(&config.network, &config.shape(), &self.name)?;
             most = most.max(cost::bytes(config, &architecture));
         }
         Ok(most)
+    }
+
+    /// Every arm of every claim.
+    pub fn claim_arms(&self) -> impl Iterator<Item = &ClaimArm> {
+        self.claims.iter().flat_map(|claim| &claim.arms)
+    }
+
+    /// Whether any cell needs libtorch.
+    pub fn needs_torch(&self) -> bool {
+        let exact = |arm: &PlannedArm| arm.config.network == Network::Exact {};
+        !self.arms().all(exact) || self.claim_arms().any(|arm| arm.config.needs_torch())
     }
 
     /// Every arm of every block.
@@ -180,7 +214,8 @@ impl Plan {
         blocks.flat_map(|block| &block.arms)
     }
 
-    /// Every cell once, in the order of work: seed by seed, the 2×2 before what stands beside it.
+    /// Every cell once, in the order of work: seed by seed, the 2×2 before what stands beside it, claims last and one
+    /// after the other.
     pub fn cells(&self) -> Vec<(Cell, f64)> {
         let seeds = self
             .studies
@@ -209,6 +244,16 @@ impl Plan {
             // The longest first, so that no long cell is left alone at the end.
             of_seed.sort_by(|a, b| b.1.total_cmp(&a.1));
             cells.append(&mut of_seed);
+        }
+        for claim in &self.claims {
+            for seed in claim.all_seeds() {
+                for arm in &claim.arms {
+                    let cell = Cell::new(arm.config.clone(), seed);
+                    if seen.insert(cell.id.clone()) {
+                        cells.push((cell, arm.seconds));
+                    }
+                }
+            }
         }
         cells
     }

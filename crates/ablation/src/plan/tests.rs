@@ -196,11 +196,9 @@ fn what_the_command_line_says_holds_for_every_cell() {
     };
     let changed = plan_with(&text, &overrides).expect("sound");
     for (cell, _) in changed.cells() {
-        assert_eq!(
-            (cell.config.training.steps, cell.config.training.warmup),
-            (8, 2)
-        );
-        assert_eq!(cell.config.numerics.device, Device::Cuda);
+        let config = cell.config.diffusion().expect("a network");
+        assert_eq!((config.training.steps, config.training.warmup), (8, 2));
+        assert_eq!(config.numerics.device, Device::Cuda);
     }
     assert!(ids(&changed).is_disjoint(&ids(&plan(STUDY).expect("sound"))));
 }
@@ -396,7 +394,8 @@ fn images_enter_the_identity_by_their_content() {
     write_idx(data.path(), 129);
     let first = plan_with(&text, &overrides).expect("129 images are enough");
     let (cell, _) = &first.cells()[0];
-    assert_eq!(cell.config.shape(), [1, 28, 28]);
+    let config = cell.config.diffusion().expect("a network");
+    assert_eq!(config.shape(), [1, 28, 28]);
     write_idx(data.path(), 130);
     assert!(ids(&plan_with(&text, &overrides).expect("sound")).is_disjoint(&ids(&first)));
     write_idx(data.path(), 128);

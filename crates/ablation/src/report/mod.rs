@@ -24,6 +24,7 @@
 //! assert!(report::html(&summary).starts_with("<!doctype html>"));
 //! ```
 
+mod claims;
 mod csv;
 mod exact;
 mod figure;
@@ -35,6 +36,7 @@ mod tables;
 mod terminal;
 mod view;
 
+pub use self::claims::{claims_markdown, claims_terminal};
 pub use self::csv::csv;
 pub use self::exact::{exact_markdown, exact_terminal};
 pub use self::html::html;

@@ -22,6 +22,7 @@ use crate::{
     error::Error,
     files, store, tensors,
     trained::Trained,
+    work::Work,
 };
 
 /// Bytes of activations that may live at a time.
@@ -74,9 +75,13 @@ impl Place {
         }
         if is_there("result.json").is_some() {
             let (record, _) = store::weights(folder)?;
+            let Work::Diffusion(config) = record.cell.config else {
+                let reason = "the cell is an experiment, which keeps no network";
+                return Err(unusable(reason.to_owned()));
+            };
             return Ok(Place::Cell {
                 folder: folder.to_owned(),
-                config: Box::new(record.cell.config),
+                config,
             });
         }
         if let Some(index) = is_there("model_index.json") {

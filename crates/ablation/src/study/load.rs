@@ -126,7 +126,7 @@ fn stem(path: &Path) -> String {
     )
 }
 
-fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+pub(crate) fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let entries = fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let entries = entries.map_err(|error| files::Error::read(folder, error))?;
     let is_study = |path: &PathBuf| path.extension().is_some_and(|e| e == "toml") && path.is_file();

@@ -2,22 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{
-    config::CellConfig,
-    error::{Error, nearest_name},
-};
+use crate::error::{Error, nearest_name};
 
 /// Settings by dotted path (`"network.short" = "none"`).
 pub(crate) type Patch = BTreeMap<String, toml::Value>;
 
 /// The baseline with patches applied in order; each comes with its place for messages.
-pub(crate) fn resolve(
-    base: &CellConfig,
+pub(crate) fn resolve<T: Clone + Serialize + DeserializeOwned>(
+    base: &T,
     patches: &[(String, &Patch)],
     place: &str,
-) -> Result<CellConfig, Error> {
+) -> Result<T, Error> {
     let mut value = serde_json::to_value(base).expect("a configuration is plain data");
     finite(&value, &format!("{place}, config"))?;
     let mut config = base.clone();

@@ -210,7 +210,8 @@ fn a_cell_is_sampled_by_its_own_flow_or_by_any_scheduler() {
     assert!(error(&flow, &samples(&own(5, None)).narrow(0, 0, 3)) < 1e-5);
     // The same ordinary differential equation, by many small steps of another method.
     let fine = samples(&own(3, Some(60)));
-    let max = cells[0].1.cell.config.noise.sigma_max;
+    let config = cells[0].1.cell.config.diffusion().expect("a network");
+    let max = config.noise.sigma_max;
     let sigmas = format!(
         r#"{{"_class_name": "EDMEulerScheduler", "sigma_min": 0.1, "sigma_max": {max}, "sigma_data": 0.5}}"#
     );
@@ -306,7 +307,8 @@ fn what_has_no_flow_or_no_weights_says_so() {
             samples: Some(5),
             ..request(cell.to_str().expect("text"))
         };
-        if record.cell.config.objective.uses_noise() {
+        let config = record.cell.config.diffusion().expect("a network");
+        if config.objective.uses_noise() {
             assert_eq!(samples(&numbers).size(), [5, 2]);
             let picture = Request {
                 out: folder.path().join("a.png"),

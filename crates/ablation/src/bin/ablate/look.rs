@@ -112,6 +112,26 @@ pub(crate) fn print_plan(plan: &Plan, jobs: usize) -> Result<(), Error> {
             ));
         }
     }
+    for claim in &plan.claims {
+        say(&format!("{} — {}\n", claim.name, claim.title));
+        let seeds = claim.all_seeds().len();
+        for arm in &claim.arms {
+            say(&format!(
+                "  {:<46} {seeds:>3} seeds, about {:>6.1} s\n",
+                arm.name,
+                arm.seconds * seeds as f64 / jobs as f64
+            ));
+        }
+        if let Some(reason) = &claim.untested {
+            say(&format!("  not run: {reason}\n"));
+        }
+        if !claim.exact.is_empty() {
+            say(&format!(
+                "  from the exact layer: {}\n",
+                claim.exact.join(", ")
+            ));
+        }
+    }
     // A cell that two blocks share is run once.
     let cells = plan.cells();
     let minutes =

@@ -6,6 +6,7 @@
 )]
 
 mod beside;
+mod claims;
 mod look;
 mod sample;
 mod slots;
@@ -21,7 +22,7 @@ use std::{
 use ablation::{
     Error, config,
     frame::{self, Results},
-    plan::{Cell, Overrides, Plan},
+    plan::{Overrides, Plan},
     report, runner,
     store::{State, Store},
     study,
@@ -179,6 +180,15 @@ enum OtherBuilds {
     Again,
 }
 
+impl From<OtherBuilds> for runner::OtherBuilds {
+    fn from(chosen: OtherBuilds) -> runner::OtherBuilds {
+        match chosen {
+            OtherBuilds::Keep => runner::OtherBuilds::Keep,
+            OtherBuilds::Again => runner::OtherBuilds::Again,
+        }
+    }
+}
+
 /// A number of seconds ≥ 0.
 fn seconds(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|error| format!("{error}"))?;
@@ -197,6 +207,8 @@ enum Part {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+    /// Run the claims and judge them; what is finished is not run again
+    Claims(claims::Claims),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -238,7 +250,7 @@ fn say(text: &str) {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Ablate(arguments) => ablate(arguments).map(|()| ExitCode::SUCCESS),
-        Command::Report { dir } => render(&dir).map(|_| ExitCode::SUCCESS),
+        Command::Report { dir } => again(&dir).map(|()| ExitCode::SUCCESS),
         Command::Status { dir, cells, watch } => {
             look::status(&dir, cells, watch).map(|()| ExitCode::SUCCESS)
         }
@@ -273,8 +285,10 @@ fn main() -> ExitCode {
 }
 
 fn ablate(arguments: Ablate) -> Result<(), Error> {
-    if let Some(Part::Exact { studies, out }) = arguments.part {
-        return beside::compute(&studies, out);
+    match arguments.part {
+        Some(Part::Exact { studies, out }) => return beside::compute(&studies, out),
+        Some(Part::Claims(arguments)) => return claims::run(arguments),
+        None => {}
     }
     let folder = study::load(&arguments.study)?;
     let overrides = Overrides {
@@ -294,8 +308,7 @@ fn ablate(arguments: Ablate) -> Result<(), Error> {
     if arguments.plan {
         return Ok(());
     }
-    let learns = |(cell, _): &(Cell, f64)| cell.config.network != config::Network::Exact {};
-    if !cfg!(feature = "tch") && plan.cells().iter().any(learns) {
+    if !cfg!(feature = "tch") && plan.needs_torch() {
         return Err(Error::WithoutTorch);
     }
     let root = arguments
@@ -321,10 +334,7 @@ fn ablate(arguments: Ablate) -> Result<(), Error> {
         arguments: &data.chain(every).chain(weights).collect::<Vec<OsString>>(),
         jobs,
         cards: &cards,
-        other_builds: match arguments.other_builds {
-            OtherBuilds::Keep => runner::OtherBuilds::Keep,
-            OtherBuilds::Again => runner::OtherBuilds::Again,
-        },
+        other_builds: arguments.other_builds.into(),
     };
     let finished = runner::run(&plan, &store, &engine);
     store.close();
@@ -369,6 +379,14 @@ fn last_line(summary: &Summary, finished: runner::Finished) -> String {
         finished.run_now,
         finished.total - finished.done
     )
+}
+
+/// Renders what is in a directory: a run, or claims side by side.
+fn again(root: &Path) -> Result<(), Error> {
+    if claims::are_in(root) {
+        return claims::report(root);
+    }
+    render(root).map(|_| ())
 }
 
 /// Writes every rendering of the report; says where it is.

@@ -10,7 +10,9 @@ pub(crate) fn jobs(plan: &Plan, cards: &[String]) -> Result<usize, Error> {
     if !cards.is_empty() {
         return Ok(cards.len());
     }
-    let threads = plan.arms().map(|arm| arm.config.numerics.threads).max();
+    let of_claims = plan.claim_arms().map(|arm| arm.config.threads());
+    let threads = plan.arms().map(|arm| arm.config.numerics.threads);
+    let threads = threads.chain(of_claims).max();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let by_cores = cores / threads.unwrap_or(1).max(1) as usize;
     let bytes = plan.bytes()?;
@@ -20,10 +22,12 @@ pub(crate) fn jobs(plan: &Plan, cards: &[String]) -> Result<usize, Error> {
 
 /// Names of this machine's graphics cards, if the plan is for them: those that the environment shows, else all.
 pub(crate) fn cards(plan: &Plan) -> Vec<String> {
-    if plan
+    let of_claims = plan.claim_arms().map(|arm| arm.config.device());
+    let mut devices = plan
         .arms()
-        .all(|arm| arm.config.numerics.device == Device::Cpu)
-    {
+        .map(|arm| arm.config.numerics.device)
+        .chain(of_claims);
+    if devices.all(|device| device == Device::Cpu) {
         return Vec::new();
     }
     if let Ok(shown) = std::env::var("CUDA_VISIBLE_DEVICES") {

@@ -282,7 +282,8 @@ fn a_probe_of_some_arms_has_the_effects_of_those() {
     let plan = planned(STUDY, 8);
     let mut records = results(&plan, known);
     for (record, _) in records.records.values_mut() {
-        if record.cell.config.objective.uses_noise() {
+        let config = record.cell.config.diffusion().expect("a network");
+        if config.objective.uses_noise() {
             record
                 .values
                 .insert("log_energy_distance_ode".to_owned(), 1.0);

@@ -1,0 +1,241 @@
+//! `ablate claims`: runs claims one after another, each in a directory of its own, and judges them together.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use ablation::{
+    Error,
+    claim::{self, ClaimReport, ClaimResult, Selection},
+    config, exact, files,
+    plan::Plan,
+    report, runner,
+    store::Store,
+};
+use clap::Args;
+
+use crate::{OtherBuilds, collect, colour, look, overrides, own_program, say, slots};
+
+/// The order of directories is that of the table.
+const ORDER: &str = "claims.json";
+/// What the exact layer found.
+const EXACT: &str = "exact.json";
+
+#[derive(Args)]
+pub(crate) struct Claims {
+    /// Built-in claims by name, TOML files, folders of TOML files [default: those that fit half an hour]
+    #[arg(value_name = "CLAIM")]
+    claims: Vec<String>,
+    /// All built-in claims, those that take longer or a graphics card too
+    #[arg(long, conflicts_with = "claims")]
+    all: bool,
+    /// Print what would be run, with its costs, and stop
+    #[arg(long)]
+    plan: bool,
+    /// Directory of the runs [default: runs/claims]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Cells at a time, each a process [default: as many as cores, memory or cards allow]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    /// Seeds of every claim that has some
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    seeds: Option<u32>,
+    /// Where tensors of diffusion arms live
+    #[arg(long, value_enum, value_name = "D")]
+    device: Option<crate::Device>,
+    /// Folder that holds the files of image sets
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Go on with claims that differ from those the directories were frozen with, and put the change on record; where it
+    /// touches what was registered, verdicts are INVALID
+    #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    amend: Option<String>,
+    /// What becomes of results that another build of the program made
+    #[arg(long, value_enum, value_name = "W", default_value_t = OtherBuilds::Keep)]
+    other_builds: OtherBuilds,
+}
+
+/// Runs and judges.
+pub(crate) fn run(arguments: Claims) -> Result<(), Error> {
+    let selection = match (&arguments.claims[..], arguments.all) {
+        ([], false) => Selection::Default,
+        ([], true) => Selection::All,
+        (named, _) => Selection::Named(named.to_vec()),
+    };
+    let overrides = ablation::plan::Overrides {
+        seeds: arguments.seeds,
+        device: arguments.device.map(config::Device::from),
+        ..overrides(arguments.data.clone())
+    };
+    let plans = claim::load(&selection)?
+        .into_iter()
+        .map(|claim| Plan::of_claim(claim, &overrides))
+        .collect::<Result<Vec<Plan>, Error>>()?;
+    if arguments.plan {
+        return plans.iter().try_for_each(|plan| {
+            let jobs = jobs(plan, &arguments)?;
+            look::print_plan(plan, jobs)
+        });
+    }
+    if !cfg!(feature = "tch") && plans.iter().any(Plan::needs_torch) {
+        return Err(Error::WithoutTorch);
+    }
+    let root = arguments
+        .out
+        .clone()
+        .unwrap_or_else(|| Path::new("runs").join("claims"));
+    files::create_dir(&root)?;
+    if plans.iter().any(|plan| !plan.claims[0].exact.is_empty()) {
+        compute_exact(&root)?;
+    }
+    let (mut failed, mut total) = (0, 0);
+    let count = plans.len();
+    for (index, plan) in plans.iter().enumerate() {
+        if plan.cells().is_empty() {
+            continue;
+        }
+        say(&format!("claim {} of {count}: {}\n", index + 1, plan.name));
+        let finished = run_one(plan, &root.join(&plan.name), &arguments)?;
+        failed += finished.total - finished.done;
+        total += finished.total;
+    }
+    let names: Vec<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
+    let mut results = Vec::new();
+    for plan in &plans {
+        results.extend(judged(&root, plan)?);
+    }
+    write(&root, &names, results)?;
+    match failed {
+        0 => Ok(()),
+        failed => Err(Error::Unfinished {
+            failed,
+            total,
+            path: root,
+        }),
+    }
+}
+
+fn jobs(plan: &Plan, arguments: &Claims) -> Result<usize, Error> {
+    match arguments.jobs {
+        Some(jobs) => Ok(usize::from(jobs)),
+        None => slots::jobs(plan, &slots::cards(plan)),
+    }
+}
+
+fn run_one(plan: &Plan, root: &Path, arguments: &Claims) -> Result<runner::Finished, Error> {
+    let store = match &arguments.amend {
+        Some(reason) => Store::amend(root, plan, reason)?,
+        None => Store::create(root, plan)?,
+    };
+    let data = arguments.data.clone().into_iter();
+    let data = data.flat_map(|data| ["--data".into(), data.into()]);
+    // Nobody samples from the networks of claims.
+    let weights = ["--weights".into(), "drop".into()];
+    let engine = runner::Engine {
+        program: &own_program()?,
+        arguments: &data.chain(weights).collect::<Vec<OsString>>(),
+        jobs: jobs(plan, arguments)?,
+        cards: &slots::cards(plan),
+        other_builds: arguments.other_builds.into(),
+    };
+    let finished = runner::run(plan, &store, &engine);
+    store.close();
+    finished
+}
+
+/// What the exact layer found, computed once for each version of its study.
+fn compute_exact(root: &Path) -> Result<(), Error> {
+    let studies = exact::load(&[])?;
+    let path = root.join(EXACT);
+    let told = |report: &exact::Report| {
+        let notes: Vec<String> = studies
+            .iter()
+            .flat_map(|study| study.notes.clone())
+            .collect();
+        report.notes == notes
+    };
+    if read_exact(root).is_some_and(|report| told(&report)) {
+        return Ok(());
+    }
+    say("the exact layer\n");
+    let report = exact::run("exact", &studies);
+    let mut json = serde_json::to_string_pretty(&report).expect("a report is plain data");
+    json.push('\n');
+    Ok(files::replace(&path, json.as_bytes())?)
+}
+
+fn read_exact(root: &Path) -> Option<exact::Report> {
+    serde_json::from_slice(&files::read(&root.join(EXACT)).ok()?).ok()
+}
+
+/// The claim of a plan by what its directory holds.
+fn judged(root: &Path, plan: &Plan) -> Result<Vec<ClaimResult>, Error> {
+    let folder = root.join(&plan.name);
+    let results = if plan.cells().is_empty() {
+        Default::default()
+    } else {
+        let (store, plan) = Store::open(&folder)?;
+        collect(&store, &plan)?
+    };
+    Ok(claim::judge(plan, &results, read_exact(root).as_ref()))
+}
+
+/// Whether a directory holds claims, or is that of one.
+pub(crate) fn are_in(root: &Path) -> bool {
+    root.join(ORDER).is_file() || Store::open(root).is_ok_and(|(_, plan)| !plan.claims.is_empty())
+}
+
+/// Judges again what is in a directory.
+pub(crate) fn report(root: &Path) -> Result<(), Error> {
+    if let Ok((store, plan)) = Store::open(root) {
+        let results = collect(&store, &plan)?;
+        let claims = claim::judge(&plan, &results, None);
+        let report = ClaimReport { schema: 1, claims };
+        say(&report::claims_terminal(&report, 80, colour()));
+        return Ok(());
+    }
+    let path = root.join(ORDER);
+    let damaged = |error: serde_json::Error| Error::Damaged {
+        path: path.clone(),
+        message: error.to_string(),
+    };
+    let before: ClaimReport = serde_json::from_slice(&files::read(&path)?).map_err(damaged)?;
+    let mut claims = Vec::new();
+    for claim in before.claims {
+        let folder = root.join(&claim.name);
+        match Store::open(&folder) {
+            Ok((_, plan)) => claims.extend(judged(root, &plan)?),
+            Err(_) => claims.push(claim),
+        }
+    }
+    let names: Vec<String> = claims.iter().map(|claim| claim.name.clone()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    write(root, &names, claims)
+}
+
+/// Writes and prints the table: these claims, and those of earlier runs beside.
+fn write(root: &Path, names: &[&str], claims: Vec<ClaimResult>) -> Result<(), Error> {
+    let shown = ClaimReport { schema: 1, claims };
+    let earlier: Vec<ClaimResult> = files::read(&root.join(ORDER))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice::<ClaimReport>(&bytes).ok())
+        .map_or_else(Vec::new, |report| report.claims);
+    let kept = earlier
+        .into_iter()
+        .filter(|old| !names.contains(&old.name.as_str()));
+    let mut all = shown.clone();
+    all.claims.extend(kept);
+    let mut json = serde_json::to_string_pretty(&all).expect("a report is plain data");
+    json.push('\n');
+    files::replace(&root.join(ORDER), json.as_bytes())?;
+    let markdown = root.join("claims.md");
+    files::replace(&markdown, report::claims_markdown(&all).as_bytes())?;
+    say(&report::claims_terminal(&shown, 80, colour()));
+    say(&format!(
+        "\nreport: {}\n",
+        markdown.canonicalize().unwrap_or(markdown).display()
+    ));
+    Ok(())
+}

@@ -1,0 +1,488 @@
+//! From cells to verdicts: one number per seed, its interval, and what the registered rule makes of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use paired_stats::{
+    Direction, Evidence, Expectation, Interval, Member, Problem, Refutation, Verdict, decide,
+    decide_deterministic, paired_t, share, sign_flip,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ClaimArm, FIRST_TUNING_SEED, PlannedClaim, Registered, Rule,
+    measure::{Numbers, Term},
+};
+use crate::{
+    exact::report::{Finding, Report},
+    frame::{ALPHA, CONFIDENCE, MINIMUM_SEEDS, Results},
+    plan::{Cell, Plan},
+    record::{Outcome, Record},
+    summary::Better,
+    work::Work,
+};
+
+/// All claims of a run, judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimReport {
+    /// Version of the format.
+    pub schema: u32,
+    /// The claims in the order of the run.
+    pub claims: Vec<ClaimResult>,
+}
+
+/// A claim, judged: what is kept of its run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimResult {
+    /// Version of the format.
+    pub schema: u32,
+    /// Short name.
+    pub name: String,
+    /// Heading.
+    pub title: String,
+    /// Question.
+    pub question: String,
+    /// Sentences of the thesis.
+    pub about: Vec<String>,
+    /// The strongest rival explanation.
+    pub counter: String,
+    /// Caveats.
+    pub notes: Vec<String>,
+    /// Where the numbers come from: the study's name, or `exact`.
+    pub source: String,
+    /// The registered sentences; the first decides the claim's verdict.
+    pub findings: Vec<Finding>,
+    /// Medians of what the arms measured.
+    pub arms: Vec<ArmResult>,
+    /// Cells that were planned.
+    pub cells: usize,
+    /// Cells that have a result.
+    pub done: usize,
+    /// Cells that diverged.
+    pub diverged: usize,
+    /// Processor seconds of all cells, rounded.
+    pub seconds: u64,
+}
+
+/// What an arm measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArmResult {
+    /// Its name, with its value of the grid.
+    pub name: String,
+    /// Each metric: least, median and largest over the test seeds.
+    pub metrics: BTreeMap<String, [f64; 3]>,
+}
+
+impl ClaimResult {
+    /// The finding that decides.
+    ///
+    /// # Panics
+    ///
+    /// If there is none: [`judge`] makes one at least.
+    pub fn primary(&self) -> &Finding {
+        self.findings.first().expect("a claim has a finding")
+    }
+}
+
+/// Judges the claims of a plan by what is finished, and by what the exact layer found, if it was computed.
+pub fn judge(plan: &Plan, results: &Results, exact: Option<&Report>) -> Vec<ClaimResult> {
+    let claims = plan.claims.iter();
+    claims.map(|claim| one(claim, results, exact)).collect()
+}
+
+fn one(claim: &PlannedClaim, results: &Results, exact: Option<&Report>) -> ClaimResult {
+    let seeds = claim.all_seeds();
+    let cells: BTreeSet<String> = claim
+        .arms
+        .iter()
+        .flat_map(|arm| seeds.iter().map(|&seed| id(arm, seed)))
+        .collect();
+    let records: Vec<_> = cells
+        .iter()
+        .filter_map(|id| results.records.get(id))
+        .collect();
+    let diverged = |record: &Record| matches!(record.outcome, Outcome::Diverged { .. });
+    let findings = if let Some(reason) = &claim.untested {
+        vec![not_tested(claim, reason)]
+    } else if !claim.exact.is_empty() {
+        of_exact(claim, exact)
+    } else {
+        findings(claim, results, &problems(results, &cells))
+    };
+    let seconds: f64 = records.iter().map(|(_, attempt)| attempt.seconds).sum();
+    ClaimResult {
+        schema: 1,
+        name: claim.name.clone(),
+        title: claim.title.clone(),
+        question: claim.question.clone(),
+        about: claim.about.clone(),
+        counter: claim.counter.clone(),
+        notes: claim.notes.clone(),
+        source: if claim.exact.is_empty() {
+            &claim.name
+        } else {
+            "exact"
+        }
+        .to_owned(),
+        findings,
+        arms: arms(claim, results),
+        cells: cells.len(),
+        done: records.len(),
+        diverged: records
+            .iter()
+            .filter(|(record, _)| diverged(record))
+            .count(),
+        seconds: seconds.round() as u64,
+    }
+}
+
+/// A claim without numbers.
+fn not_tested(claim: &PlannedClaim, reason: &str) -> Finding {
+    let verdict = Verdict::NotTested {
+        reason: reason.to_owned(),
+    };
+    Finding {
+        id: claim.name.clone(),
+        claim: claim.title.clone(),
+        about: claim.about.clone(),
+        measure: String::new(),
+        expect: String::new(),
+        value: None,
+        low: None,
+        high: None,
+        adjusted_p: None,
+        seeds: 0,
+        verdict: verdict.to_string(),
+        class: "not_tested".to_owned(),
+        reason: Some(reason.to_owned()),
+    }
+}
+
+/// What the exact layer says of the claims that are named.
+fn of_exact(claim: &PlannedClaim, exact: Option<&Report>) -> Vec<Finding> {
+    let Some(report) = exact else {
+        let reason = "the exact layer was not computed: run `cargo xtask ablate exact`";
+        return vec![not_tested(claim, reason)];
+    };
+    let found = |id: &String| {
+        let mut all = report.sections.iter().flat_map(|section| &section.findings);
+        let found = all.find(|finding| finding.id == *id).cloned();
+        found.unwrap_or_else(|| not_tested(claim, &format!("the exact layer has no claim `{id}`")))
+    };
+    claim.exact.iter().map(found).collect()
+}
+
+fn id(arm: &ClaimArm, seed: u32) -> String {
+    Cell::new(arm.config.clone(), seed).id
+}
+
+/// Why nothing can be concluded from these cells.
+fn problems(results: &Results, cells: &BTreeSet<String>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let changed = results.locks.iter().flat_map(|lock| &lock.changed);
+    if changed.clone().any(|change| change.registered) {
+        problems.push(Problem::PlanChanged);
+    }
+    let conflicts = cells.intersection(&results.conflicts).count();
+    if 0 < conflicts {
+        problems.push(Problem::Conflicts { cells: conflicts });
+    }
+    let records = cells.iter().filter_map(|id| results.records.get(id));
+    let builds: BTreeSet<&String> = records.map(|(_, attempt)| &attempt.binary).collect();
+    if 1 < builds.len() {
+        problems.push(Problem::MixedCode {
+            builds: builds.len(),
+        });
+    }
+    problems
+}
+
+/// The numbers of a claim's arms.
+struct Table<'a> {
+    claim: &'a PlannedClaim,
+    results: &'a Results,
+}
+
+impl Table<'_> {
+    fn arm(&self, arm: &str, value: Option<f64>) -> Option<&ClaimArm> {
+        let arms = &self.claim.arms;
+        arms.iter().find(|own| own.arm == arm && own.value == value)
+    }
+}
+
+impl Numbers for Table<'_> {
+    fn metric(&self, arm: &str, value: Option<f64>, metric: &str, seed: u32) -> Option<f64> {
+        let id = id(self.arm(arm, value)?, seed);
+        let (record, _) = self.results.records.get(&id)?;
+        record.values.get(metric).copied()
+    }
+
+    fn tuned(&self, arm: &str, metric: &str) -> Option<f64> {
+        let grid = self.claim.grid.as_ref()?;
+        let sign = match better(&self.arm(arm, Some(grid.values[0]))?.config, metric) {
+            Better::Higher => -1.0,
+            Better::Lower | Better::Descriptive => 1.0,
+        };
+        let seeds = FIRST_TUNING_SEED..FIRST_TUNING_SEED + grid.tuning_seeds;
+        let mut best: Option<(f64, f64)> = None;
+        for &value in &grid.values {
+            let sum: Option<f64> = seeds
+                .clone()
+                .map(|seed| self.metric(arm, Some(value), metric, seed))
+                .sum();
+            // With a cell missing nothing is chosen: another choice would change the numbers later.
+            let sum = sign * sum?;
+            if best.is_none_or(|(least, _)| sum < least) {
+                best = Some((sum, value));
+            }
+        }
+        best.map(|(_, value)| value)
+    }
+
+    fn grid(&self) -> &[f64] {
+        self.claim.grid.as_ref().map_or(&[], |grid| &grid.values)
+    }
+}
+
+fn better(work: &Work, metric: &str) -> Better {
+    let probe = || crate::catalog::probe(metric).map(|probe| probe.better);
+    let found = match work {
+        Work::Diffusion(_) => probe(),
+        Work::Experiment(experiment) => {
+            let mut metrics = experiment.metrics().iter();
+            metrics.find(|own| own.name == metric).map(|own| own.better)
+        }
+    };
+    found.unwrap_or(Better::Lower)
+}
+
+/// The registered sentences of a claim, which are one family.
+fn findings(claim: &PlannedClaim, results: &Results, problems: &[Problem]) -> Vec<Finding> {
+    let table = Table { claim, results };
+    let values: Vec<Vec<f64>> = claim
+        .findings
+        .iter()
+        .map(|registered| {
+            let seeds = 0..claim.seeds;
+            seeds
+                .filter_map(|seed| registered.measure.at(&table, seed))
+                .collect()
+        })
+        .collect();
+    let judged = || {
+        let cases = claim.findings.iter().zip(&values);
+        cases.filter_map(|(registered, values)| Some((registered.rule.expectation()?, values)))
+    };
+    let members: Vec<Member<'_>> = judged()
+        .map(|(expectation, values)| Member {
+            expectation,
+            values,
+            // A claim of equality rests on its interval alone.
+            flip: sign_flip(values).ok(),
+        })
+        .collect();
+    let shares = share(&members, ALPHA, None);
+    let mut shares = shares.into_iter().flatten();
+    let verdicts: Vec<(Verdict, Option<f64>, f64)> = claim
+        .findings
+        .iter()
+        .zip(&values)
+        .map(|(registered, values)| match registered.rule.expectation() {
+            None => {
+                let reason = "reported; nothing was registered".to_owned();
+                (Verdict::NotTested { reason }, None, CONFIDENCE)
+            }
+            Some(expectation) => {
+                let share = shares.next();
+                let (p, confidence) = share.map_or((1.0, CONFIDENCE), |share| {
+                    (share.adjusted_p, share.confidence)
+                });
+                let verdict = if claim.seeds == 1 && values.len() == 1 {
+                    decide_deterministic(&expectation, values[0], problems)
+                } else {
+                    decide(
+                        &expectation,
+                        &Evidence {
+                            values,
+                            adjusted_p: p,
+                            alpha: ALPHA,
+                            confidence,
+                            validity: problems.to_vec(),
+                            planned_seeds: claim.seeds as usize,
+                            minimum_seeds: MINIMUM_SEEDS as usize,
+                            sensitivity: None,
+                            condition: None,
+                        },
+                    )
+                };
+                let verdict = registered.rule.confined(verdict, values, confidence);
+                (verdict, Some(p), confidence)
+            }
+        })
+        .collect();
+    let cases = claim.findings.iter().zip(&values).zip(&verdicts);
+    cases
+        .map(|((registered, values), (verdict, p, confidence))| {
+            let verdict = conditional(claim, registered, verdict, &verdicts);
+            finding(claim, &table, registered, values, &verdict, *p, *confidence)
+        })
+        .collect()
+}
+
+/// SUPPORTED becomes SUPPORTED UNDER its condition, where the sentence that would lift it does not hold.
+fn conditional(
+    claim: &PlannedClaim,
+    registered: &Registered,
+    verdict: &Verdict,
+    verdicts: &[(Verdict, Option<f64>, f64)],
+) -> Verdict {
+    let Some(condition) = &registered.condition else {
+        return verdict.clone();
+    };
+    let mut cases = claim.findings.iter().zip(verdicts);
+    let lifted = cases.any(|(other, (verdict, ..))| {
+        other.id == condition.unless && *verdict == Verdict::Supported
+    });
+    match verdict {
+        Verdict::Supported if !lifted => Verdict::SupportedUnder {
+            condition: condition.words.clone(),
+        },
+        verdict => verdict.clone(),
+    }
+}
+
+impl Rule {
+    /// What is registered, in the words of the statistics.
+    fn expectation(self) -> Option<Expectation> {
+        let (direction, delta) = match self {
+            Rule::Higher { delta, .. } => (Direction::Higher, delta),
+            Rule::Lower { delta, .. } => (Direction::Lower, delta),
+            Rule::Equal { delta, .. } => (Direction::Equal, delta),
+            Rule::Nothing {} => return None,
+        };
+        Some(Expectation { direction, delta })
+    }
+
+    /// Between what supports and what refutes nothing is concluded.
+    fn confined(self, verdict: Verdict, values: &[f64], confidence: f64) -> Verdict {
+        let Verdict::Refuted(refutation) = &verdict else {
+            return verdict;
+        };
+        let interval = match values {
+            &[value] => Some((value, value)),
+            values => paired_t(values, confidence).ok().map(|i| (i.low, i.high)),
+        };
+        let Some((low, high)) = interval else {
+            return verdict;
+        };
+        let refutes = match self {
+            Rule::Higher { refute, .. } => high < refute,
+            Rule::Lower { refute, .. } => -refute < low,
+            Rule::Equal { refute, .. } => refute < low || high < -refute,
+            Rule::Nothing {} => true,
+        };
+        if refutes || *refutation == Refutation::Reversed {
+            return verdict;
+        }
+        Verdict::Inconclusive {
+            reason: "between what supports and what refutes".to_owned(),
+            seeds_needed: None,
+        }
+    }
+
+    /// In words: what supports, and what refutes.
+    fn words(self) -> String {
+        use crate::exact::judge::short;
+        match self {
+            Rule::Higher { delta, refute } => {
+                format!("> {}, refuted < {}", short(delta), short(refute))
+            }
+            Rule::Lower { delta, refute } => {
+                format!(
+                    "< {}, refuted > {}",
+                    short(0.0 - delta),
+                    short(0.0 - refute)
+                )
+            }
+            Rule::Equal { delta, refute } => {
+                format!(
+                    "within ±{}, refuted outside ±{}",
+                    short(delta),
+                    short(refute)
+                )
+            }
+            Rule::Nothing {} => "reported".to_owned(),
+        }
+    }
+}
+
+fn finding(
+    claim: &PlannedClaim,
+    table: &Table<'_>,
+    registered: &Registered,
+    values: &[f64],
+    verdict: &Verdict,
+    adjusted_p: Option<f64>,
+    confidence: f64,
+) -> Finding {
+    let interval: Option<Interval> = paired_t(values, confidence).ok();
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let mut measure = registered.measure.words();
+    for term in registered.measure.terms() {
+        if let Term::Tuned { metric, arm } = term
+            && let (Some(value), Some(grid)) = (table.tuned(arm, metric), &claim.grid)
+        {
+            measure += &format!("; {arm} at {} = {value}", grid.setting);
+        }
+    }
+    Finding {
+        id: registered.id.clone(),
+        claim: registered.claim.clone(),
+        about: registered.about.clone(),
+        measure,
+        expect: registered.rule.words(),
+        value: Some(mean).filter(|mean| mean.is_finite()),
+        low: interval.map(|interval| interval.low),
+        high: interval.map(|interval| interval.high),
+        adjusted_p,
+        seeds: values.len(),
+        verdict: verdict.to_string(),
+        class: crate::exact::judge::class(verdict).to_owned(),
+        reason: verdict.reason().map(str::to_owned),
+    }
+}
+
+/// Least, median and largest of every metric of every arm.
+fn arms(claim: &PlannedClaim, results: &Results) -> Vec<ArmResult> {
+    let of_arm = |arm: &ClaimArm| {
+        let mut metrics: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        for seed in 0..claim.seeds {
+            let Some((record, _)) = results.records.get(&id(arm, seed)) else {
+                continue;
+            };
+            for (name, value) in &record.values {
+                metrics.entry(name.clone()).or_default().push(*value);
+            }
+        }
+        let spread = |(name, mut values): (String, Vec<f64>)| {
+            values.sort_by(f64::total_cmp);
+            let median = crate::exact::report::median(&values);
+            (
+                name,
+                [values[0], median, values[values.len() - 1]].map(rounded),
+            )
+        };
+        ArmResult {
+            name: arm.name.clone(),
+            metrics: metrics.into_iter().map(spread).collect(),
+        }
+    };
+    claim.arms.iter().map(of_arm).collect()
+}
+
+/// To six digits: what is looked at, not computed with.
+fn rounded(x: f64) -> f64 {
+    format!("{x:.5e}").parse().expect("a number")
+}
