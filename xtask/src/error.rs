@@ -185,16 +185,107 @@ pub(crate) enum Error {
         /// The folder it was told to write to.
         path: PathBuf,
     },
+
+    /// A folder that should hold benchmark results holds none.
+    #[error(
+        "no benchmark has two sides under {}: neither a blocks.json nor criterion's baselines `base-00` and `head-00`; \
+         `cargo xtask bench-ab` makes them",
+        path.display()
+    )]
+    NoResults {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// A file of benchmark results is not what it should be.
+    #[error("{} holds no benchmark results: {rule}; measure again with `cargo xtask bench-ab`", path.display())]
+    Results {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        rule: String,
+    },
+
+    /// A name that git does not know.
+    #[error("git knows no commit `{name}`; fetch it, or name another (a shallow clone has few)")]
+    Revision {
+        /// The name.
+        name: String,
+    },
+
+    /// Changes that no commit has would not be measured.
+    #[error(
+        "`{first}`{} changed since the last commit, and only commits are measured; commit or stash",
+        if *more == 0 { String::new() } else { format!(" and {more} more files") }
+    )]
+    Uncommitted {
+        /// The first file.
+        first: String,
+        /// How many more there are.
+        more: usize,
+    },
+
+    /// A bench that one side lacks cannot be compared.
+    #[error(
+        "no bench `{name}` in {side}; it has {}; benches that need libtorch need --torch",
+        listed(known)
+    )]
+    NoBench {
+        /// Its name.
+        name: String,
+        /// Where it is missing.
+        side: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+
+    /// A filter that leaves nothing.
+    #[error(
+        "no benchmark that both revisions have contains `{filter}`; `cargo bench -- --list` names them"
+    )]
+    NoBenchmark {
+        /// The filter.
+        filter: String,
+    },
+
+    /// The declared gate found something.
+    #[error("{} finding(s) at gate {gate}: {}", findings.len(), findings.join("; "))]
+    Gate {
+        /// Its name.
+        gate: String,
+        /// One line per benchmark.
+        findings: Vec<String>,
+    },
+
+    /// The declared gate has nothing to look at, which is no reason to pass.
+    #[error("gate {gate} has nothing to judge: {lacks}; measure it, or declare another gate")]
+    Blind {
+        /// Its name.
+        gate: String,
+        /// What is not there.
+        lacks: String,
+    },
 }
 
 impl Error {
-    /// Exit status of xtask: that of the child that failed, and 2 for everything else.
+    /// Exit status of xtask: that of the child that failed, 1 for a gate that found something,
+    /// and 2 for everything else.
     pub(crate) fn status(&self) -> u8 {
         match self {
             Self::Failed { status, .. } => *status,
             Self::Step { source, .. } => source.status(),
+            Self::Gate { .. } => 1,
             _ => 2,
         }
+    }
+}
+
+/// Names in a row, or that there are none.
+fn listed(names: &[String]) -> String {
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
     }
 }
 

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bans;
+mod bench;
 mod data;
 mod error;
 mod forward;
@@ -121,6 +122,10 @@ enum Task {
     Data(data::Arguments),
     /// Hold every statistical method to its promises, in thousands of synthetic studies; minutes
     Calibrate,
+    /// Measure the benches of two revisions against each other, in interleaved blocks
+    BenchAb(bench::ab::Arguments),
+    /// Say what a comparison of two revisions found, for people and for CI; fails by a declared gate
+    BenchReport(bench::report::Arguments),
     /// Run every check, cheapest first; the first failure stops it
     Test(test::Arguments),
     /// Kill, stop, damage and confuse runs; nothing may be lost, and no byte may differ
@@ -147,6 +152,8 @@ fn main() -> ExitCode {
         Task::Libtorch => libtorch::show(&workspace),
         Task::Data(arguments) => data::bring(&workspace, &arguments),
         Task::Calibrate => forward::calibrate(&workspace),
+        Task::BenchAb(arguments) => bench::ab::run(&workspace, &arguments),
+        Task::BenchReport(arguments) => bench::report::run(&arguments),
         Task::Test(arguments) => test::run(&workspace, &arguments),
         Task::TestStorm(arguments) => storm::run(&workspace, &arguments),
         Task::Tidy => tidy::check(&workspace.root).map(|()| println!("tidy: no findings")),

@@ -1,0 +1,389 @@
+//! `cargo xtask bench-ab`: two revisions on one machine, in blocks whose order is drawn, with A/A blocks in every job.
+//!
+//! Of each benchmark a block is two short runs of criterion, one right after the other: the machine drifts from minute to
+//! minute, not from second to second. In an A/A block both are the base. Which side runs first is drawn from a seed that
+//! is kept; benchmarks take turns, so that no benchmark has all its blocks in one mood of the machine.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::bench::blocks::{Blocks, Instructions, Setting};
+use crate::bench::criterion::{self, Arm};
+use crate::bench::instructions::Counter;
+use crate::bench::machine;
+use crate::bench::sides::{self, Side, Wanted};
+use crate::error::{Error, at};
+use crate::libtorch;
+use crate::process::{Invocation, Workspace};
+
+/// Arguments of `cargo xtask bench-ab`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The revision that is the measure
+    #[arg(long, value_name = "REV")]
+    base: String,
+    /// The revision that is judged
+    #[arg(long, value_name = "REV")]
+    head: String,
+    /// Blocks of both; below 6 nothing can be concluded
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u16).range(2..))]
+    blocks: u16,
+    /// Blocks of the base against itself
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(2..))]
+    aa: u16,
+    /// Only this bench; may be repeated [default: all that both have]
+    #[arg(long = "bench", value_name = "NAME")]
+    benches: Vec<String>,
+    /// Only benchmarks whose names contain this
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    filter: String,
+    /// Also benches that need libtorch
+    #[arg(long)]
+    torch: bool,
+    /// Seconds that a run measures
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.5, value_parser = seconds)]
+    measurement: f64,
+    /// Seconds that a run warms up
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.2, value_parser = seconds)]
+    warm_up: f64,
+    /// Count no instructions
+    #[arg(long)]
+    no_instructions: bool,
+    /// Decides the order of the runs [default: drawn]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Where blocks.json goes [default: bench-ab/out in cargo's target directory]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    if seconds.is_finite() && 0.0 < seconds {
+        Ok(seconds)
+    } else {
+        Err("a number of seconds above 0 is needed".to_owned())
+    }
+}
+
+/// One benchmark that both sides have.
+#[derive(Debug)]
+struct Subject {
+    name: String,
+    base: PathBuf,
+    head: PathBuf,
+}
+
+/// Builds, measures, and writes `blocks.json`.
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Error> {
+    let root = &workspace.root;
+    sides::committed(root)?;
+    // Both names before the first build: a typing error is not worth minutes.
+    let same = sides::commit(root, &arguments.base)? == sides::commit(root, &arguments.head)?;
+    let torch = if arguments.torch {
+        Some(libtorch::ensure(workspace)?.environment())
+    } else {
+        None
+    };
+    let wanted = Wanted {
+        named: &arguments.benches,
+        torch: torch.clone(),
+    };
+    let place = workspace.target.join("bench-ab");
+    let base = Side::build(workspace, &place.join("base"), &arguments.base, &wanted)?;
+    let head = if same {
+        Side {
+            shown: base.shown.replacen(&arguments.base, &arguments.head, 1),
+            ..base.clone()
+        }
+    } else {
+        Side::build(workspace, &place.join("head"), &arguments.head, &wanted)?
+    };
+    let programs = common(&base, &head, &arguments.benches)?;
+    let out = arguments.out.clone().unwrap_or_else(|| place.join("out"));
+    let runs = out.join("criterion");
+    if runs.exists() {
+        fs::remove_dir_all(&runs).map_err(at("remove", &runs))?;
+    }
+    fs::create_dir_all(&runs).map_err(at("create", &runs))?;
+    // Copies: the next build would replace them, and both sides lie equally deep.
+    let subjects = subjects(
+        &programs,
+        &runs,
+        arguments,
+        torch.clone().unwrap_or_default(),
+    )?;
+    let seed = arguments.seed.unwrap_or_else(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        now.map_or(0, |now| now.as_secs())
+    });
+    let line = |program: &Path| {
+        let mut line = Invocation::new("taskset", root)
+            .args(["--cpu-list", "0"])
+            .args([program]);
+        if !Invocation::new("taskset", root)
+            .args(["--version"])
+            .succeeds()
+        {
+            line = Invocation::new(program, root);
+        }
+        line.envs(torch.iter().flatten().cloned())
+            .env("CRITERION_HOME", &runs)
+    };
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let total = arguments.blocks + arguments.aa;
+    for (number, kind) in order(arguments.blocks, arguments.aa, &mut rng)
+        .into_iter()
+        .enumerate()
+    {
+        eprintln!("bench-ab: block {} of {total}", number + 1);
+        let mut turn: Vec<&Subject> = subjects.iter().collect();
+        turn.shuffle(&mut rng);
+        for subject in turn {
+            let mut pair = match kind {
+                Kind::Change(block) => [
+                    (Arm::Base.baseline(block), &subject.base),
+                    (Arm::Head.baseline(block), &subject.head),
+                ],
+                Kind::Same(block) => [
+                    (Arm::Left.baseline(block), &subject.base),
+                    (Arm::Right.baseline(block), &subject.base),
+                ],
+            };
+            if rng.random_bool(0.5) {
+                pair.reverse();
+            }
+            for (baseline, program) in pair {
+                let _ = line(program)
+                    .args(["--bench", "--exact", &subject.name, "--noplot", "--quiet"])
+                    .args(["--save-baseline", &baseline])
+                    .args(["--measurement-time", &arguments.measurement.to_string()])
+                    .args(["--warm-up-time", &arguments.warm_up.to_string()])
+                    .capture()?;
+            }
+        }
+    }
+    let mut benchmarks = criterion::read(&runs)?;
+    let counter = if arguments.no_instructions {
+        Err("instructions were not counted: --no-instructions".to_owned())
+    } else {
+        Counter::find(root)
+    };
+    let counting = match counter {
+        Err(why) => why,
+        Ok(counter) => {
+            for (number, subject) in subjects.iter().enumerate() {
+                eprintln!("bench-ab: counting {} of {}", number + 1, subjects.len());
+                let counted = instructions(counter, subject, root);
+                let named = benchmarks.iter_mut().find(|one| one.name == subject.name);
+                if let Some(benchmark) = named {
+                    benchmark.instructions = counted;
+                }
+            }
+            counter.words().to_owned()
+        }
+    };
+    let setting = Setting {
+        base: base.shown,
+        head: head.shown,
+        machine: machine::words(),
+        build: machine::compiler(root),
+        seed: Some(seed),
+        counting,
+    };
+    Blocks::new(setting, benchmarks).write(&out)?;
+    println!("blocks: {}", out.display());
+    println!(
+        "report: cargo xtask bench-report --in {0} --out {0} --gate none",
+        out.display()
+    );
+    Ok(())
+}
+
+/// The programs that both sides have, by name. One that was asked for and is missing is an error; others are left out
+/// and said.
+fn common(
+    base: &Side,
+    head: &Side,
+    named: &[String],
+) -> Result<BTreeMap<String, [PathBuf; 2]>, Error> {
+    for (side, other) in [(base, head), (head, base)] {
+        for name in named {
+            let here = |key: &&String| key.rsplit('/').next() == Some(name.as_str());
+            if !side.programs.keys().any(|key| here(&key)) {
+                return Err(Error::NoBench {
+                    name: name.clone(),
+                    side: side.shown.clone(),
+                    known: side.programs.keys().cloned().collect(),
+                });
+            }
+        }
+        for name in side.programs.keys() {
+            if !other.programs.contains_key(name) {
+                eprintln!(
+                    "bench-ab: {name} is in {} alone and is left out",
+                    side.shown
+                );
+            }
+        }
+    }
+    let both: BTreeMap<String, [PathBuf; 2]> = (base.programs.iter())
+        .filter_map(|(name, program)| {
+            Some((
+                name.clone(),
+                [program.clone(), head.programs.get(name)?.clone()],
+            ))
+        })
+        .collect();
+    if both.is_empty() {
+        return Err(Error::NoBench {
+            name: "*".to_owned(),
+            side: format!("both {} and {}", base.shown, head.shown),
+            known: Vec::new(),
+        });
+    }
+    Ok(both)
+}
+
+/// Every benchmark of the programs that both sides list and the filter wants.
+fn subjects(
+    programs: &BTreeMap<String, [PathBuf; 2]>,
+    runs: &Path,
+    arguments: &Arguments,
+    environment: Vec<(&'static str, std::ffi::OsString)>,
+) -> Result<Vec<Subject>, Error> {
+    let mut subjects = Vec::new();
+    for (name, sides) in programs {
+        let mut copies = Vec::new();
+        let mut lists = Vec::new();
+        for (program, side) in sides.iter().zip(["base", "head"]) {
+            let copy = runs.join(format!("{}.{side}", name.replace('/', "-")));
+            fs::copy(program, &copy).map_err(at("copy", program))?;
+            let text = Invocation::new(&copy, runs)
+                .args(["--bench", "--list", "--format", "terse"])
+                .envs(environment.clone())
+                .capture()?;
+            lists.push(listed(&text));
+            copies.push(copy);
+        }
+        let (Some(head), Some(base)) = (copies.pop(), copies.pop()) else {
+            continue;
+        };
+        for name in &lists[0] {
+            if lists[1].contains(name) && name.contains(&arguments.filter) {
+                subjects.push(Subject {
+                    name: name.clone(),
+                    base: base.clone(),
+                    head: head.clone(),
+                });
+            }
+        }
+    }
+    if subjects.is_empty() {
+        return Err(Error::NoBenchmark {
+            filter: arguments.filter.clone(),
+        });
+    }
+    Ok(subjects)
+}
+
+/// Names in the list that criterion prints: `name: benchmark`.
+fn listed(text: &str) -> Vec<String> {
+    let names = text
+        .lines()
+        .filter_map(|line| line.strip_suffix(": benchmark"));
+    names.map(str::to_owned).collect()
+}
+
+/// Counts of one benchmark; `None` where one of them fails, takes too long or is lost among those of no benchmark.
+fn instructions(counter: Counter, subject: &Subject, folder: &Path) -> Option<Instructions> {
+    let one = |program: &Path| {
+        let count = |name: &str| counter.count(program, &["--test", "--exact", name], folder);
+        Some(count(&subject.name)? - count("no benchmark has this name")?)
+    };
+    let counts = Instructions {
+        base: one(&subject.base)?,
+        again: one(&subject.base)?,
+        head: one(&subject.head)?,
+    };
+    let least = counts.base.min(counts.again).min(counts.head);
+    (SMALLEST_COUNT < least).then_some(counts)
+}
+
+/// What criterion itself does to one benchmark varies by some thousands of instructions.
+const SMALLEST_COUNT: f64 = 200_000.0;
+
+/// Which block comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Change(usize),
+    Same(usize),
+}
+
+/// A/A blocks among the others, wherever the draw puts them.
+fn order(blocks: u16, same: u16, rng: &mut ChaCha8Rng) -> Vec<Kind> {
+    let changes = (0..usize::from(blocks)).map(Kind::Change);
+    let mut order: Vec<Kind> = changes
+        .chain((0..usize::from(same)).map(Kind::Same))
+        .collect();
+    order.shuffle(rng);
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn side(name: &str, programs: &[&str]) -> Side {
+        Side {
+            shown: name.to_owned(),
+            programs: programs
+                .iter()
+                .map(|program| ((*program).to_owned(), PathBuf::from(program)))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn a_bench_that_one_side_lacks_is_refused_only_if_it_was_asked_for() {
+        let (base, head) = (side("base", &["p/a"]), side("head", &["p/a", "p/b"]));
+        let both = common(&base, &head, &[]).expect("they share one");
+        assert_eq!(both.keys().collect::<Vec<_>>(), ["p/a"]);
+        let message = common(&base, &head, &["b".to_owned()])
+            .expect_err("the base lacks it")
+            .to_string();
+        assert!(
+            message.contains("`b`") && message.contains("base") && message.contains("p/a"),
+            "{message}"
+        );
+        assert!(common(&side("base", &["p/c"]), &head, &[]).is_err());
+    }
+
+    #[test]
+    fn the_list_is_read() {
+        let text = "a/b: benchmark\nnoise\nc (d): benchmark\n";
+        assert_eq!(listed(text), ["a/b", "c (d)"]);
+    }
+
+    #[test]
+    fn every_block_comes_once_and_the_seed_decides_when() {
+        let draw = |seed| order(12, 4, &mut ChaCha8Rng::seed_from_u64(seed));
+        let order = draw(3);
+        assert_eq!(order.len(), 16);
+        for block in 0..12 {
+            assert!(order.contains(&Kind::Change(block)));
+        }
+        for block in 0..4 {
+            assert!(order.contains(&Kind::Same(block)));
+        }
+        assert_eq!(order, draw(3));
+        assert_ne!(order, draw(4));
+    }
+}

@@ -1,0 +1,21 @@
+//! Benchmarks: two revisions measured against each other, what may be concluded from it, and reports that CI can read.
+//!
+//! `bench-ab` measures: blocks of runs in changing order, and blocks in which both sides are the same program (A/A).
+//! `bench-report` concludes: one log ratio per block in, one verdict per benchmark out, by the paired statistics that
+//! the laboratory's own claims rest on.
+
+pub(crate) mod ab;
+pub(crate) mod report;
+
+mod blocks;
+mod counts;
+mod criterion;
+mod gate;
+mod html;
+mod instructions;
+mod judge;
+mod machine;
+mod machine_files;
+mod markdown;
+mod number;
+mod sides;
