@@ -10,8 +10,8 @@
 //!   which there are only loops;
 //! * memory: points read once and scores written once, at the speed of a copy.
 //!
-//! Built for plain x86-64 the loops have registers of two numbers, while the matrix products pick theirs as they run:
-//! `RUSTFLAGS="-C target-cpu=native"` is worth a factor of two in few dimensions.
+//! Built for plain x86-64 the loops that measure the floors, and the plain one, have registers of two numbers, while ours
+//! and the matrix products pick theirs as they run: `RUSTFLAGS="-C target-cpu=native"` gives the floors the same.
 #![expect(clippy::print_stdout, reason = "a benchmark says what it measured")]
 
 use std::hint::black_box;

@@ -4,8 +4,9 @@
 //! Loops run over lanes of fixed number and write to arrays of their own: so compilers turn them into vector
 //! instructions.
 
-use super::exp::{WIDTH, exp_or_zero};
+use super::exp::exp_or_zero;
 use super::level::{Combination, Level};
+use super::registers::compiled_for_registers;
 
 /// Points at a time: whole registers of any width, and the terms of some hundred components stay in the first cache.
 const LANES: usize = 16;
@@ -15,7 +16,7 @@ type Lane = [f64; LANES];
 struct Block {
     // [D]: coordinates of the points.
     x: Vec<Lane>,
-    // [K], and more up to whole blocks of exponentials: exp(logit − largest logit).
+    // [K]: exp(logit − largest logit).
     terms: Vec<Lane>,
     // Sum of the terms.
     total: Lane,
@@ -24,23 +25,22 @@ struct Block {
 
 impl Block {
     fn new(level: &Level<'_>) -> Block {
-        let padded = level.offset.len().next_multiple_of(WIDTH / LANES);
         Block {
             x: vec![[0.0; LANES]; level.dim],
-            terms: vec![[0.0; LANES]; padded],
+            terms: vec![[0.0; LANES]; level.offset.len()],
             total: [0.0; LANES],
             log_density: [0.0; LANES],
         }
     }
 
     /// Computes the posterior at up to [`LANES`] rows; lanes without a row are those of an earlier point, or of zero.
+    #[inline(always)]
     fn load(&mut self, level: &Level<'_>, rows: &[f64]) {
         for (lane, row) in rows.chunks_exact(level.dim).enumerate() {
             for (x, &value) in self.x.iter_mut().zip(row) {
                 x[lane] = value;
             }
         }
-        let components = level.offset.len();
         let mut largest = [f64::NEG_INFINITY; LANES];
         for (((term, mean), offset), precision) in (self.terms.iter_mut())
             .zip(level.means.chunks_exact(level.dim))
@@ -63,18 +63,11 @@ impl Block {
                 *largest = if *largest < *logit { *logit } else { *largest };
             }
         }
-        for term in &mut self.terms[..components] {
-            for (term, largest) in term.iter_mut().zip(&largest) {
-                *term -= largest;
-            }
-        }
-        for terms in self.terms.as_flattened_mut().as_chunks_mut().0 {
-            exp_or_zero(terms);
-        }
         self.total = [0.0; LANES];
-        for term in &self.terms[..components] {
-            for (total, term) in self.total.iter_mut().zip(term) {
-                *total += term;
+        for term in &mut self.terms {
+            for ((term, total), largest) in term.iter_mut().zip(&mut self.total).zip(&largest) {
+                *term = exp_or_zero(*term - largest);
+                *total += *term;
             }
         }
         for ((log_density, largest), total) in
@@ -85,7 +78,12 @@ impl Block {
     }
 }
 
-pub(super) fn combine(level: &Level<'_>, combination: &Combination, x: &[f64], out: &mut [f64]) {
+compiled_for_registers! {
+    pub(super) fn combine(level: &Level<'_>, combination: &Combination, x: &[f64], out: &mut [f64]) = combine_portable
+}
+
+#[inline(always)]
+fn combine_portable(level: &Level<'_>, combination: &Combination, x: &[f64], out: &mut [f64]) {
     let mut block = Block::new(level);
     let mut origin = vec![[0.0; LANES]; level.dim];
     let mut sums = vec![[0.0; LANES]; level.dim];
@@ -129,7 +127,12 @@ pub(super) fn combine(level: &Level<'_>, combination: &Combination, x: &[f64], o
     }
 }
 
-pub(super) fn log_density(level: &Level<'_>, x: &[f64], out: &mut [f64]) {
+compiled_for_registers! {
+    pub(super) fn log_density(level: &Level<'_>, x: &[f64], out: &mut [f64]) = log_density_portable
+}
+
+#[inline(always)]
+fn log_density_portable(level: &Level<'_>, x: &[f64], out: &mut [f64]) {
     let mut block = Block::new(level);
     for (x, out) in x.chunks(LANES * level.dim).zip(out.chunks_mut(LANES)) {
         block.load(level, x);
@@ -137,7 +140,12 @@ pub(super) fn log_density(level: &Level<'_>, x: &[f64], out: &mut [f64]) {
     }
 }
 
-pub(super) fn responsibilities(level: &Level<'_>, x: &[f64], out: &mut [f64]) {
+compiled_for_registers! {
+    pub(super) fn responsibilities(level: &Level<'_>, x: &[f64], out: &mut [f64]) = responsibilities_portable
+}
+
+#[inline(always)]
+fn responsibilities_portable(level: &Level<'_>, x: &[f64], out: &mut [f64]) {
     let mut block = Block::new(level);
     let components = level.offset.len();
     for (x, out) in (x.chunks(LANES * level.dim)).zip(out.chunks_mut(LANES * components)) {

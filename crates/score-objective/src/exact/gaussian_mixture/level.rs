@@ -4,6 +4,7 @@ use std::f64::consts::TAU;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
+use super::registers::Registers;
 use super::{GaussianMixture, lanes, products};
 
 /// From this dimension on a matrix product beats the direct distances, although it must be checked and repaired.
@@ -21,6 +22,8 @@ pub(super) struct Level<'a> {
     pub(super) precision: Vec<f64>,
     /// log π_k − (D/2) log 2π(v_k + σ²).
     pub(super) offset: Vec<f64>,
+    /// What the loops run on.
+    pub(super) registers: Registers,
 }
 
 /// A sum over components, weighed by the responsibilities r_k.
@@ -62,6 +65,7 @@ impl<'a> Level<'a> {
                 .zip(&mixture.weights)
                 .map(|(v, weight)| weight.ln() - 0.5 * dim as f64 * (TAU * v).ln())
                 .collect(),
+            registers: Registers::widest(),
         }
     }
 
@@ -90,9 +94,9 @@ impl<'a> Level<'a> {
     ) {
         self.on_slices(x, out, |x, out| {
             if self.dim < PRODUCTS_FROM {
-                lanes::combine(self, combination, x, out);
+                lanes::combine(self.registers, self, combination, x, out);
             } else {
-                products::combine(self, combination, x, out);
+                products::combine(self.registers, self, combination, x, out);
             }
         });
     }
@@ -101,9 +105,9 @@ impl<'a> Level<'a> {
     pub(super) fn log_density(&self, x: ArrayView2<'_, f64>, out: ArrayViewMut2<'_, f64>) {
         self.on_slices(x, out, |x, out| {
             if self.dim < PRODUCTS_FROM {
-                lanes::log_density(self, x, out);
+                lanes::log_density(self.registers, self, x, out);
             } else {
-                products::log_density(self, x, out);
+                products::log_density(self.registers, self, x, out);
             }
         });
     }
@@ -112,9 +116,9 @@ impl<'a> Level<'a> {
     pub(super) fn responsibilities(&self, x: ArrayView2<'_, f64>, out: ArrayViewMut2<'_, f64>) {
         self.on_slices(x, out, |x, out| {
             if self.dim < PRODUCTS_FROM {
-                lanes::responsibilities(self, x, out);
+                lanes::responsibilities(self.registers, self, x, out);
             } else {
-                products::responsibilities(self, x, out);
+                products::responsibilities(self.registers, self, x, out);
             }
         });
     }
@@ -131,5 +135,45 @@ impl<'a> Level<'a> {
             x.as_slice().expect("laid out just now"),
             out.as_slice_mut().expect("whole rows of a fresh array"),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, Axis};
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::exact::ExactScore;
+
+    #[test]
+    fn results_are_the_same_bits_on_all_registers() {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        // Both ways to a posterior; few components that matter, and all.
+        for (dim, noise) in [(2, 0.1), (5, 9.0), (20, 0.01), (20, 0.5), (67, 100.0)] {
+            let mixture = GaussianMixture::zipf(83, dim, 2.0, 0.1, &mut rng).unwrap();
+            let mut x = mixture.draw(61, &mut rng);
+            x *= 1.1;
+            let all = Registers::available().map(|registers| {
+                let level = Level {
+                    registers,
+                    ..Level::new(&mixture, noise)
+                };
+                let (mut score, mut mean) = (x.clone(), x.clone());
+                level.combine(&level.score(), x.view(), score.view_mut());
+                let combination = level.posterior_mean(&mixture, noise);
+                level.combine(&combination, x.view(), mean.view_mut());
+                let mut density = Array2::zeros((x.nrows(), 1));
+                level.log_density(x.view(), density.view_mut());
+                let mut shares = Array2::zeros((x.nrows(), 83));
+                level.responsibilities(x.view(), shares.view_mut());
+                let parts = [score, mean, density, shares];
+                let bits = parts.map(|part| part.mapv(f64::to_bits));
+                ndarray::concatenate(Axis(1), &bits.each_ref().map(|b| b.view())).unwrap()
+            });
+            let all: Vec<Array2<u64>> = all.collect();
+            assert!(all.iter().all(|bits| *bits == all[0]), "{dim} {noise}");
+        }
     }
 }

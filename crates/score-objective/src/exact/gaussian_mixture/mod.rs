@@ -17,6 +17,7 @@ mod exp;
 mod lanes;
 mod level;
 mod products;
+mod registers;
 
 /// Variances below this are zero: their reciprocals overflow.
 const SMALLEST_VARIANCE: f64 = 1e-300;

@@ -9,8 +9,9 @@
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-use super::exp::{NEGLIGIBLE, WIDTH, exp_or_zero};
+use super::exp::{NEGLIGIBLE, exp_or_zero};
 use super::level::{Combination, Level};
+use super::registers::compiled_for_registers;
 
 /// Points per product: enough to pay for packing the means, few enough that their logits stay in the second cache.
 const ROWS: usize = 64;
@@ -60,6 +61,7 @@ impl Block {
     }
 
     /// Computes x·μ_k for up to [`ROWS`] points.
+    #[inline(always)]
     fn load(&mut self, level: &Level<'_>, x: &[f64]) {
         let x = matrix(x, level.dim);
         let shape = (x.nrows(), level.offset.len());
@@ -75,6 +77,7 @@ impl Block {
     }
 
     /// Finds the posterior at point number `row`, whose coordinates are `x`.
+    #[inline(always)]
     fn posterior(&mut self, level: &Level<'_>, row: usize, x: &[f64], posterior: &mut Posterior) {
         let components = level.offset.len();
         let logits = &mut self.products[row * components..][..components];
@@ -145,6 +148,7 @@ impl Posterior {
     }
 
     /// Writes the combination over the few components that matter, four at a time.
+    #[inline(always)]
     fn combine(&self, level: &Level<'_>, combination: &Combination, x: &[f64], out: &mut [f64]) {
         let mean = |k: u32| &level.means[k as usize * level.dim..][..level.dim];
         let weight = |k: u32, term: f64| term * combination.mean()[k as usize];
@@ -179,7 +183,12 @@ impl Posterior {
     }
 }
 
-pub(super) fn combine(level: &Level<'_>, combination: &Combination, x: &[f64], out: &mut [f64]) {
+compiled_for_registers! {
+    pub(super) fn combine(level: &Level<'_>, combination: &Combination, x: &[f64], out: &mut [f64]) = combine_portable
+}
+
+#[inline(always)]
+fn combine_portable(level: &Level<'_>, combination: &Combination, x: &[f64], out: &mut [f64]) {
     let (components, dim) = (level.offset.len(), level.dim);
     let (mut block, mut posterior) = (Block::new(level), Posterior::new());
     // Of each point where all components matter: its number, the factor of x, and the sum of the terms.
@@ -228,7 +237,12 @@ pub(super) fn combine(level: &Level<'_>, combination: &Combination, x: &[f64], o
     }
 }
 
-pub(super) fn log_density(level: &Level<'_>, x: &[f64], out: &mut [f64]) {
+compiled_for_registers! {
+    pub(super) fn log_density(level: &Level<'_>, x: &[f64], out: &mut [f64]) = log_density_portable
+}
+
+#[inline(always)]
+fn log_density_portable(level: &Level<'_>, x: &[f64], out: &mut [f64]) {
     let (mut block, mut posterior) = (Block::new(level), Posterior::new());
     for (x, out) in x.chunks(ROWS * level.dim).zip(out.chunks_mut(ROWS)) {
         block.load(level, x);
@@ -239,7 +253,12 @@ pub(super) fn log_density(level: &Level<'_>, x: &[f64], out: &mut [f64]) {
     }
 }
 
-pub(super) fn responsibilities(level: &Level<'_>, x: &[f64], out: &mut [f64]) {
+compiled_for_registers! {
+    pub(super) fn responsibilities(level: &Level<'_>, x: &[f64], out: &mut [f64]) = responsibilities_portable
+}
+
+#[inline(always)]
+fn responsibilities_portable(level: &Level<'_>, x: &[f64], out: &mut [f64]) {
     let components = level.offset.len();
     let (mut block, mut posterior) = (Block::new(level), Posterior::new());
     for (x, out) in (x.chunks(ROWS * level.dim)).zip(out.chunks_mut(ROWS * components)) {
@@ -273,19 +292,16 @@ fn matrix(values: &[f64], columns: usize) -> ArrayView2<'_, f64> {
 }
 
 /// Replaces each x ≤ 0 by e^x, or by zero where that is negligible.
+#[inline(always)]
 fn exponentials(x: &mut [f64]) {
-    let (blocks, rest) = x.as_chunks_mut::<WIDTH>();
-    for block in blocks {
-        exp_or_zero(block);
+    for x in x {
+        *x = exp_or_zero(*x);
     }
-    let mut block = [0.0; WIDTH];
-    block[..rest.len()].copy_from_slice(rest);
-    exp_or_zero(&mut block);
-    rest.copy_from_slice(&block[..rest.len()]);
 }
 
 // In eight results side by side, which compilers keep in vector registers: they may not reorder a sum by themselves.
 
+#[inline(always)]
 fn maximum(values: &[f64]) -> f64 {
     let (eights, rest) = values.as_chunks::<8>();
     let mut largest = [f64::NEG_INFINITY; 8];
@@ -301,6 +317,7 @@ fn maximum(values: &[f64]) -> f64 {
         .fold(f64::NEG_INFINITY, f64::max)
 }
 
+#[inline(always)]
 fn sum(values: &[f64]) -> f64 {
     let (eights, rest) = values.as_chunks::<8>();
     let mut sums = [0.0; 8];
@@ -312,6 +329,7 @@ fn sum(values: &[f64]) -> f64 {
     sums.iter().chain(rest).sum()
 }
 
+#[inline(always)]
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let ((a8, a_rest), (b8, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
     let mut sums = [0.0; 8];
@@ -323,6 +341,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     sum(&sums) + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f64>()
 }
 
+#[inline(always)]
 fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
     let ((a8, a_rest), (b8, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
     let mut sums = [0.0; 8];
