@@ -334,7 +334,7 @@ fn topology(unet: &UNetConfig) -> Topology {
     Topology::plan(unet).expect("checked when the architecture was made")
 }
 
-fn activation_of(activation: config::Activation) -> Activation {
+pub(crate) fn activation_of(activation: config::Activation) -> Activation {
     match activation {
         config::Activation::Silu => Activation::Silu,
         config::Activation::Relu => Activation::Relu,
@@ -345,7 +345,7 @@ fn activation_of(activation: config::Activation) -> Activation {
     }
 }
 
-fn short_of(short: config::ShortSkip, blocks: usize) -> ShortSkip {
+pub(crate) fn short_of(short: config::ShortSkip, blocks: usize) -> ShortSkip {
     match short {
         config::ShortSkip::None => ShortSkip::None,
         config::ShortSkip::Identity => ShortSkip::Identity,
@@ -374,7 +374,7 @@ fn long_of(long: config::LongSkip) -> LongSkip {
     }
 }
 
-fn init_of(init: config::Init) -> Init {
+pub(crate) fn init_of(init: config::Init) -> Init {
     match init {
         config::Init::Pytorch => Init::PyTorch,
         config::Init::He => Init::He,

@@ -58,7 +58,10 @@ macro_rules! claims {
 }
 
 /// The built-in claims: name and text, in the order of their table.
-pub const CLAIMS: &[(&str, &str)] = claims!["4-t4"];
+pub const CLAIMS: &[(&str, &str)] = claims![
+    "2a-exist", "2a-learn", "2a-lr", "3a", "3c", "4-t2", "4-t3", "4-t4", "6-exist", "6-share",
+    "7d",
+];
 
 /// A row of the table of probes: identifier, heading, which way is better, meaning.
 type Row = (&'static str, &'static str, Better, &'static str);

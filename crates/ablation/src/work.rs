@@ -60,8 +60,8 @@ impl From<CellConfig> for Work {
     }
 }
 
-impl From<Experiment> for Work {
-    fn from(experiment: Experiment) -> Work {
-        Work::Experiment(experiment)
+impl<E: Into<Experiment>> From<E> for Work {
+    fn from(experiment: E) -> Work {
+        Work::Experiment(experiment.into())
     }
 }

@@ -10,7 +10,7 @@ mod measure;
 #[cfg(feature = "tch")]
 mod model;
 #[cfg(feature = "tch")]
-mod optimizer;
+pub(crate) mod optimizer;
 mod sampling;
 #[cfg(feature = "tch")]
 mod train;

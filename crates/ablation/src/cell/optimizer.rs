@@ -7,7 +7,7 @@ use tch::Tensor;
 /// All parameters become views of one buffer, so that a step is a dozen operations whatever the number of
 /// layers, and so that the whole state is three tensors and a counter.
 #[derive(Debug)]
-pub(super) struct Adam {
+pub(crate) struct Adam {
     parameters: Tensor,
     mean: Tensor,
     square: Tensor,
@@ -19,7 +19,7 @@ const EPSILON: f64 = 1e-8;
 
 impl Adam {
     /// Takes over the parameters; their values stay.
-    pub(super) fn new(parameters: &mut [Tensor]) -> Adam {
+    pub(crate) fn new(parameters: &mut [Tensor]) -> Adam {
         let _guard = tch::no_grad_guard();
         let flat = flatten(parameters);
         let mut offset = 0;
@@ -61,7 +61,7 @@ impl Adam {
     }
 
     /// One step along the gradients of the parameters, in their order.
-    pub(super) fn step(&mut self, gradients: &[Tensor], rate: f64) {
+    pub(crate) fn step(&mut self, gradients: &[Tensor], rate: f64) {
         let _guard = tch::no_grad_guard();
         let gradient = flatten(gradients);
         self.step += 1;

@@ -49,8 +49,8 @@ pub struct ClaimResult {
     pub counter: String,
     /// Caveats.
     pub notes: Vec<String>,
-    /// Where the numbers come from: the study's name, or `exact`.
-    pub source: String,
+    /// The run that the numbers come from; `exact` for those of the exact layer.
+    pub run: String,
     /// The registered sentences; the first decides the claim's verdict.
     pub findings: Vec<Finding>,
     /// Medians of what the arms measured.
@@ -89,10 +89,17 @@ impl ClaimResult {
 /// Judges the claims of a plan by what is finished, and by what the exact layer found, if it was computed.
 pub fn judge(plan: &Plan, results: &Results, exact: Option<&Report>) -> Vec<ClaimResult> {
     let claims = plan.claims.iter();
-    claims.map(|claim| one(claim, results, exact)).collect()
+    claims
+        .map(|claim| one(plan, claim, results, exact))
+        .collect()
 }
 
-fn one(claim: &PlannedClaim, results: &Results, exact: Option<&Report>) -> ClaimResult {
+fn one(
+    plan: &Plan,
+    claim: &PlannedClaim,
+    results: &Results,
+    exact: Option<&Report>,
+) -> ClaimResult {
     let seeds = claim.all_seeds();
     let cells: BTreeSet<String> = claim
         .arms
@@ -120,12 +127,11 @@ fn one(claim: &PlannedClaim, results: &Results, exact: Option<&Report>) -> Claim
         about: claim.about.clone(),
         counter: claim.counter.clone(),
         notes: claim.notes.clone(),
-        source: if claim.exact.is_empty() {
-            &claim.name
+        run: if claim.exact.is_empty() {
+            plan.name.clone()
         } else {
-            "exact"
-        }
-        .to_owned(),
+            "exact".to_owned()
+        },
         findings,
         arms: arms(claim, results),
         cells: cells.len(),
@@ -431,8 +437,8 @@ fn finding(
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     let mut measure = registered.measure.words();
     for term in registered.measure.terms() {
-        if let Term::Tuned { metric, arm } = term
-            && let (Some(value), Some(grid)) = (table.tuned(arm, metric), &claim.grid)
+        if let Term::Tuned { arm, by, .. } = term
+            && let (Some(value), Some(grid)) = (table.tuned(arm, by), &claim.grid)
         {
             measure += &format!("; {arm} at {} = {value}", grid.setting);
         }

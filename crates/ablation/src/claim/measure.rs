@@ -40,12 +40,14 @@ pub enum Term {
         /// Arm.
         arm: String,
     },
-    /// The metric of an arm at the value of the grid where the tuning seeds' mean of it is best.
+    /// The metric of an arm at the value of the grid where the tuning seeds' mean of `by` is best.
     Tuned {
         /// Metric.
         metric: String,
         /// Arm.
         arm: String,
+        /// The metric that chooses the value.
+        by: String,
     },
     /// How far the grid is usable: log10 of the ratio of the largest to the smallest value of the longest run of values
     /// at which the metric is below `below`, each counting half a step to both sides; in decades.
@@ -137,14 +139,14 @@ impl Measure {
 }
 
 impl Term {
-    /// The metric that it is made of.
-    pub fn metric(&self) -> &str {
+    /// The metrics that it is made of.
+    pub fn metrics(&self) -> Vec<&str> {
         match self {
+            Term::Tuned { metric, by, .. } => vec![metric, by],
             Term::Metric { metric, .. }
-            | Term::Tuned { metric, .. }
             | Term::Usable { metric, .. }
             | Term::Slope { metric, .. }
-            | Term::Trend { metric, .. } => metric,
+            | Term::Trend { metric, .. } => vec![metric],
         }
     }
 
@@ -168,8 +170,8 @@ impl Term {
     fn at(&self, numbers: &dyn Numbers, seed: u32) -> Option<f64> {
         match self {
             Term::Metric { metric, arm } => numbers.metric(arm, None, metric, seed),
-            Term::Tuned { metric, arm } => {
-                numbers.metric(arm, numbers.tuned(arm, metric), metric, seed)
+            Term::Tuned { metric, arm, by } => {
+                numbers.metric(arm, Some(numbers.tuned(arm, by)?), metric, seed)
             }
             Term::Usable { metric, arm, below } => {
                 let grid = numbers.grid();
@@ -213,7 +215,7 @@ impl Term {
     fn words(&self) -> String {
         match self {
             Term::Metric { metric, arm } => format!("{metric} of {arm}"),
-            Term::Tuned { metric, arm } => format!("{metric} of {arm}, tuned"),
+            Term::Tuned { metric, arm, .. } => format!("{metric} of {arm}, tuned"),
             Term::Usable { metric, arm, below } => {
                 format!("decades of the grid with {metric} < {below} of {arm}")
             }
@@ -367,6 +369,7 @@ mod tests {
             of: Term::Tuned {
                 metric: "m".to_owned(),
                 arm: "a".to_owned(),
+                by: "m".to_owned(),
             },
             less: 0.0,
         };

@@ -46,6 +46,8 @@ pub struct Claim {
     /// Caveats that belong to the numbers, one sentence each: reduced forms, what cannot be tuned.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// The claim whose arms, grid and baseline it judges too, instead of arms of its own: both are run together, once.
+    pub arms_of: Option<String>,
     /// Claims of the exact layer that it shows, instead of arms of its own.
     #[serde(default)]
     pub exact: Vec<String>,
@@ -66,6 +68,13 @@ pub struct Claim {
     /// Where it was read from; not part of the file.
     #[serde(skip)]
     pub place: String,
+}
+
+impl Claim {
+    /// The run that it belongs to: its own, or that of the claim whose arms it judges.
+    pub fn run(&self) -> &str {
+        self.arms_of.as_deref().unwrap_or(&self.name)
+    }
 }
 
 /// The kind of a study.

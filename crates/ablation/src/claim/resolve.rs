@@ -83,7 +83,7 @@ fn check_source(claim: &Claim, place: &Place) -> Result<(), Error> {
     ];
     let count = sources.iter().filter(|given| **given).count();
     if count != 1 {
-        let rule = "a claim has [config], or [experiment], or `exact`, or `untested`: give one";
+        let rule = "a claim has [config], or [experiment], or `arms_of`, or `exact`, or `untested`: give one of them";
         return Err(place.refuse("sources of numbers", count, rule));
     }
     let runs = claim.config.is_some() || claim.experiment.is_some();
@@ -194,7 +194,6 @@ fn check_term(term: &Term, claim: &Claim, arms: &[ClaimArm], place: &Place) -> R
             return Err(place.refuse("measure.arm", format!("{arm:?}"), &rule));
         }
     }
-    let metric = term.metric();
     for arm in arms
         .iter()
         .filter(|own| term.arms().contains(&own.arm.as_str()))
@@ -203,14 +202,14 @@ fn check_term(term: &Term, claim: &Claim, arms: &[ClaimArm], place: &Place) -> R
             Work::Experiment(experiment) => experiment.metrics().iter().map(|m| m.name).collect(),
             Work::Diffusion(_) => catalog::PROBES.iter().map(|row| row.0).collect(),
         };
-        if !known.contains(&metric) {
+        if let Some(metric) = term.metrics().iter().find(|own| !known.contains(own)) {
             let rule = format!("it measures {}", known.join(", "));
             return Err(place.refuse("measure.metric", format!("{metric:?}"), &rule));
         }
     }
     if term.needs_grid() != claim.grid.is_some() {
         let rule = "`tuned` and `usable` need a [grid], and with one every term is one of them";
-        return Err(place.refuse("measure", metric, rule));
+        return Err(place.refuse("measure", term.metrics()[0], rule));
     }
     let tuned = matches!(term, Term::Tuned { .. });
     if tuned

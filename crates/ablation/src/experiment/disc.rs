@@ -3,13 +3,15 @@
 //! Lin & Jegelka 2018: a ResNet with one hidden neuron in each block approximates any function, while level sets of
 //! networks whose layers are no wider than the input are unbounded, so that no plain one of width 2 encloses a disc.
 
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 
-use super::{Found, Measurement, Metric};
+use super::{
+    Found, Measurement, Metric,
+    tiny::{self, Affine, Layer},
+};
 use crate::{
     error::Error,
     exact::place::Place,
@@ -126,80 +128,24 @@ impl Measurement for Disc {
     fn run(&self, stream: &Stream, found: &mut Found) -> Result<(), Error> {
         let mut layers = self.draw(&mut stream.at(Role::Init, 0));
         let (x, y) = self.points(self.examples, &mut stream.at(Role::Data, 0));
-        let mut moments: Vec<(f64, f64)> = Vec::new();
-        let mut losses = Vec::new();
-        for step in 0..self.steps {
-            let (loss, gradients) = gradients(&layers, &x, &y);
-            losses.push((step as f64 + 1.0, loss));
-            let done = step as f64 / self.steps as f64;
-            let rate = 0.5 * self.rate * (1.0 + (std::f64::consts::PI * done).cos());
-            adam(&mut layers, &gradients, &mut moments, step as i32 + 1, rate);
-        }
+        let loss = |outputs: &Array2<f64>| tiny::logistic(outputs, &y);
+        let losses = tiny::train(&mut layers, &x, &loss, self.rate, self.steps);
         found.trained(self.steps);
-        let every = (losses.len() / 100).max(1);
-        let kept: Vec<_> = losses.iter().copied().step_by(every).collect();
-        found.curve("loss", ["step", "logistic loss"], true, &kept);
+        let curve = losses.iter().enumerate();
+        let curve: Vec<_> = curve
+            .step_by((losses.len() / 100).max(1))
+            .map(|(step, loss)| (step as f64 + 1.0, *loss))
+            .collect();
+        found.curve("loss", ["step", "logistic loss"], true, &curve);
         let (fresh, truth) = self.points(self.fresh, &mut stream.at(Role::Probe, 0));
-        let logits = forward(&layers, &fresh)
-            .pop()
-            .expect("a network has layers");
+        let logits = tiny::outputs(&layers, &fresh);
         let right = logits.iter().zip(&truth);
         let right = right.filter(|(logit, truth)| (0.0 < **logit) == (0.5 < **truth));
         let finite = logits.iter().all(|logit| logit.is_finite());
         let share = right.count() as f64 / self.fresh as f64;
         found.set("accuracy", if finite { share } else { f64::NAN });
-        found.set("loss", gradients(&layers, &x, &y).0);
+        found.set("loss", loss(&tiny::outputs(&layers, &x)).0);
         Ok(())
-    }
-}
-
-/// One layer: what a batch \[n, in\] becomes.
-#[derive(Clone, Debug)]
-enum Layer {
-    /// relu(h Wᵀ + b).
-    Plain(Affine),
-    /// h + relu(h Uᵀ + b) Vᵀ.
-    Residual(Affine, Affine),
-    /// h Wᵀ + b.
-    Out(Affine),
-}
-
-/// h Wᵀ + b.
-#[derive(Clone, Debug)]
-struct Affine {
-    w: Array2<f64>,
-    b: Array1<f64>,
-}
-
-impl Affine {
-    fn normal(rows: usize, columns: usize, std: f64, rng: &mut ChaCha8Rng) -> Affine {
-        let draw = || std * rng.sample::<f64, _>(StandardNormal);
-        Affine {
-            w: Array2::from_shape_simple_fn((rows, columns), draw),
-            b: Array1::zeros(rows),
-        }
-    }
-
-    fn apply(&self, h: &Array2<f64>) -> Array2<f64> {
-        h.dot(&self.w.t()) + &self.b
-    }
-
-    /// The gradients of its parameters, given that of its output; and that of its input.
-    fn backward(&self, h: &Array2<f64>, upstream: &Array2<f64>) -> (Affine, Array2<f64>) {
-        let own = Affine {
-            w: upstream.t().dot(h),
-            b: upstream.sum_axis(Axis(0)),
-        };
-        (own, upstream.dot(&self.w))
-    }
-}
-
-impl Layer {
-    fn affines(&mut self) -> Vec<&mut Affine> {
-        match self {
-            Layer::Plain(a) | Layer::Out(a) => vec![a],
-            Layer::Residual(a, b) => vec![a, b],
-        }
     }
 }
 
@@ -211,7 +157,7 @@ impl Disc {
                 for index in 0..self.depth {
                     let inputs = if index == 0 { 2 } else { width };
                     let std = (2.0 / inputs as f64).sqrt();
-                    layers.push(Layer::Plain(match init {
+                    layers.push(Layer::Relu(match init {
                         DiscInit::He => Affine::normal(width, inputs, std, rng),
                         DiscInit::NearIdentity => {
                             let mut affine = Affine::normal(width, inputs, 0.1 * std, rng);
@@ -226,13 +172,14 @@ impl Disc {
                 for _ in 0..self.depth {
                     let inner = Affine::normal(hidden, 2, 1.0, rng);
                     let std = 1.0 / ((hidden * self.depth) as f64).sqrt();
-                    layers.push(Layer::Residual(inner, Affine::normal(2, hidden, std, rng)));
+                    let outer = Affine::normal(2, hidden, std, rng);
+                    layers.push(Layer::Residual(inner, outer, 1.0));
                 }
                 2
             }
         };
         let std = (1.0 / last as f64).sqrt();
-        layers.push(Layer::Out(Affine::normal(1, last, std, rng)));
+        layers.push(Layer::Linear(Affine::normal(1, last, std, rng)));
         layers
     }
 
@@ -258,87 +205,6 @@ impl Disc {
     }
 }
 
-/// What each layer is given, and at the end what the last one gives.
-fn forward(layers: &[Layer], x: &Array2<f64>) -> Vec<Array2<f64>> {
-    let mut states = vec![x.clone()];
-    for layer in layers {
-        let h = states.last().expect("the input at least");
-        states.push(match layer {
-            Layer::Plain(a) => a.apply(h).mapv_into(|v| v.max(0.0)),
-            Layer::Residual(a, b) => h + &b.apply(&a.apply(h).mapv_into(|v| v.max(0.0))),
-            Layer::Out(a) => a.apply(h),
-        });
-    }
-    states
-}
-
-/// The mean logistic loss and its gradients, layer by layer.
-fn gradients(layers: &[Layer], x: &Array2<f64>, y: &Array1<f64>) -> (f64, Vec<Layer>) {
-    let states = forward(layers, x);
-    let logits = states[layers.len()].column(0);
-    let n = y.len() as f64;
-    // −y ln p − (1 − y) ln(1 − p) = max(z, 0) − z y + ln(1 + e^(−|z|)).
-    let losses = logits.iter().zip(y);
-    let loss = losses.map(|(z, y)| z.max(0.0) - z * y + (-z.abs()).exp().ln_1p());
-    let loss = loss.sum::<f64>() / n;
-    let mut upstream = Array2::from_shape_fn((y.len(), 1), |(i, _)| {
-        (1.0 / (1.0 + (-logits[i]).exp()) - y[i]) / n
-    });
-    let mut found = Vec::with_capacity(layers.len());
-    for (layer, h) in layers.iter().zip(&states).rev() {
-        let own;
-        (own, upstream) = match layer {
-            Layer::Plain(a) => {
-                let mask = a.apply(h).mapv_into(|v| f64::from(u8::from(0.0 < v)));
-                let (own, below) = a.backward(h, &(upstream * mask));
-                (Layer::Plain(own), below)
-            }
-            Layer::Residual(a, b) => {
-                let hidden = a.apply(h);
-                let mask = hidden.mapv(|v| f64::from(u8::from(0.0 < v)));
-                let (outer, inside) = b.backward(&(&hidden * &mask), &upstream);
-                let (inner, below) = a.backward(h, &(inside * mask));
-                (Layer::Residual(inner, outer), upstream + below)
-            }
-            Layer::Out(a) => {
-                let (own, below) = a.backward(h, &upstream);
-                (Layer::Out(own), below)
-            }
-        };
-        found.push(own);
-    }
-    found.reverse();
-    (loss, found)
-}
-
-/// A step of Adam (Kingma & Ba 2015) with its usual constants.
-fn adam(
-    layers: &mut [Layer],
-    gradients: &[Layer],
-    moments: &mut Vec<(f64, f64)>,
-    step: i32,
-    rate: f64,
-) {
-    let corrected = (1.0 - 0.9_f64.powi(step), 1.0 - 0.999_f64.powi(step));
-    let mut at = 0;
-    for (layer, gradient) in layers.iter_mut().zip(gradients) {
-        let mut gradient = gradient.clone();
-        for (own, along) in layer.affines().into_iter().zip(gradient.affines()) {
-            let parameters = own.w.iter_mut().chain(own.b.iter_mut());
-            for (w, g) in parameters.zip(along.w.iter().chain(along.b.iter())) {
-                if moments.len() == at {
-                    moments.push((0.0, 0.0));
-                }
-                let (mean, square) = &mut moments[at];
-                *mean += 0.1 * (g - *mean);
-                *square += 0.001 * (g * g - *square);
-                *w -= rate * (*mean / corrected.0) / ((*square / corrected.1).sqrt() + 1e-8);
-                at += 1;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -357,47 +223,13 @@ mod tests {
     }
 
     #[test]
-    fn gradients_are_those_of_differences() {
-        for network in [
-            DiscNetwork::Plain {
-                width: 4,
-                init: DiscInit::He,
-            },
-            DiscNetwork::Residual { hidden: 2 },
-        ] {
-            let disc = disc(network);
-            let stream = Stream::new(3);
-            let layers = disc.draw(&mut stream.at(Role::Init, 0));
-            let (x, y) = disc.points(disc.examples, &mut stream.at(Role::Data, 0));
-            let (_, mut found) = gradients(&layers, &x, &y);
-            for index in 0..layers.len() {
-                let analytic = found[index].affines()[0].w[(0, 1)];
-                let at = |move_by: f64| {
-                    let mut moved = layers.clone();
-                    moved[index].affines()[0].w[(0, 1)] += move_by;
-                    gradients(&moved, &x, &y).0
-                };
-                let numeric = (at(1e-6) - at(-1e-6)) / 2e-6;
-                assert!(
-                    (analytic - numeric).abs() < 1e-6,
-                    "{network:?}, layer {index}: {analytic} against {numeric}"
-                );
-            }
-        }
-    }
-
-    #[test]
     fn a_wide_plain_network_encloses_the_disc_and_one_of_width_one_cannot() {
         let accuracy = |width: usize| {
             let disc = disc(DiscNetwork::Plain {
                 width,
                 init: DiscInit::He,
             });
-            let cell = crate::plan::Cell::new(super::super::Experiment::Disc(disc), 1);
-            let crate::work::Work::Experiment(experiment) = &cell.config else {
-                unreachable!("it was made of one")
-            };
-            experiment.record(&cell).expect("it needs no torch").values["accuracy"]
+            crate::experiment::tests::record(disc, 1).values["accuracy"]
         };
         assert!(0.97 < accuracy(16), "{}", accuracy(16));
         // One number decides, and each of its values is taken on both sides.

@@ -2,16 +2,31 @@
 //!
 //! An experiment is a struct of parameters, all of them in the study and none with a default. It checks itself before
 //! anything runs, says what it measures and what it costs, and turns a seed's streams into numbers by name.
-//! A new one is a file, a variant of [`Experiment`] and a line of [`Experiment::of`].
+//! A new one is a file and a line of the table below.
 
 mod disc;
+mod long_skip;
+mod memorise;
+mod regression;
+mod tangent;
+mod target;
+mod tiny;
+mod tower;
+mod transplant;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use disc::Disc;
-
+pub use self::{
+    disc::{Disc, DiscInit, DiscNetwork},
+    long_skip::LongSkipRates,
+    memorise::{Memorise, MemoriseSkip},
+    regression::{Optimiser, Regression},
+    tangent::Tangent,
+    tower::Tower,
+    transplant::{ScratchInit, Transplant},
+};
 use crate::{
     error::Error,
     exact::place::Place,
@@ -20,21 +35,48 @@ use crate::{
     stream::Stream,
 };
 
-/// An experiment with its parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Experiment {
+/// The table: what each experiment asks, and the struct of its parameters, whose name in snake_case is its kind.
+macro_rules! experiments {
+    ($($(#[$question:meta])* $name:ident),* $(,)?) => {
+        /// An experiment with its parameters.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind", rename_all = "snake_case")]
+        pub enum Experiment {
+            $($(#[$question])* $name($name)),*
+        }
+
+        impl Experiment {
+            fn of(&self) -> &dyn Measurement {
+                match self {
+                    $(Experiment::$name(parameters) => parameters),*
+                }
+            }
+        }
+
+        $(impl From<$name> for Experiment {
+            fn from(parameters: $name) -> Experiment {
+                Experiment::$name(parameters)
+            }
+        })*
+    };
+}
+
+experiments! {
     /// Can a network of the input's width enclose a disc?
-    Disc(Disc),
+    Disc,
+    /// Which learning rates does a U-Net stand, by the factor on its long skips?
+    LongSkipRates,
+    /// How many random labels can a network learn by heart?
+    Memorise,
+    /// Does gradient descent reach every layer of a deep network, and what does it learn?
+    Regression,
+    /// How well conditioned is an untrained network?
+    Tangent,
+    /// Is what a residual network has learned within reach of a plain one?
+    Transplant,
 }
 
 impl Experiment {
-    fn of(&self) -> &dyn Measurement {
-        match self {
-            Experiment::Disc(disc) => disc,
-        }
-    }
-
     /// Refuses parameters that cannot be run, before any work starts; `place` is the study and the arm.
     ///
     /// # Errors
@@ -68,6 +110,8 @@ impl Experiment {
         if self.needs_torch() && !cfg!(feature = "tch") {
             return Err(Error::WithoutTorch);
         }
+        #[cfg(feature = "tch")]
+        tch::set_num_threads(1);
         let mut found = Found {
             metrics: self.metrics(),
             record: Record {
@@ -163,5 +207,37 @@ impl Found {
     ) {
         let points = points.iter().map(|&(x, y)| (x, String::new(), y));
         self.record.curve(name, titles, log_x, points.collect());
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// What a cell of an experiment leaves behind.
+    pub(crate) fn record(experiment: impl Into<Experiment>, seed: u32) -> Record {
+        let experiment = experiment.into();
+        experiment.check("a test").expect("sound parameters");
+        let cell = Cell::new(experiment.clone(), seed);
+        experiment
+            .record(&cell)
+            .expect("nothing is missing to run it")
+    }
+
+    #[test]
+    fn a_seed_is_never_dropped_for_having_diverged() {
+        let disc = Disc {
+            network: DiscNetwork::Residual { hidden: 1 },
+            depth: 4,
+            ring_from: 1.2,
+            ring_to: 2.0,
+            examples: 16,
+            fresh: 16,
+            steps: 100,
+            rate: 1e200,
+        };
+        let record = record(disc, 0);
+        assert!(matches!(record.outcome, Outcome::Diverged { .. }));
+        assert_eq!(record.values["accuracy"], 0.5);
     }
 }

@@ -166,18 +166,25 @@ impl Plan {
         })
     }
 
-    /// Resolves a claim, which is a run of its own.
+    /// Resolves claims that are one run, of the name of their arms.
     ///
     /// # Errors
     ///
-    /// Whatever is impossible in the claim, before any work starts.
-    pub fn of_claim(claim: Claim, overrides: &Overrides) -> Result<Plan, Error> {
+    /// Whatever is impossible in a claim, before any work starts.
+    ///
+    /// # Panics
+    ///
+    /// If there is no claim.
+    pub fn of_claims(claims: Vec<Claim>, overrides: &Overrides) -> Result<Plan, Error> {
+        let first = claims.first().expect("a run of claims has a claim");
+        let (name, question) = (first.run().to_owned(), first.question.clone());
+        let claims = claims.into_iter().map(|claim| plan_claim(claim, overrides));
         Ok(Plan {
             schema: 1,
-            name: claim.name.clone(),
-            question: claim.question.clone(),
+            name,
+            question,
             studies: Vec::new(),
-            claims: vec![plan_claim(claim, overrides)?],
+            claims: claims.collect::<Result<_, _>>()?,
         })
     }
 

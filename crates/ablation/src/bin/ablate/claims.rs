@@ -7,7 +7,7 @@ use std::{
 
 use ablation::{
     Error,
-    claim::{self, ClaimReport, ClaimResult, Selection},
+    claim::{self, Claim, ClaimReport, ClaimResult, PlannedClaim, Selection},
     config, exact, files,
     plan::Plan,
     report, runner,
@@ -69,9 +69,16 @@ pub(crate) fn run(arguments: Claims) -> Result<(), Error> {
         device: arguments.device.map(config::Device::from),
         ..overrides(arguments.data.clone())
     };
-    let plans = claim::load(&selection)?
+    let mut runs: Vec<Vec<Claim>> = Vec::new();
+    for claim in claim::load(&selection)? {
+        match runs.iter_mut().find(|run| run[0].run() == claim.run()) {
+            Some(run) => run.push(claim),
+            None => runs.push(vec![claim]),
+        }
+    }
+    let plans = runs
         .into_iter()
-        .map(|claim| Plan::of_claim(claim, &overrides))
+        .map(|run| Plan::of_claims(run, &overrides))
         .collect::<Result<Vec<Plan>, Error>>()?;
     if arguments.plan {
         return plans.iter().try_for_each(|plan| {
@@ -87,7 +94,8 @@ pub(crate) fn run(arguments: Claims) -> Result<(), Error> {
         .clone()
         .unwrap_or_else(|| Path::new("runs").join("claims"));
     files::create_dir(&root)?;
-    if plans.iter().any(|plan| !plan.claims[0].exact.is_empty()) {
+    let is_exact = |claim: &PlannedClaim| !claim.exact.is_empty();
+    if plans.iter().flat_map(|plan| &plan.claims).any(is_exact) {
         compute_exact(&root)?;
     }
     let (mut failed, mut total) = (0, 0);
@@ -96,17 +104,25 @@ pub(crate) fn run(arguments: Claims) -> Result<(), Error> {
         if plan.cells().is_empty() {
             continue;
         }
-        say(&format!("claim {} of {count}: {}\n", index + 1, plan.name));
+        let names: Vec<&str> = plan
+            .claims
+            .iter()
+            .map(|claim| claim.name.as_str())
+            .collect();
+        say(&format!(
+            "run {} of {count}: {}\n",
+            index + 1,
+            names.join(", ")
+        ));
         let finished = run_one(plan, &root.join(&plan.name), &arguments)?;
         failed += finished.total - finished.done;
         total += finished.total;
     }
-    let names: Vec<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
     let mut results = Vec::new();
     for plan in &plans {
         results.extend(judged(&root, plan)?);
     }
-    write(&root, &names, results)?;
+    write(&root, results)?;
     match failed {
         0 => Ok(()),
         failed => Err(Error::Unfinished {
@@ -170,7 +186,7 @@ fn read_exact(root: &Path) -> Option<exact::Report> {
     serde_json::from_slice(&files::read(&root.join(EXACT)).ok()?).ok()
 }
 
-/// The claim of a plan by what its directory holds.
+/// The claims of a plan by what its directory holds.
 fn judged(root: &Path, plan: &Plan) -> Result<Vec<ClaimResult>, Error> {
     let folder = root.join(&plan.name);
     let results = if plan.cells().is_empty() {
@@ -202,29 +218,28 @@ pub(crate) fn report(root: &Path) -> Result<(), Error> {
         message: error.to_string(),
     };
     let before: ClaimReport = serde_json::from_slice(&files::read(&path)?).map_err(damaged)?;
-    let mut claims = Vec::new();
+    let mut claims: Vec<ClaimResult> = Vec::new();
     for claim in before.claims {
-        let folder = root.join(&claim.name);
-        match Store::open(&folder) {
+        if claims.iter().any(|known| known.name == claim.name) {
+            continue;
+        }
+        match Store::open(&root.join(&claim.run)) {
             Ok((_, plan)) => claims.extend(judged(root, &plan)?),
             Err(_) => claims.push(claim),
         }
     }
-    let names: Vec<String> = claims.iter().map(|claim| claim.name.clone()).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    write(root, &names, claims)
+    write(root, claims)
 }
 
 /// Writes and prints the table: these claims, and those of earlier runs beside.
-fn write(root: &Path, names: &[&str], claims: Vec<ClaimResult>) -> Result<(), Error> {
+fn write(root: &Path, claims: Vec<ClaimResult>) -> Result<(), Error> {
     let shown = ClaimReport { schema: 1, claims };
     let earlier: Vec<ClaimResult> = files::read(&root.join(ORDER))
         .ok()
         .and_then(|bytes| serde_json::from_slice::<ClaimReport>(&bytes).ok())
         .map_or_else(Vec::new, |report| report.claims);
-    let kept = earlier
-        .into_iter()
-        .filter(|old| !names.contains(&old.name.as_str()));
+    let is_new = |old: &ClaimResult| shown.claims.iter().all(|claim| claim.name != old.name);
+    let kept: Vec<ClaimResult> = earlier.into_iter().filter(is_new).collect();
     let mut all = shown.clone();
     all.claims.extend(kept);
     let mut json = serde_json::to_string_pretty(&all).expect("a report is plain data");
