@@ -236,6 +236,16 @@ impl Architecture {
         }
     }
 
+    /// Names of the layers, in forward order.
+    pub fn layer_names(&self) -> Vec<String> {
+        let layers = match self {
+            Architecture::Exact => Vec::new(),
+            Architecture::Mlp(mlp) => mlp.layers(),
+            Architecture::UNet(unet) => topology(unet).layers().to_vec(),
+        };
+        layers.into_iter().map(|layer| layer.name).collect()
+    }
+
     /// One line for the report.
     pub fn words(&self) -> String {
         match self {

@@ -201,6 +201,24 @@ pub const PROBES: &[Row] = &[
         "the same, mean over the steps at which it was measured after the first",
     ),
     (
+        "map_silent_fraction",
+        "units whose gradient is silent after training",
+        Better::Lower,
+        "share of the rows of the learnability map whose mean gradient of the arm's own objective cannot be told from zero after the last step; about the examples that were measured, not about all there are",
+    ),
+    (
+        "map_log_gsnr",
+        "gradient signal to noise after training, log10",
+        Better::Descriptive,
+        "median over the rows of the map that are heard of log10 GSNR of one training step's gradient of the arm's own objective; 0 is as much signal as noise; near a minimum there is little signal left, so low is not bad in itself",
+    ),
+    (
+        "map_fairness",
+        "level-aware fairness of the gradient after training",
+        Better::Descriptive,
+        "Λ of the GSNR over the rows of the map with the reference 1, as much signal as noise in one training step: 1 if every unit is at it or above, ε if all are equally at ε, (k/n)² if k of n are",
+    ),
+    (
         "training_loss",
         "training loss, last quarter",
         Better::Descriptive,

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::map::MapProbe;
+
 /// Everything that decides a cell's numbers, but for its seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -459,6 +461,9 @@ pub struct Probes {
     pub bands: usize,
     /// Depths, in blocks, whose untrained networks are measured beside (residual MLP).
     pub depths: Vec<usize>,
+    /// The learnability map; without it none is measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map: Option<MapProbe>,
 }
 
 /// Device class and threads.

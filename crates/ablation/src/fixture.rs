@@ -116,5 +116,6 @@ pub(crate) fn record(cell: &Cell, value: f64) -> Record {
         values: [("log_energy_distance".to_owned(), value)].into(),
         curves: Default::default(),
         exhibit: None,
+        maps: Vec::new(),
     }
 }

@@ -22,6 +22,7 @@ pub mod plan;
 
 pub mod data;
 pub mod dataset;
+pub mod map;
 pub mod stream;
 
 pub mod cell;

@@ -287,6 +287,7 @@ mod tests {
                 values: [("log_energy_distance".to_owned(), value)].into(),
                 curves: BTreeMap::default(),
                 exhibit: None,
+                maps: Vec::new(),
                 cell,
             };
             Some((record.cell.id.clone(), (record, Attempt::default())))

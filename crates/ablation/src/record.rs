@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{plan::Cell, summary::Exhibit};
+use crate::{map::Map, plan::Cell, summary::Exhibit};
 
 /// The result of a cell. Same study, same binary, same device class: the same bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +24,9 @@ pub struct Record {
     pub curves: BTreeMap<String, Series>,
     /// Samples to look at.
     pub exhibit: Option<Exhibit>,
+    /// Learnability maps, where the study asks for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub maps: Vec<Map>,
 }
 
 /// How a cell ended. Divergence is a result.

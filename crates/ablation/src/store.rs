@@ -14,7 +14,7 @@
 //!             claims/<id>                  who is at work on the cell; saves work, decides nothing
 //!             claims/coordinator           who starts workers here
 //!             workers/<pid>-<n>.log        what a worker wrote to its terminal
-//!             report.html report.md summary.json rows.csv
+//!             report.html report.md summary.json rows.csv map.csv
 //! ```
 //!
 //! The digest in the name of the attempt is what a result is checked against: it is there before the result is.

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::map::ArmMap;
+
 /// One report: a study, or a folder of studies that are reported together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -167,6 +169,9 @@ pub struct Arm {
     pub curves: BTreeMap<String, Curve>,
     /// Samples of the first finished seed, to look at.
     pub exhibit: Option<Exhibit>,
+    /// Learnability maps over its seeds, where the study asks for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub maps: Vec<ArmMap>,
 }
 
 /// One probe's numbers over the seeds of one arm.

@@ -230,6 +230,7 @@ fn hand_made(root: &Path) {
             values: [("log_energy_distance".to_owned(), index as f64 / 3.0)].into(),
             curves: Default::default(),
             exhibit: None,
+            maps: Vec::new(),
         };
         store
             .commit(

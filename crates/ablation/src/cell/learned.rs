@@ -7,6 +7,7 @@ use crate::{
     checkpoint::{Numbers, Place},
     config::Device,
     error::Error,
+    map::Look,
     record::{Outcome, Stage},
 };
 
@@ -20,15 +21,19 @@ pub(super) fn run(mut work: Work<'_>) -> Result<Option<Finished>, Error> {
         Place::Training { step } => {
             if step == 0 {
                 work.untrained(&model, device)?;
+                work.map(&model, Look::Start)?;
             }
             let Some(diverged_at) = work.train(&model, &mut adam)? else {
                 return Ok(None);
             };
-            if let Some(step) = diverged_at {
-                work.at.record.outcome = Outcome::Diverged {
-                    stage: Stage::Training,
-                    step,
-                };
+            match diverged_at {
+                None => work.map(&model, Look::End)?,
+                Some(step) => {
+                    work.at.record.outcome = Outcome::Diverged {
+                        stage: Stage::Training,
+                        step,
+                    };
+                }
             }
             work.at.place = Place::Sampling {
                 step: 0,

@@ -6,6 +6,8 @@ mod exact;
 mod judge;
 #[cfg(feature = "tch")]
 mod learned;
+#[cfg(feature = "tch")]
+mod map;
 mod measure;
 #[cfg(feature = "tch")]
 mod model;
@@ -187,6 +189,7 @@ fn fresh(cell: &Cell) -> Record {
         values: Default::default(),
         curves: Default::default(),
         exhibit: None,
+        maps: Vec::new(),
     }
 }
 

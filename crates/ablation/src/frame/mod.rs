@@ -17,6 +17,7 @@ use paired_stats::Problem;
 use crate::{
     catalog,
     lock::Lock,
+    map::ArmMap,
     plan::{Cell, Plan, PlannedArm, PlannedBlock, PlannedContrast, PlannedStudy},
     record::{Attempt, Failure, Outcome, Record},
     summary::{Arm, Block, Curve, CurvePoint, Provenance, Spread, Stamp, StudySummary, Summary},
@@ -286,6 +287,7 @@ fn summarise_arm(arm: &PlannedArm, seeds: u32, results: &Results) -> Arm {
         values: values.collect(),
         curves: curves.collect(),
         exhibit: records().find_map(|record| record.exhibit.clone()),
+        maps: ArmMap::over_seeds(records().flat_map(|record| &record.maps)),
     }
 }
 
@@ -307,7 +309,7 @@ fn spread(seeds: BTreeMap<u32, Option<f64>>) -> Spread {
     }
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
+pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let n = values.len();
     (0 < n).then(|| 0.5 * (values[(n - 1) / 2] + values[n / 2]))

@@ -11,6 +11,7 @@ use crate::{
     data::{self, Images},
     error::{Error, nearest_name},
     frame::{ALPHA, MINIMUM_SEEDS},
+    map,
     study::{Beside, Contrast, EffectName, Expect, Study, resolve},
     summary::Role,
 };
@@ -221,6 +222,7 @@ fn plan_block(
             images.complete(&mut config, &place)?;
             check(&config, &place)?;
             let architecture = Architecture::of(&config.network, &config.shape(), &place)?;
+            map::check(&config, &architecture, &place)?;
             if architecture.attends() && config.objective == (Objective::Sliced {}) {
                 return Err(Error::Impossible {
                     place,

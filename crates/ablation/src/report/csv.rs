@@ -1,5 +1,6 @@
-//! `rows.csv`: one row per study, block, arm, seed and probe.
+//! `rows.csv`: one row per study, block, arm, seed and probe; `map.csv`: one row per cell of a learnability map.
 
+use crate::map::{Look, Objective};
 use crate::summary::Summary;
 
 /// Renders every number of every seed as CSV.
@@ -55,4 +56,73 @@ pub fn csv(summary: &Summary) -> String {
         .into_inner()
         .expect("memory is flushed without failing");
     String::from_utf8(bytes).expect("fields are strings, so is the table")
+}
+
+/// Renders every cell of every learnability map as CSV; `None` where nobody asked for a map.
+///
+/// Columns `study,block,arm,look,loss,unit,sigma,seeds,silent_seeds,log10_gsnr,min,max`; `sigma` is empty for the whole
+/// objective, and the last three are empty where no seed hears anything. Numbers and lines as in [`csv`].
+pub fn map_csv(summary: &Summary) -> Option<String> {
+    let mut table = ::csv::Writer::from_writer(Vec::new());
+    let mut row = |fields: [&str; 12]| {
+        table
+            .write_record(fields)
+            .expect("memory takes every row of twelve fields")
+    };
+    row([
+        "study",
+        "block",
+        "arm",
+        "look",
+        "loss",
+        "unit",
+        "sigma",
+        "seeds",
+        "silent_seeds",
+        "log10_gsnr",
+        "min",
+        "max",
+    ]);
+    let number = |x: Option<f64>| x.map_or_else(String::new, |x| x.to_string());
+    let mut rows = 0;
+    for study in &summary.studies {
+        for block in &study.blocks {
+            for arm in &block.arms {
+                for map in &arm.maps {
+                    let look = match map.look {
+                        Look::Start => "start",
+                        Look::End => "end",
+                    };
+                    let loss = match map.objective {
+                        Objective::Own => "own",
+                        Objective::Counterfactual => "counterfactual",
+                    };
+                    for (unit, cells) in map.rows() {
+                        for (level, cell) in map.columns.iter().zip(cells) {
+                            rows += 1;
+                            row([
+                                &study.name,
+                                &block.name,
+                                &arm.label,
+                                look,
+                                loss,
+                                unit,
+                                &number(*level),
+                                &cell.n.to_string(),
+                                &cell.silent.to_string(),
+                                &number(cell.median),
+                                &number(cell.min),
+                                &number(cell.max),
+                            ]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    let bytes = table
+        .into_inner()
+        .expect("memory is flushed without failing");
+    let text = String::from_utf8(bytes).expect("fields are strings, so is the table");
+    (0 < rows).then_some(text)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::report::figure;
 use crate::report::number::{self, DASH};
 use crate::report::view;
 use crate::summary::{Block, Role, StudySummary, Summary};
@@ -59,6 +60,7 @@ fn page(summary: &Summary, detail: Detail) -> String {
         }
         if Detail::Probes <= detail {
             probes(&mut out, study);
+            maps(&mut out, study);
         }
         if Detail::Effects <= detail {
             effects(&mut out, study);
@@ -198,6 +200,30 @@ fn probes(out: &mut String, study: &StudySummary) {
                 let _ = write!(out, " {} |", view::shown(arm, &probe.id));
             }
             out.push('\n');
+        }
+    }
+    out.push_str("\n</details>\n");
+}
+
+/// The units that are heard least; the map itself is a figure.
+fn maps(out: &mut String, study: &StudySummary) {
+    const MOST: usize = 3;
+    let drawn = view::drawn(study);
+    if drawn.iter().all(|(_, arm)| arm.maps.is_empty()) {
+        return;
+    }
+    out.push_str(
+        "\n<details><summary>Learnability map: the units that are heard least</summary>\n\n\
+         Signal to noise of the gradient of one training step, median over seeds; the map is in `report.html` and `map.csv`.\n\n\
+         | arm | loss | unit | silent columns | lowest signal to noise | at |\n|---|---|---|---|--:|--:|\n",
+    );
+    for (_, arm) in drawn {
+        for [loss, unit, silent, lowest, at] in figure::lines(arm, MOST) {
+            let (arm, unit) = (cell(&arm.label), cell(&unit));
+            let _ = writeln!(
+                out,
+                "| {arm} | {loss} | {unit} | {silent} | {lowest} | {at} |"
+            );
         }
     }
     out.push_str("\n</details>\n");

@@ -37,7 +37,7 @@ mod terminal;
 mod view;
 
 pub use self::claims::{claims_markdown, claims_terminal};
-pub use self::csv::csv;
+pub use self::csv::{csv, map_csv};
 pub use self::exact::{exact_markdown, exact_terminal};
 pub use self::html::html;
 pub use self::markdown::markdown;

@@ -7,6 +7,8 @@ use ablation::summary::{
     Provenance, Role, Spread, Stamp, StudySummary, Summary, VerdictRow,
 };
 
+use crate::maps;
+
 /// Two studies, points and images, with lost cells, undefined numbers and a verdict of every class.
 pub(crate) fn summary() -> Summary {
     Summary {
@@ -50,6 +52,7 @@ pub(crate) fn interim() -> Summary {
             arm.divergences.clear();
             arm.values.clear();
             arm.curves.clear();
+            arm.maps.clear();
         }
         for row in &mut study.verdicts {
             row.numbers = numbers(&[], 0.0);
@@ -236,6 +239,7 @@ fn arm(label: &str, skip: &str, noise_level: &str, quality: f64, key: f64) -> Ar
             window: [-8.0, 8.0, -8.0, 8.0],
             outside: (40.0 * (1.0 - quality)) as u32,
         }),
+        maps: maps::of(noise_level == "on", quality),
     }
 }
 
@@ -358,9 +362,11 @@ fn mixture() -> StudySummary {
     plain.values.insert("cosine".into(), undefined(5));
     let mut reference = arm("exact score, noise off", "on", "off", 0.3, 7.0);
     reference.curves.clear();
+    reference.maps.clear();
     reference.parameters = 0;
     let mut reference_on = arm("exact score, noise on", "on", "on", 1.1, 8.0);
     reference_on.curves.clear();
+    reference_on.maps.clear();
     reference_on.parameters = 0;
     StudySummary {
         name: "mixture".into(),

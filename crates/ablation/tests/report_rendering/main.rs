@@ -3,6 +3,7 @@
 //! `UPDATE_GOLDEN=1 cargo test -p ablation --test report_rendering` rewrites the goldens.
 
 mod fixture;
+mod maps;
 
 use std::path::PathBuf;
 

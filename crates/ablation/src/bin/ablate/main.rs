@@ -399,6 +399,9 @@ fn render(root: &Path) -> Result<Summary, Error> {
     json.push('\n');
     store.write_report("summary.json", &json)?;
     store.write_report("rows.csv", &report::csv(&summary))?;
+    if let Some(maps) = report::map_csv(&summary) {
+        store.write_report("map.csv", &maps)?;
+    }
     store.write_report("report.md", &report::markdown(&summary))?;
     let html = store.write_report("report.html", &report::html(&summary))?;
     say(&report::terminal(&summary, 80, colour()));

@@ -76,6 +76,7 @@ fn record(cell: Cell, value: f64) -> Record {
         values: BTreeMap::from([(PROBE.to_owned(), value)]),
         curves: BTreeMap::new(),
         exhibit: None,
+        maps: Vec::new(),
     }
 }
 

@@ -64,6 +64,26 @@ impl Canvas {
         );
     }
 
+    /// A rectangle with a tooltip; `attributes` are markup already.
+    pub(super) fn tile(
+        &mut self,
+        class: &str,
+        at: (f64, f64),
+        size: (f64, f64),
+        attributes: &str,
+        title: &str,
+    ) {
+        let (x, y, w, h) = (short(at.0), short(at.1), short(size.0), short(size.1));
+        let _ = write!(
+            self.body,
+            "<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\"{attributes}>"
+        );
+        if !title.is_empty() {
+            let _ = write!(self.body, "<title>{}</title>", escape(title));
+        }
+        self.body.push_str("</rect>");
+    }
+
     /// A text; `data` are attributes from [`crate::report::markup::data`].
     pub(super) fn text(
         &mut self,

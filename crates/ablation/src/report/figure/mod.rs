@@ -7,6 +7,7 @@ mod axis;
 mod canvas;
 mod curves;
 mod forest;
+mod map;
 mod samples;
 mod slopes;
 
@@ -19,6 +20,7 @@ use crate::summary::{Arm, Block, StudySummary};
 
 pub(super) use self::curves::{curves, gradient};
 pub(super) use self::forest::forest;
+pub(super) use self::map::{lines, map};
 pub(super) use self::samples::samples;
 pub(super) use self::slopes::slopes;
 

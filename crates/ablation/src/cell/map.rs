@@ -1,0 +1,319 @@
+//! The learnability map of a cell's network, as it is.
+
+use learnability::{
+    gradient::unit_grams,
+    index,
+    interval::Confidence,
+    map::{Column, LearnabilityMap, Measurement, Objective as Of},
+};
+use tch::{Kind, Tensor};
+
+use super::{
+    Work,
+    model::{Model, kernel},
+    train::{Example, loss},
+};
+use crate::{
+    config::{CellConfig, Objective as Loss},
+    error::Error,
+    frame::median,
+    map::{self, CONFIDENCE, Look, Map, MapProbe, Objective, RATE, WHOLE},
+    stream::Role,
+};
+
+/// Where the streams of the micro-batches begin: beyond every step of training.
+const BEGIN: u64 = 1 << 48;
+
+impl Work<'_> {
+    /// Measures the map if the study asks for one at this look: the arm's own objective, with its parts by noise level
+    /// where it has noise; without noise the denoising loss by level, on the same weights and apart.
+    ///
+    /// All columns, and all arms of a seed, see the same examples.
+    pub(super) fn map(&mut self, model: &Model, look: Look) -> Result<(), Error> {
+        let config = self.config;
+        let Some(probe) = config
+            .probes
+            .map
+            .as_ref()
+            .filter(|p| p.looks.contains(&look))
+        else {
+            return Ok(());
+        };
+        let levels = || probe.levels.iter().copied().map(Some);
+        if config.objective.uses_noise() {
+            let columns = [None].into_iter().chain(levels()).collect();
+            self.measured(model, config, probe, look, Objective::Own, columns)
+        } else {
+            self.measured(model, config, probe, look, Objective::Own, vec![None])?;
+            let mut denoising = config.clone();
+            denoising.objective = Loss::Denoising {};
+            let columns: Vec<_> = levels().collect();
+            if columns.is_empty() {
+                return Ok(());
+            }
+            self.measured(
+                model,
+                &denoising,
+                probe,
+                look,
+                Objective::Counterfactual,
+                columns,
+            )
+        }
+    }
+
+    fn measured(
+        &mut self,
+        model: &Model,
+        config: &CellConfig,
+        probe: &MapProbe,
+        look: Look,
+        objective: Objective,
+        columns: Vec<Option<f64>>,
+    ) -> Result<(), Error> {
+        let learned = &model.learned;
+        let units = rows(&learned.units, probe);
+        let examples: Vec<Example> = (0..probe.micro_batches as u64)
+            .map(|i| {
+                let (dataset, common) = (self.dataset, &self.common);
+                let begin = BEGIN + i;
+                Example::draw(config, dataset, common, Role::Probe, begin, probe.examples)
+            })
+            .collect();
+        let cells = units.len() * columns.len();
+        let mut flips = self.common.at(Role::Probe, BEGIN - 1);
+        let confidence = Confidence::new(CONFIDENCE).expect("within (0, 1)");
+        let mut measured: Vec<Vec<Measurement>> = units.iter().map(|_| Vec::new()).collect();
+        for level in &columns {
+            let mut losses = |i: usize| {
+                let Example { x0, noise, levels } = &examples[i];
+                let levels = match level {
+                    None => levels.clone(),
+                    Some(sigma) => vec![kernel(*sigma); probe.examples],
+                };
+                let (x0, noise) = (x0.clone(), noise.clone());
+                let example = Example { x0, noise, levels };
+                let dropped = self.common.at(Role::Dropout, BEGIN + i as u64);
+                loss(learned, model, config, &example, &dropped).mean(Kind::Float)
+            };
+            let grams = unit_grams(&mut losses, probe.micro_batches, &units);
+            for (row, gram) in measured.iter_mut().zip(&grams) {
+                row.push(Measurement::of(
+                    gram,
+                    confidence,
+                    map::flips(cells),
+                    &mut flips,
+                ));
+            }
+        }
+        let label = |level: &Option<f64>| Column {
+            label: level.map_or_else(|| WHOLE.to_owned(), |sigma| format!("σ = {sigma}")),
+            noise_level: *level,
+        };
+        let measured = LearnabilityMap::new(
+            units.into_iter().map(|(name, _)| name).collect(),
+            columns.iter().map(label).collect(),
+            match objective {
+                Objective::Own => Of::Own,
+                Objective::Counterfactual => Of::Counterfactual,
+            },
+            measured.into_iter().flatten().collect(),
+            RATE,
+        )
+        .map_err(|error| Error::Impossible {
+            place: "cell".to_owned(),
+            name: "probes.map".to_owned(),
+            value: probe.micro_batches.to_string(),
+            rule: error.to_string(),
+        })?;
+        let steps = config.training.batch as f64 / probe.examples as f64;
+        let map = Map::of(&measured, look, objective, steps);
+        if (look, objective) == (Look::End, Objective::Own) {
+            self.enter_whole(&map);
+        }
+        self.at.record.maps.push(map);
+        Ok(())
+    }
+
+    /// Existence, size and share of the gradient of the arm's own objective, over the rows.
+    fn enter_whole(&mut self, map: &Map) {
+        let whole: Vec<_> = map.cells.iter().step_by(map.columns.len()).collect();
+        let silent: Vec<bool> = whole.iter().map(|cell| cell.silent).collect();
+        let heard = whole.iter().filter_map(|cell| cell.heard()).collect();
+        let access = whole
+            .iter()
+            .map(|cell| cell.heard().map_or(0.0, |log| 10_f64.powf(log)));
+        let fairness = index::level_aware(&access.collect::<Vec<_>>(), 1.0);
+        for (probe, value) in [
+            ("map_silent_fraction", index::silent_fraction(&silent)),
+            ("map_log_gsnr", median(heard)),
+            ("map_fairness", fairness),
+        ] {
+            self.at.record.set(probe, value.unwrap_or(f64::NAN));
+        }
+    }
+}
+
+/// The layers, gathered into the rows of the map.
+fn rows(layers: &[(String, Vec<Tensor>)], probe: &MapProbe) -> Vec<(String, Vec<Tensor>)> {
+    let mut rows: Vec<(String, Vec<Tensor>)> = Vec::new();
+    for (layer, parameters) in layers {
+        let name = probe.units.row(layer);
+        let parameters = parameters.iter().map(Tensor::shallow_clone);
+        match rows.iter_mut().find(|(row, _)| row == name) {
+            Some((_, all)) => all.extend(parameters),
+            None => rows.push((name.to_owned(), parameters.collect())),
+        }
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        cell::{Turn, Watch, fresh},
+        checkpoint::{Checkpoint, Place},
+        dataset::Dataset,
+        fixture::{STUDY, plan},
+        plan::Cell,
+        stream::Stream,
+    };
+
+    struct Nobody;
+
+    impl Watch for Nobody {
+        fn turn(&mut self) -> Turn {
+            Turn::GoOn
+        }
+
+        fn keep(&mut self, _: &mut Checkpoint) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn program(&self) -> &str {
+            "this"
+        }
+    }
+
+    /// The maps of an untrained cell whose parameters are changed first, in the order of the layers.
+    fn maps(noise: bool, network: serde_json::Value, change: impl Fn(&str, &Tensor)) -> Vec<Map> {
+        let (cell, _) = plan(STUDY).expect("the study is sound").cells().remove(0);
+        let mut config = serde_json::to_value(cell.config).expect("plain data");
+        config["objective"] = json!({ "kind": if noise { "denoising" } else { "sliced" } });
+        config["network"] = network;
+        config["probes"]["map"] = json!({
+            "levels": [0.3, 6.5], "units": "layers", "micro_batches": 64, "examples": 8, "looks": ["start"]
+        });
+        let cell = Cell::new(serde_json::from_value(config).expect("a configuration"), 3);
+        let (config, stream) = (&cell.config, Stream::new(3));
+        let dataset = Dataset::of(config, None, &stream);
+        let model = Model::build(config, &dataset, &stream, tch::Device::Cpu).expect("it builds");
+        {
+            let _guard = tch::no_grad_guard();
+            for (layer, parameters) in &model.learned.units {
+                parameters
+                    .iter()
+                    .for_each(|parameter| change(layer, parameter));
+            }
+        }
+        let mut work = Work {
+            config,
+            dataset: &dataset,
+            common: stream,
+            own: stream,
+            at: Checkpoint {
+                program: String::new(),
+                record: fresh(&cell),
+                place: Place::Training { step: 0 },
+                seconds: 0.0,
+                arrays: Default::default(),
+            },
+            watch: &mut Nobody,
+        };
+        work.map(&model, Look::End).expect("no map is asked for");
+        assert_eq!(work.at.record.maps, []);
+        work.map(&model, Look::Start).expect("it is measured");
+        work.at.record.maps
+    }
+
+    fn mlp(short: &str) -> serde_json::Value {
+        json!({ "kind": "mlp", "width": 8, "blocks": 2, "activation": "relu", "short": short, "init": "he" })
+    }
+
+    /// A network that says b whatever it sees: its loss at every level is E|ε − b|²,
+    /// so the gradient of b has signal 4|b|² and noise 4 D / examples, and no other layer has any.
+    #[test]
+    fn a_constant_network_has_the_gsnr_of_its_bias() {
+        let b = 0.5;
+        let maps = maps(true, mlp("none"), |layer, parameter| {
+            let is_bias = layer == "read_out" && parameter.dim() == 1;
+            let _ = parameter
+                .shallow_clone()
+                .fill_(if is_bias { b } else { 0.0 });
+        });
+        let [map] = &maps[..] else {
+            panic!("one map, of its own objective: {}", maps.len());
+        };
+        assert_eq!(map.columns, [None, Some(0.3), Some(6.5)]);
+        // D = 2 and a training step of 16 examples.
+        let wanted = 2.0 * b * b * 16.0 / 2.0;
+        for (place, reading) in map.cells.iter().enumerate() {
+            let unit = &map.units[place / 3];
+            assert_eq!(reading.silent, unit != "read_out", "{unit}: {reading:?}");
+            if !reading.silent {
+                let [low, high] = reading.interval.expect("an interval");
+                assert!(low < wanted && wanted < high, "{wanted}: {reading:?}");
+                assert!(high - low < 0.8 * wanted, "{reading:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_dead_unit_is_silent_and_what_stands_behind_it_is_not() {
+        let maps = maps(true, mlp("identity"), |layer, parameter| {
+            if layer == "block0.linear1" && parameter.dim() == 1 {
+                let _ = parameter.shallow_clone().fill_(-1e6);
+            }
+        });
+        let silent = |unit: &str| {
+            let row = maps[0].units.iter().position(|u| u == unit).expect(unit);
+            maps[0].cells[3 * row].silent
+        };
+        assert!(silent("block0.linear1"));
+        assert!(
+            ["block0.linear2", "block1.linear1", "read_out"]
+                .iter()
+                .all(|unit| !silent(unit))
+        );
+    }
+
+    /// Without noise: a column of its own, and the denoising loss apart from it.
+    #[test]
+    fn behind_a_gate_of_zero_the_branch_is_silent() {
+        let maps = maps(false, mlp("re_zero"), |_, _| {});
+        let columns: Vec<_> = maps
+            .iter()
+            .map(|m| (m.objective, m.columns.clone()))
+            .collect();
+        let wanted = [
+            (Objective::Own, vec![None]),
+            (Objective::Counterfactual, vec![Some(0.3), Some(6.5)]),
+        ];
+        assert_eq!(columns, wanted);
+        for map in &maps {
+            for (unit, cells) in map.units.iter().zip(map.cells.chunks(map.columns.len())) {
+                if unit.contains("linear") {
+                    assert!(
+                        cells.iter().all(|cell| cell.silent && cell.p == 1.0),
+                        "{unit}"
+                    );
+                }
+            }
+            let heard = map.cells.iter().filter(|cell| !cell.silent).count();
+            assert!(0 < heard, "the ends and the gates hear something");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Learnability maps in the report. No number here is a result.
+
+use ablation::map::{ArmMap, Look, Objective, Readings};
+use ablation::report;
+
+use crate::fixture;
+
+const UNITS: [&str; 6] = [
+    "read_in",
+    "block0.linear1",
+    "block0.linear2",
+    "block0.skip.gain",
+    "block1.linear1",
+    "read_out",
+];
+const LEVELS: [f64; 4] = [0.3, 2.3, 18.0, 50.0];
+
+/// The maps of an arm whose quality goes from 0, almost all silent, to 1.
+pub(crate) fn of(noise: bool, quality: f64) -> Vec<ArmMap> {
+    let map = |look: Look, objective: Objective, columns: Vec<Option<f64>>| {
+        let cell = |unit: usize, column: usize| {
+            let height = 4.0 * quality - 2.0 - 0.4 * column as f64 - 0.3 * unit as f64;
+            let silent = if height < -2.5 {
+                5
+            } else {
+                u32::from(height < -2.0)
+            };
+            let heard = (silent < 6).then_some(height);
+            Readings {
+                n: 6,
+                silent,
+                median: heard,
+                min: heard.map(|h| h - 0.2),
+                max: heard.map(|h| h + 0.3),
+            }
+        };
+        let cells = (0..UNITS.len()).flat_map(|u| (0..columns.len()).map(move |c| (u, c)));
+        ArmMap {
+            look,
+            objective,
+            units: UNITS.map(str::to_owned).to_vec(),
+            cells: cells.map(|(u, c)| cell(u, c)).collect(),
+            columns,
+        }
+    };
+    let levels = LEVELS.map(Some).to_vec();
+    let whole = || vec![None];
+    if noise {
+        let columns = [whole(), levels].concat();
+        vec![
+            map(Look::Start, Objective::Own, columns.clone()),
+            map(Look::End, Objective::Own, columns),
+        ]
+    } else {
+        vec![
+            map(Look::End, Objective::Own, whole()),
+            map(Look::End, Objective::Counterfactual, levels),
+        ]
+    }
+}
+
+/// The markup of the first study's map section.
+fn section(html: &str) -> &str {
+    let begin = html
+        .find("<section class=\"maps\"")
+        .expect("there is a map");
+    let end = begin + html[begin..].find("</section>").expect("it ends");
+    &html[begin..end]
+}
+
+#[test]
+fn every_cell_is_a_tile_and_every_silent_one_a_cross() {
+    let summary = fixture::summary();
+    let html = report::html(&summary);
+    let section = section(&html);
+    let blocks = summary.studies[0].blocks.iter();
+    let drawn =
+        blocks.filter(|block| ["the 2×2", "well-initialised plain"].contains(&&*block.name));
+    let maps = drawn
+        .flat_map(|block| &block.arms)
+        .flat_map(|arm| &arm.maps);
+    let cells = maps.clone().map(|map| map.cells.len()).sum::<usize>();
+    let silent = maps.map(ArmMap::silent).sum::<usize>();
+    assert!(0 < silent && silent < cells, "the fixture has both");
+    assert_eq!(section.matches("class=\"tile\"").count(), cells - silent);
+    // One more of each in the key.
+    assert_eq!(section.matches("class=\"silent\"").count(), silent + 1);
+    assert_eq!(section.matches("class=\"cross\"").count(), 2 * (silent + 1));
+}
+
+#[test]
+fn counterfactual_columns_stand_apart_and_in_noise_off_arms_alone() {
+    let html = report::html(&fixture::summary());
+    let mut seen = 0;
+    for figure in section(&html).split("<figure").skip(1) {
+        let off = figure.contains("noise off</h4>");
+        assert_eq!(figure.contains("counterfactual: denoising"), off);
+        assert_eq!(figure.contains("class=\"apart\""), off);
+        assert_eq!(figure.contains("its parts by noise level"), !off);
+        seen += 1;
+    }
+    // The 2×2 and the counter-arm after training, and the noise-on arms before it.
+    assert_eq!(seen, 6 + 3);
+}
+
+#[test]
+fn one_number_has_one_colour_in_all_panels() {
+    let html = report::html(&fixture::summary());
+    let mut colours = std::collections::BTreeMap::new();
+    for tile in section(&html).split("<rect class=\"tile\"").skip(1) {
+        let of = |key: &str, end: char| {
+            let from = tile.find(key).expect("a tile has it") + key.len();
+            tile[from..].split(end).next().expect("text").to_owned()
+        };
+        let said = of("<title>", '<');
+        let number = said
+            .split(": ")
+            .nth(1)
+            .expect("a number")
+            .split(" [")
+            .next();
+        let colour: f64 = of("--t:", '%').parse().expect("a number");
+        let number = number.expect("a median").to_owned();
+        let range = colours.entry(number).or_insert((colour, colour));
+        *range = (range.0.min(colour), range.1.max(colour));
+    }
+    // Two digits of a ratio leave a little room.
+    assert!(
+        colours.values().all(|(low, high)| high - low < 2.0),
+        "{colours:?}"
+    );
+    let all = || colours.values().flat_map(|(low, high)| [*low, *high]);
+    assert!(
+        all().any(|t| t == 0.0) && all().any(|t| t == 100.0),
+        "the scale is used"
+    );
+}
+
+#[test]
+fn the_table_of_maps_reads_back() {
+    let summary = fixture::summary();
+    let text = report::map_csv(&summary).expect("there are maps");
+    let mut table = csv::Reader::from_reader(text.as_bytes());
+    let rows: Vec<csv::StringRecord> = table.records().collect::<Result<_, _>>().expect("rows");
+    let arms = summary.studies.iter().flat_map(|study| &study.blocks);
+    let maps = arms.flat_map(|block| &block.arms).flat_map(|arm| &arm.maps);
+    assert_eq!(rows.len(), maps.map(|map| map.cells.len()).sum::<usize>());
+    assert!(rows.iter().all(|row| row[5].len() > 3 && &row[7] == "6"));
+    assert_eq!(report::map_csv(&fixture::interim()), None);
+}
