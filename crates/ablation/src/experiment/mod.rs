@@ -121,6 +121,7 @@ impl Experiment {
                 evaluations: Evaluations::default(),
                 values: BTreeMap::new(),
                 curves: BTreeMap::new(),
+                maps: Vec::new(),
                 exhibit: None,
             },
         };

@@ -29,7 +29,7 @@ fn base() -> CellConfig {
 fn golden_ids() {
     let plan = plan(STUDY).expect("the study is sound");
     let main = &plan.studies[0].blocks[0].arms;
-    let images = serde_json::from_value(images()).expect("a configuration");
+    let images: CellConfig = serde_json::from_value(images()).expect("a configuration");
     let found = [
         Cell::new(main[0].config.clone(), 0).id,
         Cell::new(main[3].config.clone(), 1).id,
