@@ -50,6 +50,7 @@ const METRICS: &[Metric] = &[
     ),
 ];
 
+#[cfg(feature = "tch")]
 /// Decades beyond which f64 measures rounding.
 const MOST_DECADES: f64 = 18.0;
 
