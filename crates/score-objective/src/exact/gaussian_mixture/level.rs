@@ -5,10 +5,11 @@ use std::f64::consts::TAU;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::registers::Registers;
+use super::screen::Centred;
 use super::{GaussianMixture, lanes, products};
 
 /// From this dimension on a matrix product beats the direct distances, although it must be checked and repaired.
-const PRODUCTS_FROM: usize = 16;
+pub(super) const PRODUCTS_FROM: usize = 16;
 
 /// log(π_k q_k(x)) = offset_k − precision_k ‖x − μ_k‖²/2, for all k.
 pub(super) struct Level<'a> {
@@ -22,6 +23,8 @@ pub(super) struct Level<'a> {
     pub(super) precision: Vec<f64>,
     /// log π_k − (D/2) log 2π(v_k + σ²).
     pub(super) offset: Vec<f64>,
+    /// What a [`Screen`](super::screen::Screen) needs of the means, where products are made of them.
+    pub(super) centred: Option<&'a Centred>,
     /// What the loops run on.
     pub(super) registers: Registers,
 }
@@ -65,6 +68,7 @@ impl<'a> Level<'a> {
                 .zip(&mixture.weights)
                 .map(|(v, weight)| weight.ln() - 0.5 * dim as f64 * (TAU * v).ln())
                 .collect(),
+            centred: mixture.centred.as_ref(),
             registers: Registers::widest(),
         }
     }

@@ -1,10 +1,14 @@
 //! Many dimensions: one matrix product finds which components matter at a point; the rest is done for those alone.
 //!
+//! Under little noise a product in single precision does (see [`screen`](super::screen)); otherwise it is as follows.
+//!
 //! ‖x − μ‖² = ‖x‖² − 2 x·μ + ‖μ‖² is a matrix product for all points and components at once, and loses digits where
 //! x and μ are long against √(v + σ²).
 //! So the product decides only which components may matter, and where it has lost too much, their distances are computed
 //! again, directly.
 //! Each decision looks at one point alone, so that a point's result does not depend on its neighbours.
+
+use std::ops::Range;
 
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
@@ -12,6 +16,7 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 use super::exp::{NEGLIGIBLE, exp_or_zero};
 use super::level::{Combination, Level};
 use super::registers::compiled_for_registers;
+use super::screen::Screen;
 
 /// Points per product: enough to pay for packing the means, few enough that their logits stay in the second cache.
 const ROWS: usize = 64;
@@ -23,9 +28,17 @@ const TOLERANCE: f64 = 1e-12;
 const CROWDED: usize = 6;
 
 /// The points of one product.
-struct Block {
-    // [ROWS, K]: x·μ_k, and then whatever a row is needed for.
+struct Block<'a> {
+    level: &'a Level<'a>,
+    screen: Option<Screen<'a>>,
+    // The components that the screen left at each row, and where they are; `None` where it did not help.
+    kept: Vec<u32>,
+    screened: Vec<Option<Range<usize>>>,
+    // The other rows in their order: [rows, D], and [rows, K]: x·μ_k, and then whatever a row is needed for.
+    others: Vec<f64>,
     products: Vec<f64>,
+    // How many of these were asked for.
+    next: usize,
     // Bounds over all components.
     longest: f64,
     sharpest: f64,
@@ -46,41 +59,67 @@ struct Posterior {
 enum Terms {
     /// In [`Posterior::few`].
     Few,
-    /// In the row of the block, one for each component; their logits come from expanded distances.
-    All,
+    /// In this row of the block's products, one for each component; their logits come from expanded distances.
+    All { row: usize },
 }
 
-impl Block {
-    fn new(level: &Level<'_>) -> Block {
+impl<'a> Block<'a> {
+    fn new(level: &'a Level<'a>) -> Block<'a> {
         let largest = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
         Block {
-            products: vec![0.0; ROWS * level.offset.len()],
+            level,
+            screen: Screen::new(level, ROWS),
+            kept: Vec::new(),
+            screened: Vec::with_capacity(ROWS),
+            others: Vec::new(),
+            products: Vec::new(),
+            next: 0,
             longest: (2.0 * largest(level.half_norms)).sqrt(),
             sharpest: largest(&level.precision),
         }
     }
 
-    /// Computes x·μ_k for up to [`ROWS`] points.
+    /// Prepares up to [`ROWS`] points.
     #[inline(always)]
-    fn load(&mut self, level: &Level<'_>, x: &[f64]) {
-        let x = matrix(x, level.dim);
-        let shape = (x.nrows(), level.offset.len());
-        let products = &mut self.products[..shape.0 * shape.1];
-        let mut products = ArrayViewMut2::from_shape(shape, products).expect("whole rows");
+    fn load(&mut self, x: &[f64]) {
+        let (dim, components) = (self.level.dim, self.level.offset.len());
+        self.kept.clear();
+        self.screened.clear();
+        self.others.clear();
+        self.next = 0;
+        match &mut self.screen {
+            Some(screen) => screen.run(x, &mut self.kept, &mut self.screened),
+            None => self.screened.resize(x.len() / dim, None),
+        }
+        for (x, _) in (x.chunks_exact(dim).zip(&self.screened)).filter(|(_, kept)| kept.is_none()) {
+            self.others.extend_from_slice(x);
+        }
+        let x = matrix(&self.others, dim);
+        self.products.resize(x.nrows() * components, 0.0);
+        let shape = (x.nrows(), components);
         general_mat_mul(
             1.0,
             &x,
-            &matrix(level.means, level.dim).t(),
+            &matrix(self.level.means, dim).t(),
             0.0,
-            &mut products,
+            &mut ArrayViewMut2::from_shape(shape, &mut self.products).expect("whole rows"),
         );
     }
 
-    /// Finds the posterior at point number `row`, whose coordinates are `x`.
+    /// Finds the posterior at point number `row`, whose coordinates are `x`. To be asked for one row after the other.
     #[inline(always)]
-    fn posterior(&mut self, level: &Level<'_>, row: usize, x: &[f64], posterior: &mut Posterior) {
+    fn posterior(&mut self, row: usize, x: &[f64], posterior: &mut Posterior) {
+        let level = self.level;
+        posterior.components.clear();
+        posterior.few.clear();
+        if let Some(kept) = &self.screened[row] {
+            (posterior.components).extend_from_slice(&self.kept[kept.clone()]);
+            posterior.measure(level, x);
+            posterior.weigh();
+            return;
+        }
         let components = level.offset.len();
-        let logits = &mut self.products[row * components..][..components];
+        let logits = &mut self.products[self.next * components..][..components];
         let half_norm = 0.5 * x.iter().map(|x| x * x).sum::<f64>();
         for (((logit, norm), offset), precision) in (logits.iter_mut().zip(level.half_norms))
             .zip(&level.offset)
@@ -101,13 +140,12 @@ impl Block {
                 *logit -= largest;
             }
             exponentials(logits);
-            posterior.terms = Terms::All;
+            posterior.terms = Terms::All { row: self.next };
             posterior.total = sum(logits);
             posterior.log_density = largest + posterior.total.ln();
+            self.next += 1;
             return;
         }
-        posterior.terms = Terms::Few;
-        posterior.components.clear();
         // One more than there are, since it is written before it is known to count.
         posterior.components.resize(count + 1, 0);
         let mut next = 0;
@@ -116,23 +154,16 @@ impl Block {
             next += usize::from(threshold <= *logit);
         }
         posterior.components.truncate(count);
-        posterior.few.clear();
-        let kept = posterior.components.iter().map(|&k| k as usize);
         if expanded {
-            posterior.few.extend(kept.map(|k| logits[k]));
+            posterior.few.resize(count, 0.0);
+            for (few, &k) in posterior.few.iter_mut().zip(&posterior.components) {
+                *few = logits[k as usize];
+            }
         } else {
-            posterior.few.extend(kept.map(|k| {
-                let squared = squared_distance(x, &level.means[k * level.dim..][..level.dim]);
-                level.offset[k] - 0.5 * level.precision[k] * squared
-            }));
+            posterior.measure(level, x);
         }
-        let largest = maximum(&posterior.few);
-        for term in &mut posterior.few {
-            *term -= largest;
-        }
-        exponentials(&mut posterior.few);
-        posterior.total = sum(&posterior.few);
-        posterior.log_density = largest + posterior.total.ln();
+        posterior.weigh();
+        self.next += 1;
     }
 }
 
@@ -145,6 +176,31 @@ impl Posterior {
             total: 1.0,
             log_density: 0.0,
         }
+    }
+
+    /// Fills in the logits of the few components that may matter, from their distances.
+    #[inline(always)]
+    fn measure(&mut self, level: &Level<'_>, x: &[f64]) {
+        // A loop and not `extend`, which would call a portable function for all of it.
+        self.few.resize(self.components.len(), 0.0);
+        for (logit, &k) in self.few.iter_mut().zip(&self.components) {
+            let k = k as usize;
+            let squared = squared_distance(x, &level.means[k * level.dim..][..level.dim]);
+            *logit = level.offset[k] - 0.5 * level.precision[k] * squared;
+        }
+    }
+
+    /// Turns the logits of the few into terms.
+    #[inline(always)]
+    fn weigh(&mut self) {
+        self.terms = Terms::Few;
+        let largest = maximum(&self.few);
+        for term in &mut self.few {
+            *term -= largest;
+        }
+        exponentials(&mut self.few);
+        self.total = sum(&self.few);
+        self.log_density = largest + self.total.ln();
     }
 
     /// Writes the combination over the few components that matter, four at a time.
@@ -195,15 +251,15 @@ fn combine_portable(level: &Level<'_>, combination: &Combination, x: &[f64], out
     let mut crowded: Vec<(usize, f64, f64)> = Vec::with_capacity(ROWS);
     let mut sums = vec![0.0; ROWS * dim];
     for (x, out) in x.chunks(ROWS * dim).zip(out.chunks_mut(ROWS * dim)) {
-        block.load(level, x);
+        block.load(x);
         for (row, (point, out)) in (x.chunks_exact(dim).zip(out.chunks_exact_mut(dim))).enumerate()
         {
-            block.posterior(level, row, point, &mut posterior);
+            block.posterior(row, point, &mut posterior);
             match posterior.terms {
                 Terms::Few => posterior.combine(level, combination, point, out),
-                Terms::All => {
+                Terms::All { row: own } => {
                     // The terms become weights, behind those of the crowded points before.
-                    let own = row * components..(row + 1) * components;
+                    let own = own * components..(own + 1) * components;
                     let weights = &mut block.products[own.clone()];
                     let mut along_x = match combination {
                         Combination::Differences { .. } => 0.0,
@@ -245,9 +301,9 @@ compiled_for_registers! {
 fn log_density_portable(level: &Level<'_>, x: &[f64], out: &mut [f64]) {
     let (mut block, mut posterior) = (Block::new(level), Posterior::new());
     for (x, out) in x.chunks(ROWS * level.dim).zip(out.chunks_mut(ROWS)) {
-        block.load(level, x);
+        block.load(x);
         for (row, (x, out)) in x.chunks_exact(level.dim).zip(out).enumerate() {
-            block.posterior(level, row, x, &mut posterior);
+            block.posterior(row, x, &mut posterior);
             *out = posterior.log_density;
         }
     }
@@ -262,13 +318,13 @@ fn responsibilities_portable(level: &Level<'_>, x: &[f64], out: &mut [f64]) {
     let components = level.offset.len();
     let (mut block, mut posterior) = (Block::new(level), Posterior::new());
     for (x, out) in (x.chunks(ROWS * level.dim)).zip(out.chunks_mut(ROWS * components)) {
-        block.load(level, x);
+        block.load(x);
         for (row, (x, out)) in (x
             .chunks_exact(level.dim)
             .zip(out.chunks_exact_mut(components)))
         .enumerate()
         {
-            block.posterior(level, row, x, &mut posterior);
+            block.posterior(row, x, &mut posterior);
             match posterior.terms {
                 Terms::Few => {
                     out.fill(0.0);
@@ -276,7 +332,7 @@ fn responsibilities_portable(level: &Level<'_>, x: &[f64], out: &mut [f64]) {
                         out[k as usize] = term / posterior.total;
                     }
                 }
-                Terms::All => {
+                Terms::All { row } => {
                     let terms = &block.products[row * components..];
                     for (out, term) in out.iter_mut().zip(terms) {
                         *out = term / posterior.total;
