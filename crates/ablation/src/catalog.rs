@@ -59,8 +59,37 @@ macro_rules! claims {
 
 /// The built-in claims: name and text, in the order of their table.
 pub const CLAIMS: &[(&str, &str)] = claims![
-    "2a-exist", "2a-learn", "2a-lr", "3a", "3c", "4-t2", "4-t3", "4-t4", "6-exist", "6-share",
+    "1a-off",
+    "1a-crit",
+    "1a-branch",
+    "2a-exist",
+    "2a-learn",
+    "2a-lr",
+    "2a-shat",
+    "2b-floor",
+    "3a",
+    "3a-paths",
+    "3b",
+    "3c",
+    "4-t1",
+    "4-t2",
+    "4-t3",
+    "4-t4",
+    "5a",
+    "5c",
+    "5d",
+    "6-exist",
+    "6-share",
+    "6-modes",
+    "7b-law",
+    "7b-edm",
     "7d",
+    "g1",
+    "g2",
+    "g3",
+    "g4",
+    "g5",
+    "g6",
 ];
 
 /// A row of the table of probes: identifier, heading, which way is better, meaning.

@@ -49,6 +49,8 @@ pub struct ClaimResult {
     pub counter: String,
     /// Caveats.
     pub notes: Vec<String>,
+    /// Sentences of the thesis that findings, by their ids, speak against if they hold.
+    pub against: BTreeMap<String, Vec<String>>,
     /// The run that the numbers come from; `exact` for those of the exact layer.
     pub run: String,
     /// The registered sentences; the first decides the claim's verdict.
@@ -127,6 +129,7 @@ fn one(
         about: claim.about.clone(),
         counter: claim.counter.clone(),
         notes: claim.notes.clone(),
+        against: claim.against.clone(),
         run: if claim.exact.is_empty() {
             plan.name.clone()
         } else {

@@ -90,7 +90,7 @@ pub fn load(selection: &Selection) -> Result<Vec<Claim>, Error> {
 fn from_files(given: &str, built_in: &[Claim]) -> Result<Vec<Claim>, Error> {
     let path = Path::new(given);
     let files: Vec<PathBuf> = if path.is_dir() {
-        study::toml_files(path)?
+        study::files_of(path, "toml")?
     } else if path.is_file() {
         vec![path.to_owned()]
     } else {

@@ -4,13 +4,18 @@
 //! (arms resolved, checked, costed) → the runner's cells → [`judge`] (one number per seed, intervals, verdicts) →
 //! [`report`](crate::report).
 
+mod docs;
 pub mod judge;
 mod load;
 pub mod measure;
 mod resolve;
+mod thesis;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use docs::{kept, page};
 pub use judge::{ClaimReport, ClaimResult, judge};
 pub use load::{Selection, load};
 pub use measure::{Measure, Term};
@@ -51,6 +56,9 @@ pub struct Claim {
     /// Claims of the exact layer that it shows, instead of arms of its own.
     #[serde(default)]
     pub exact: Vec<String>,
+    /// Sentences of the thesis that findings, by their ids, speak against if they hold.
+    #[serde(default)]
+    pub against: BTreeMap<String, Vec<String>>,
     /// Why it cannot be run by this program, instead of arms of its own.
     pub untested: Option<String>,
     /// The baseline of diffusion arms, complete.
@@ -201,6 +209,8 @@ pub struct PlannedClaim {
     pub notes: Vec<String>,
     /// Claims of the exact layer.
     pub exact: Vec<String>,
+    /// Sentences that findings speak against.
+    pub against: BTreeMap<String, Vec<String>>,
     /// Why it cannot be run.
     pub untested: Option<String>,
     /// What is tuned.

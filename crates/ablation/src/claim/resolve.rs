@@ -46,6 +46,13 @@ pub(crate) fn plan_claim(claim: Claim, overrides: &Overrides) -> Result<PlannedC
             place.finite("measure.less", less)?;
         }
     }
+    for (id, sentences) in &claim.against {
+        place.sentences(sentences)?;
+        if !ids.contains(&id.as_str()) && !claim.exact.contains(id) {
+            let rule = "it names findings of this claim";
+            return Err(place.refuse("against", format!("{id:?}"), rule));
+        }
+    }
     for condition in claim.findings.iter().filter_map(|f| f.condition.as_ref()) {
         if !ids.contains(&condition.unless.as_str()) {
             let rule = "it is the id of another finding of this claim";
@@ -66,6 +73,7 @@ pub(crate) fn plan_claim(claim: Claim, overrides: &Overrides) -> Result<PlannedC
         counter: claim.counter,
         notes: claim.notes,
         exact: claim.exact,
+        against: claim.against,
         untested: claim.untested,
         grid: claim.grid,
         arms,

@@ -185,6 +185,7 @@ mod live {
         let mut parameters = drawn.parameters();
         let mut adam = Adam::new(&mut parameters);
         let (mut heard, mut lambdas, mut theils) = (Vec::new(), Vec::new(), Vec::new());
+        let mut finite = true;
         for step in 0..this.steps {
             let mut rng = stream.at(Role::Data, 1 + step);
             let rows: Vec<i64> = (0..this.batch)
@@ -201,6 +202,7 @@ mod live {
                 // What has vanished entirely is further down than single precision reaches.
                 found.set("gradient_ratio", ratio.unwrap_or(-45.0));
             }
+            finite &= loss.double_value(&[]).is_finite();
             let before = this
                 .looks
                 .contains(&step)
@@ -231,9 +233,11 @@ mod live {
         found.trained(this.steps);
         let mean = |list: &[f64]| list.iter().sum::<f64>() / list.len() as f64;
         let silent = silent_fraction(&silent_throughout(&heard)).expect("a tower has layers");
-        found.set("silent_fraction", silent);
-        found.set("lambda", mean(&lambdas));
-        if !theils.is_empty() {
+        // What is not a number has moved, and yet it is no sign of life.
+        let alive = |value: f64| if finite { value } else { f64::NAN };
+        found.set("silent_fraction", alive(silent));
+        found.set("lambda", alive(mean(&lambdas)));
+        if finite && !theils.is_empty() {
             found.set("theil", mean(&theils));
         }
         after(this, stream, &drawn, found);
@@ -345,6 +349,7 @@ mod tests {
                 activation: Activation::Relu,
                 short,
                 init,
+                gain: 1.0,
             },
             optimiser,
             rate: 0.01,

@@ -158,6 +158,7 @@ mod tests {
                 activation: Activation::Relu,
                 short: ShortSkip::None,
                 init,
+                gain: 1.0,
             },
             points: 8,
             lanczos: 8,

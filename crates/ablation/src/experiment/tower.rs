@@ -25,12 +25,15 @@ pub struct Tower {
     pub short: ShortSkip,
     /// Initial weights.
     pub init: Init,
+    /// Factor on the initial weights of the square layers: √2 makes orthogonal ones critical for ReLU.
+    pub gain: f64,
 }
 
 impl Tower {
     pub(super) fn check(&self, place: &Place) -> Result<(), Error> {
         place.count("tower.width", self.width, 1, 4096)?;
         place.count("tower.blocks", self.blocks, 1, MOST_BLOCKS)?;
+        place.positive("tower.gain", self.gain)?;
         let short = short_of(self.short, self.blocks);
         let given = serde_json::to_string(&self.short).expect("plain data");
         short
@@ -109,6 +112,18 @@ mod drawn {
                 })
             };
             let drawn = drawn().expect("the tower was checked");
+            {
+                let _guard = tch::no_grad_guard();
+                let square = drawn.units[1..]
+                    .split_last()
+                    .map_or(&[][..], |(_, inner)| inner);
+                for weights in square.iter().flat_map(|(_, tensors)| tensors) {
+                    if weights.dim() == 2 {
+                        let mut weights = weights.shallow_clone();
+                        weights *= tower.gain;
+                    }
+                }
+            }
             if let config::Init::OrthogonalLsuv | config::Init::DeltaOrthogonalLsuv = tower.init {
                 let _guard = tch::no_grad_guard();
                 let x = x.to_kind(Kind::Float);

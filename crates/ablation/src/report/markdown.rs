@@ -251,7 +251,7 @@ fn effects(out: &mut String, study: &StudySummary) {
 }
 
 /// Text that cannot break a table or open a tag.
-pub(super) fn cell(text: &str) -> String {
+pub(crate) fn cell(text: &str) -> String {
     text.replace('|', "\\|")
         .replace('<', "&lt;")
         .replace('\n', " ")

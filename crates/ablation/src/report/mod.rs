@@ -36,10 +36,12 @@ mod tables;
 mod terminal;
 mod view;
 
+pub(crate) use self::claims::effect_words;
 pub use self::claims::{claims_markdown, claims_terminal};
 pub use self::csv::{csv, map_csv};
 pub use self::exact::{exact_markdown, exact_terminal};
 pub use self::html::html;
+pub(crate) use self::markdown::cell;
 pub use self::markdown::markdown;
 pub(crate) use self::number::significant;
 pub use self::terminal::{Colour, terminal};

@@ -48,7 +48,7 @@ pub fn load(given: &str) -> Result<Folder, Error> {
     let path = Path::new(given);
     if path.is_dir() {
         let mut files = Vec::new();
-        for file in toml_files(path)? {
+        for file in files_of(path, "toml")? {
             files.push((file.display().to_string(), read(&file)?));
         }
         if files.iter().all(|(place, _)| is_folder_file(place)) {
@@ -126,10 +126,12 @@ fn stem(path: &Path) -> String {
     )
 }
 
-pub(crate) fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+/// The files of a folder with this extension, sorted by name.
+pub(crate) fn files_of(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, Error> {
     let entries = fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let entries = entries.map_err(|error| files::Error::read(folder, error))?;
-    let is_study = |path: &PathBuf| path.extension().is_some_and(|e| e == "toml") && path.is_file();
+    let is_study =
+        |path: &PathBuf| path.extension().is_some_and(|e| e == extension) && path.is_file();
     let mut found: Vec<PathBuf> = entries
         .iter()
         .map(fs::DirEntry::path)

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 pub use load::{Folder, load};
-pub(crate) use load::{parse, read, toml_files};
+pub(crate) use load::{files_of, parse, read};
 pub(crate) use patch::{Patch, resolve};
 
 use crate::{config::CellConfig, summary::Role};

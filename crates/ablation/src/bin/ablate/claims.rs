@@ -33,6 +33,10 @@ pub(crate) struct Claims {
     /// Print what would be run, with its costs, and stop
     #[arg(long)]
     plan: bool,
+    /// Run nothing: keep the results of finished runs in DIR/results/claims and write the page DIR/claims.md of all that
+    /// are kept there
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "docs", conflicts_with = "plan")]
+    docs: Option<PathBuf>,
     /// Directory of the runs [default: runs/claims]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -59,6 +63,13 @@ pub(crate) struct Claims {
 
 /// Runs and judges.
 pub(crate) fn run(arguments: Claims) -> Result<(), Error> {
+    let root = arguments
+        .out
+        .clone()
+        .unwrap_or_else(|| Path::new("runs").join("claims"));
+    if let Some(docs) = &arguments.docs {
+        return publish(&root, docs);
+    }
     let selection = match (&arguments.claims[..], arguments.all) {
         ([], false) => Selection::Default,
         ([], true) => Selection::All,
@@ -89,10 +100,6 @@ pub(crate) fn run(arguments: Claims) -> Result<(), Error> {
     if !cfg!(feature = "tch") && plans.iter().any(Plan::needs_torch) {
         return Err(Error::WithoutTorch);
     }
-    let root = arguments
-        .out
-        .clone()
-        .unwrap_or_else(|| Path::new("runs").join("claims"));
     files::create_dir(&root)?;
     let is_exact = |claim: &PlannedClaim| !claim.exact.is_empty();
     if plans.iter().flat_map(|plan| &plan.claims).any(is_exact) {
@@ -213,11 +220,7 @@ pub(crate) fn report(root: &Path) -> Result<(), Error> {
         return Ok(());
     }
     let path = root.join(ORDER);
-    let damaged = |error: serde_json::Error| Error::Damaged {
-        path: path.clone(),
-        message: error.to_string(),
-    };
-    let before: ClaimReport = serde_json::from_slice(&files::read(&path)?).map_err(damaged)?;
+    let before = parse(&path, &files::read(&path)?)?;
     let mut claims: Vec<ClaimResult> = Vec::new();
     for claim in before.claims {
         if claims.iter().any(|known| known.name == claim.name) {
@@ -253,4 +256,34 @@ fn write(root: &Path, claims: Vec<ClaimResult>) -> Result<(), Error> {
         markdown.canonicalize().unwrap_or(markdown).display()
     ));
     Ok(())
+}
+
+/// Keeps the results of finished runs, and writes the page of all that are kept.
+fn publish(root: &Path, docs: &Path) -> Result<(), Error> {
+    let kept = docs.join("results").join("claims");
+    files::create_dir(&kept)?;
+    if let Ok(bytes) = files::read(&root.join(ORDER)) {
+        let path = root.join(ORDER);
+        let report: ClaimReport = parse(&path, &bytes)?;
+        for claim in report
+            .claims
+            .iter()
+            .filter(|claim| claim.done == claim.cells)
+        {
+            let json = serde_json::to_string(claim).expect("a result is plain data");
+            let path = kept.join(format!("{}.json", claim.name));
+            files::replace(&path, format!("{json}\n").as_bytes())?;
+        }
+    }
+    let page = docs.join("claims.md");
+    files::replace(&page, claim::page(&claim::kept(&kept)?).as_bytes())?;
+    say(&format!("{}\n", page.display()));
+    Ok(())
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Result<ClaimReport, Error> {
+    serde_json::from_slice(bytes).map_err(|error| Error::Damaged {
+        path: path.to_owned(),
+        message: error.to_string(),
+    })
 }
