@@ -63,7 +63,13 @@ fn needs_torch(command: &str, arguments: &[OsString]) -> bool {
     let mut own = arguments.iter().take_while(|argument| *argument != "--");
     match command {
         // The exact layer trains nothing.
-        "ablate" if arguments.first().is_some_and(|word| word == "exact") => false,
+        "ablate"
+            if arguments
+                .first()
+                .is_some_and(|word| word == "exact" || word == "published") =>
+        {
+            false
+        }
         "ablate" => !own.any(|word| ["--plan", "--help", "-h"].iter().any(|pure| word == pure)),
         "sample" | "export" => !own.any(|word| ["--help", "-h"].iter().any(|pure| word == pure)),
         "conform" => arguments.iter().any(|path| holds_network(Path::new(path))),
@@ -110,6 +116,7 @@ mod tests {
             "-h",
             "exact",
             "exact a.toml --out b",
+            "published",
         ] {
             assert!(!needs_torch("ablate", &words(pure)), "{pure}");
         }

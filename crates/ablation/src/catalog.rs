@@ -92,6 +92,9 @@ pub const CLAIMS: &[(&str, &str)] = claims![
     "g6",
 ];
 
+/// The built-in study of published numbers: name and text.
+pub const PUBLISHED: (&str, &str) = ("published.toml", include_str!("../studies/published.toml"));
+
 /// A row of the table of probes: identifier, heading, which way is better, meaning.
 type Row = (&'static str, &'static str, Better, &'static str);
 

@@ -22,7 +22,9 @@ const STANDARD_ERRORS: f64 = 4.0;
 /// Computes every table of the studies, which have been [checked](Study::check), and judges it.
 pub fn run(name: &str, studies: &[Study]) -> Report {
     let mut sections = Vec::new();
+    let mut published = Vec::new();
     for study in studies {
+        let first = sections.len();
         let tables = study.tables();
         let measured: Vec<_> = tables
             .par_iter()
@@ -46,6 +48,8 @@ pub fn run(name: &str, studies: &[Study]) -> Report {
                 findings: findings.by_ref().take(table.claims().len()).collect(),
             });
         }
+        let own = &sections[first..];
+        published.extend(study.published.iter().map(|row| row.compared(own)));
     }
     Report {
         schema: 1,
@@ -56,16 +60,25 @@ pub fn run(name: &str, studies: &[Study]) -> Report {
             .flat_map(|study| study.notes.clone())
             .collect(),
         sections,
+        published,
+        cited: studies
+            .iter()
+            .flat_map(|study| study.cited.clone())
+            .collect(),
+    }
+}
+
+/// What a number may be off by its own error.
+pub(super) fn allowed(how: How, error: f64) -> f64 {
+    match how {
+        How::Sampled => STANDARD_ERRORS * error,
+        How::Rounding | How::Grid => error,
     }
 }
 
 fn check(row: &Row) -> Check {
     let number = row.number;
-    let own = match number.how {
-        How::Sampled => STANDARD_ERRORS * number.error,
-        How::Rounding | How::Grid => number.error,
-    };
-    let tolerance = row.tolerance + own;
+    let tolerance = row.tolerance + allowed(number.how, number.error);
     let difference = row.wanted.map(|wanted| match row.against {
         Against::AtMost => (number.value - wanted).max(0.0),
         Against::ClosedForm | Against::Expected | Against::Nothing => number.value - wanted,

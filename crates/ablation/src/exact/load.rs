@@ -3,17 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use super::Study;
-use crate::{catalog, error::Error, study};
+use crate::{error::Error, study};
 
-/// Reads and checks the studies in these TOML files; the built-in one if none is named.
+/// Reads and checks the studies in these TOML files; the built-in one, by its name and text, if none is named.
 ///
 /// # Errors
 ///
 /// [`Error::StudySyntax`] with file, line and column; [`Error::Impossible`] for a value that cannot be computed with;
 /// [`Error::DuplicateName`] where two studies have one name; files.
-pub fn load(paths: &[PathBuf]) -> Result<Vec<Study>, Error> {
+pub fn load(paths: &[PathBuf], built_in: (&str, &str)) -> Result<Vec<Study>, Error> {
     let texts: Vec<(String, String)> = if paths.is_empty() {
-        let (place, text) = catalog::EXACT;
+        let (place, text) = built_in;
         vec![(place.to_owned(), text.to_owned())]
     } else {
         let text = |path: &Path| Ok((path.display().to_string(), study::read(path)?));

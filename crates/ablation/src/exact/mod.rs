@@ -1,4 +1,5 @@
-//! The exact layer: what needs no training, computed and held against closed forms and registered values.
+//! The exact layer: what needs no training, computed and held against closed forms and registered values; and what
+//! little training published numbers need to stand beside ours.
 //!
 //! A [`Study`] is a TOML file with one list of tables per quantity; each table holds the parameters, the values that
 //! are expected and how closely, and the claims that are registered about it.
@@ -20,31 +21,55 @@
 //! | [`edm`] | EDM's and NCSN's identities: every noise level asks for the same |
 //! | [`linear`] | a residual deep linear network is a plain one from another start |
 //! | [`paths`] | which of the paths through residual blocks carry the gradient |
+//! | [`noise_levels`] | the levels of annealed Langevin dynamics by the rules of their authors |
+//! | [`efficiency`] | what score matching pays beside maximum likelihood, per noise level and distance of modes |
+//! | [`growth`] | signals and gradients over residual tanh blocks: powers, not exponentials |
+//! | [`branches`] | how loud branches are beside their skips under batch normalisation |
+//! | [`isometry`] | the spread of a Jacobian's singular values, against free probability |
+//! | [`emergence`] | when the modes of Gaussian data emerge in the samples of a denoiser in training |
+//! | [`loss_levels`] | the least that a denoiser can lose, per noise level |
+//! | [`training`] | how fast small networks learn a function, by wiring and initial values |
+//! | [`targets`] | what a narrow network makes of predicting x, ε or v |
+//!
+//! [`published`] holds numbers that others printed beside those of a study.
 
 pub mod audibility;
+pub mod branches;
 pub mod conditioning;
 pub mod depth;
 pub mod edm;
+pub mod efficiency;
+pub mod emergence;
+mod fit;
 pub mod floors;
+pub mod growth;
+pub mod isometry;
 pub(crate) mod judge;
 pub mod langevin;
 pub mod linear;
 mod load;
+pub mod loss_levels;
 mod mean_field;
+pub mod mlp;
 pub mod network;
+pub mod noise_levels;
 pub mod paths;
 pub(crate) mod place;
 pub mod propagation;
+pub mod published;
 pub mod rank;
 pub mod report;
 pub mod sampler;
 pub mod shattering;
 pub mod spectral_gap;
 pub mod study;
+pub mod targets;
+pub mod training;
 mod transport;
 
 pub use judge::run;
 pub use load::load;
+pub use published::{Agreement, Cited, Comparison, Published};
 pub use report::{Check, Finding, Report, Section};
 pub use study::Study;
 

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::study::{Expected, Tolerance};
+use super::{
+    published::{Cited, Comparison},
+    study::{Expected, Tolerance},
+};
 
 /// Everything that was computed, and every verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +20,12 @@ pub struct Report {
     pub notes: Vec<String>,
     /// One per table, in the order of the quantities.
     pub sections: Vec<Section>,
+    /// Published numbers beside ours.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<Comparison>,
+    /// Published numbers that were not tried.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cited: Vec<Cited>,
 }
 
 /// One table of a study.

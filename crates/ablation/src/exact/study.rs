@@ -8,9 +8,28 @@ use serde::{
 };
 
 use super::{
-    audibility::Audibility, conditioning::Conditioning, depth::Depth, edm::Edm, floors::Floors,
-    langevin::Langevin, linear::Linear, paths::Paths, place::Place, rank::Rank,
-    shattering::Shattering, spectral_gap::SpectralGap,
+    audibility::Audibility,
+    branches::Branches,
+    conditioning::Conditioning,
+    depth::Depth,
+    edm::Edm,
+    efficiency::Efficiency,
+    emergence::Emergence,
+    floors::Floors,
+    growth::Growth,
+    isometry::Isometry,
+    langevin::Langevin,
+    linear::Linear,
+    loss_levels::LossLevels,
+    noise_levels::NoiseLevels,
+    paths::Paths,
+    place::Place,
+    published::{Cited, Published},
+    rank::Rank,
+    shattering::Shattering,
+    spectral_gap::SpectralGap,
+    targets::Targets,
+    training::Training,
 };
 use crate::{error::Error, study::Expect};
 
@@ -65,6 +84,39 @@ pub struct Study {
     /// Paths through residual blocks.
     #[serde(default)]
     pub paths: Vec<Paths>,
+    /// Noise levels of annealed Langevin dynamics.
+    #[serde(default)]
+    pub noise_levels: Vec<NoiseLevels>,
+    /// Score matching against maximum likelihood.
+    #[serde(default)]
+    pub efficiency: Vec<Efficiency>,
+    /// Growth over residual tanh blocks.
+    #[serde(default)]
+    pub growth: Vec<Growth>,
+    /// Branches under batch normalisation.
+    #[serde(default)]
+    pub branches: Vec<Branches>,
+    /// Spreads of singular values.
+    #[serde(default)]
+    pub isometry: Vec<Isometry>,
+    /// Emergence of modes in training.
+    #[serde(default)]
+    pub emergence: Vec<Emergence>,
+    /// Least losses per noise level.
+    #[serde(default)]
+    pub loss_levels: Vec<LossLevels>,
+    /// Small networks in training.
+    #[serde(default)]
+    pub training: Vec<Training>,
+    /// What networks are asked for.
+    #[serde(default)]
+    pub targets: Vec<Targets>,
+    /// Published numbers beside those of the tables.
+    #[serde(default)]
+    pub published: Vec<Published>,
+    /// Published numbers that are not tried here, and why.
+    #[serde(default)]
+    pub cited: Vec<Cited>,
     /// Where the study was read from; not part of the file.
     #[serde(skip)]
     pub place: String,
@@ -102,6 +154,21 @@ pub struct Expected {
     pub half_unit: f64,
 }
 
+impl Expected {
+    /// None for what is no finite number.
+    pub(super) fn parse(text: &str) -> Option<Expected> {
+        let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let decimals = digits.split_once('.').map_or(0, |(_, after)| after.len());
+        match (text.parse::<f64>(), exponent.parse::<i32>()) {
+            (Ok(value), Ok(exponent)) if value.is_finite() => Some(Expected {
+                value,
+                half_unit: 0.5 * 10_f64.powi(exponent - decimals as i32),
+            }),
+            _ => None,
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Expected {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Expected, D::Error> {
         struct AsPrinted;
@@ -113,15 +180,7 @@ impl<'de> Deserialize<'de> for Expected {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Expected, E> {
-                let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-                let decimals = digits.split_once('.').map_or(0, |(_, after)| after.len());
-                match (text.parse::<f64>(), exponent.parse::<i32>()) {
-                    (Ok(value), Ok(exponent)) if value.is_finite() => Ok(Expected {
-                        value,
-                        half_unit: 0.5 * 10_f64.powi(exponent - decimals as i32),
-                    }),
-                    _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
-                }
+                Expected::parse(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
             }
         }
         deserializer.deserialize_str(AsPrinted)
@@ -204,6 +263,16 @@ impl Study {
             place.non_negative("tolerance.absolute", tolerance.absolute)?;
             table.check(&place)?;
         }
+        let mut ids: Vec<&str> = Vec::new();
+        for row in &self.published {
+            let place = Place(format!("{}, published {:?}", self.place, row.id));
+            place.distinct("id", &mut ids, &row.id)?;
+            row.check(&place, &names)?;
+        }
+        for row in &self.cited {
+            let place = Place(format!("{}, cited {:?}", self.place, row.id));
+            place.distinct("id", &mut ids, &row.id)?;
+        }
         if self.tables().is_empty() {
             let rule = "a study holds at least one table, such as [[spectral_gap]]";
             return Err(place.refuse("tables", 0, rule));
@@ -227,6 +296,15 @@ impl Study {
             .chain(of(&self.edm))
             .chain(of(&self.linear))
             .chain(of(&self.paths))
+            .chain(of(&self.noise_levels))
+            .chain(of(&self.efficiency))
+            .chain(of(&self.growth))
+            .chain(of(&self.branches))
+            .chain(of(&self.isometry))
+            .chain(of(&self.emergence))
+            .chain(of(&self.loss_levels))
+            .chain(of(&self.training))
+            .chain(of(&self.targets))
             .collect()
     }
 }

@@ -1,7 +1,7 @@
 //! A study with every quantity, small: what is computed agrees, what is wrong is refused, and it reads well.
 
 use super::{Report, Study, report::Against, run};
-use crate::{error::Error, report, study::parse};
+use crate::{catalog, error::Error, report, study::parse};
 
 const SMALL: &str = include_str!("small.toml");
 
@@ -27,7 +27,7 @@ fn computed() -> Report {
 
 #[test]
 fn the_built_in_study_is_sound_and_has_every_quantity() {
-    let [study] = &super::load(&[]).unwrap()[..] else {
+    let [study] = &super::load(&[], catalog::EXACT).unwrap()[..] else {
         panic!("one study is built in")
     };
     let words: Vec<&str> = study.tables().iter().map(|table| table.word()).collect();
@@ -217,6 +217,96 @@ fn what_cannot_be_computed_is_refused_before_it_is() {
     }
     let empty = "schema = 1\nname = \"empty\"\nquestion = \"\"\nseed = 0\n";
     assert!(refusal(empty).contains("at least one table"));
-    let missing = super::load(&["no/such.toml".into()]);
+    let missing = super::load(&["no/such.toml".into()], catalog::EXACT);
     assert!(matches!(missing, Err(Error::Files(_))), "{missing:?}");
+}
+
+const COMPARED: &str = r#"
+schema = 1
+name = "compared"
+question = "Is ours theirs?"
+seed = 0
+
+[[edm]]
+name = "rows"
+about = ["T22"]
+data_std = 0.5
+mismatch = 1.0
+sigmas = [0.1, 1.0]
+tolerance = { relative = 1e-12, absolute = 0.0 }
+
+[[published]]
+id = "unit"
+source = "Karras et al. 2022, table 1"
+says = "An untrained network has the loss 1 | at every level"
+read = "formula"
+printed = "1"
+compare = "near"
+tolerance = { relative = 0.0, absolute = 0.0 }
+ours = { quantity = "edm", table = "rows", group = "", number = "loss of F = 0, at the worst level" }
+note = "A note."
+
+[[published]]
+id = "wrong"
+source = "Nobody 1900"
+says = "It is three"
+read = "recalled"
+printed = "3.0"
+compare = "at_least"
+tolerance = { relative = 0.0, absolute = 0.5 }
+ours = { quantity = "edm", table = "rows", group = "", number = "loss of F = 0, at the worst level" }
+
+[[cited]]
+id = "far"
+source = "Somebody 2000"
+says = "FID 2.00"
+read = "text"
+why = "it needs days on a card"
+"#;
+
+#[test]
+fn published_numbers_are_compared_and_read_well() {
+    let study: Study = parse("compared.toml", COMPARED).unwrap();
+    study.check().unwrap();
+    let report = run("compared", &[study]);
+    let verdicts: Vec<&str> = (report.published.iter())
+        .map(|row| row.verdict.words())
+        .collect();
+    assert_eq!(verdicts, ["AGREES", "DIFFERS"]);
+    let text = report::exact_terminal(&report, 80, report::Colour::Never);
+    let markdown = report::exact_markdown(&report);
+    for words in ["AGREES", "DIFFERS", "NOT TESTED", "FID 2.00", "A note."] {
+        assert!(text.contains(words) && markdown.contains(words), "{words}");
+    }
+    assert!(text.lines().all(|line| line.chars().count() <= 80));
+    assert!(
+        text.contains("Of 2 published numbers 1 agree, 1 differ"),
+        "{text}"
+    );
+    assert!(markdown.contains("| **DIFFERS** | Nobody 1900 | It is three | ≥ 3.0 | 1.000 |"));
+    // Two tables of numbers, one of citations; each line has the columns of its own.
+    let bars = |line: &str| line.replace("\\|", "").matches('|').count();
+    let mut counts: Vec<usize> = markdown
+        .lines()
+        .filter(|l| l.starts_with('|'))
+        .map(bars)
+        .collect();
+    counts.dedup();
+    assert_eq!(counts, [9, 5, 8]);
+    assert!(!markdown.contains("### Claims"));
+    let again = COMPARED.replace("id = \"far\"", "id = \"unit\"");
+    assert!(
+        refusal(&again).contains("id = \"unit\": it is taken"),
+        "{}",
+        refusal(&again)
+    );
+}
+
+#[test]
+fn the_study_of_published_numbers_is_sound() {
+    let [study] = &super::load(&[], catalog::PUBLISHED).unwrap()[..] else {
+        panic!("one study is built in")
+    };
+    assert!(20 <= study.published.len() && 10 <= study.cited.len());
+    assert!(study.tables().iter().all(|table| !table.about().is_empty()));
 }

@@ -10,6 +10,7 @@ use crate::{
     report::{
         markdown::cell,
         number::{DASH, minus, significant},
+        published::{published_in_short, published_markdown, published_terminal},
         terminal::{Colour, Page, columns, paint_of, wrap},
     },
 };
@@ -39,10 +40,13 @@ pub fn exact_terminal(report: &Report, width: usize, colour: Colour) -> String {
         checks(&mut page, &section.checks);
     }
     page.out.push('\n');
-    page.heading("claims");
+    if findings(report).next().is_some() {
+        page.heading("claims");
+    }
     for (section, finding) in findings(report) {
         claim(&mut page, section, finding);
     }
+    published_terminal(&mut page, report);
     page.out.push('\n');
     for note in &report.notes {
         page.out.push_str("note  ");
@@ -61,7 +65,10 @@ pub fn exact_markdown(report: &Report) -> String {
         let _ = write!(out, "\n{question}\n");
     }
     let _ = write!(out, "\n**What it says:** {}\n", in_short(report));
-    out.push_str("\n### Claims\n\n| claim | verdict | sentence | measured | value | expected | seeds |\n|---|---|---|---|--:|--:|--:|\n");
+    out.push_str(&published_markdown(report));
+    if findings(report).next().is_some() {
+        out.push_str("\n### Claims\n\n| claim | verdict | sentence | measured | value | expected | seeds |\n|---|---|---|---|--:|--:|--:|\n");
+    }
     for (section, finding) in findings(report) {
         let _ = writeln!(
             out,
@@ -199,21 +206,30 @@ fn in_short(report: &Report) -> String {
             (!ids.is_empty()).then(|| format!("{word}: {}", ids.join(", ")))
         })
         .collect();
+    let published = published_in_short(report);
     let numbers = format!(
-        "of {} numbers {} agree with their closed form, bound or expected value, {} differ, {} have none to agree with",
+        "{published}{} {} numbers {} agree with their closed form, bound or expected value, {} differ, {} have none to agree with",
+        if published.is_empty() { "of" } else { "Of" },
         checks.len(),
         count("supported"),
         count("refuted"),
         checks.len() - count("supported") - count("refuted"),
     );
     if claims.is_empty() {
-        format!("{numbers}; no claim is registered.")
+        format!(
+            "{numbers}{}.",
+            if published.is_empty() {
+                "; no claim is registered"
+            } else {
+                ""
+            }
+        )
     } else {
         format!("{numbers}. Claims {}.", claims.join("; "))
     }
 }
 
-fn ours(check: &Check) -> String {
+pub(super) fn ours(check: &Check) -> String {
     let value = number(check.value);
     match check.error {
         Some(error) if 0.0 < error && check.how != How::Rounding => {
@@ -240,7 +256,7 @@ fn value(finding: &Finding) -> String {
     }
 }
 
-fn number(value: Option<f64>) -> String {
+pub(super) fn number(value: Option<f64>) -> String {
     value.map_or_else(|| DASH.to_owned(), |value| significant(value, 4))
 }
 

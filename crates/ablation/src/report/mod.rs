@@ -32,6 +32,7 @@ mod html;
 mod markdown;
 mod markup;
 mod number;
+mod published;
 mod tables;
 mod terminal;
 mod view;

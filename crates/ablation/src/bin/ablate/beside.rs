@@ -29,20 +29,25 @@ pub(crate) fn compare(paths: &[PathBuf]) -> ExitCode {
     ExitCode::from(u8::from(0 < failed || passed == 0))
 }
 
-/// The exact layer: computes, prints, and writes beside other runs.
-pub(crate) fn compute(paths: &[PathBuf], out: Option<PathBuf>) -> Result<(), Error> {
-    let studies = exact::load(paths)?;
+/// The exact layer and published numbers: computes, prints, and writes `word`.md and `word`.json beside other runs.
+pub(crate) fn compute(
+    word: &str,
+    built_in: (&str, &str),
+    paths: &[PathBuf],
+    out: Option<PathBuf>,
+) -> Result<(), Error> {
+    let studies = exact::load(paths, built_in)?;
     let name = match &studies[..] {
         [study] => study.name.clone(),
-        _ => "exact".to_owned(),
+        _ => word.to_owned(),
     };
     let root = out.unwrap_or_else(|| Path::new("runs").join(&name));
     files::create_dir(&root)?;
     let report = exact::run(&name, &studies);
     let mut json = serde_json::to_string_pretty(&report).expect("a report is plain data");
     json.push('\n');
-    files::replace(&root.join("exact.json"), json.as_bytes())?;
-    let markdown = root.join("exact.md");
+    files::replace(&root.join(format!("{word}.json")), json.as_bytes())?;
+    let markdown = root.join(format!("{word}.md"));
     files::replace(&markdown, report::exact_markdown(&report).as_bytes())?;
     say(&report::exact_terminal(&report, 80, colour()));
     say(&format!(

@@ -20,7 +20,7 @@ use std::{
 };
 
 use ablation::{
-    Error, config,
+    Error, catalog, config,
     frame::{self, Results},
     plan::{Overrides, Plan},
     report, runner,
@@ -209,6 +209,15 @@ enum Part {
     },
     /// Run the claims and judge them; what is finished is not run again
     Claims(claims::Claims),
+    /// Print published numbers beside ours; minutes, needs no libtorch
+    Published {
+        /// TOML files of the exact layer with published numbers [default: the built-in study]
+        #[arg(value_name = "STUDY.toml")]
+        studies: Vec<PathBuf>,
+        /// Where published.md and published.json go [default: runs/NAME]
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -286,7 +295,12 @@ fn main() -> ExitCode {
 
 fn ablate(arguments: Ablate) -> Result<(), Error> {
     match arguments.part {
-        Some(Part::Exact { studies, out }) => return beside::compute(&studies, out),
+        Some(Part::Exact { studies, out }) => {
+            return beside::compute("exact", catalog::EXACT, &studies, out);
+        }
+        Some(Part::Published { studies, out }) => {
+            return beside::compute("published", catalog::PUBLISHED, &studies, out);
+        }
         Some(Part::Claims(arguments)) => return claims::run(arguments),
         None => {}
     }

@@ -1,0 +1,330 @@
+//! Numbers that others printed, beside ours.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    judge::allowed,
+    place::Place,
+    report::{Check, Section},
+    study::{Expected, Tolerance},
+};
+use crate::error::Error;
+
+/// A published number, and which of the study's numbers is ours.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Published {
+    /// Identifier within the study, such as `song2019-figure-3`.
+    pub id: String,
+    /// Authors, year, and the place in their work.
+    pub source: String,
+    /// What they say, one sentence.
+    pub says: String,
+    /// How we know.
+    pub read: Read,
+    /// The number as printed, in quotes: whatever rounds to it agrees with it.
+    pub printed: String,
+    /// How the two are compared.
+    pub compare: Compare,
+    /// What ours may be off, besides the rounding of the printed number and the error of ours.
+    pub tolerance: Tolerance,
+    /// Ours.
+    pub ours: Ours,
+    /// What a reader must know to judge the row: how our setting differs from theirs, why ours is another number.
+    pub note: Option<String>,
+}
+
+/// How a published number came here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Read {
+    /// Read in a public copy of the work.
+    Text,
+    /// Read in the code or the configuration that the authors published.
+    Code,
+    /// A formula or theorem of the work, derived again for its tests.
+    Formula,
+    /// Recalled and not read again: it may be misquoted.
+    Recalled,
+}
+
+/// How a number of ours is held against the printed one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compare {
+    /// It agrees if it is the same within what is allowed.
+    Near,
+    /// It agrees if it is no smaller, within what is allowed.
+    AtLeast,
+    /// It agrees if it is no larger, within what is allowed.
+    AtMost,
+    /// Both are printed, and the note says why they cannot be compared.
+    Shown,
+}
+
+/// The address of a number in the report of the same study.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ours {
+    /// The quantity: the key of the table's list.
+    pub quantity: String,
+    /// The table's name.
+    pub table: String,
+    /// The arm, run or target; empty where the table has one only.
+    pub group: String,
+    /// What the number is called in the report.
+    pub number: String,
+}
+
+/// A published number that is not tried here.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cited {
+    /// Identifier within the study.
+    pub id: String,
+    /// Authors, year, and the place in their work.
+    pub source: String,
+    /// What they say, with the numbers.
+    pub says: String,
+    /// How we know.
+    pub read: Read,
+    /// Why it is not tried.
+    pub why: String,
+}
+
+/// A published number beside ours, compared.
+#[derive(Clone, Debug, Serialize)]
+pub struct Comparison {
+    /// Identifier within the study.
+    pub id: String,
+    /// Authors, year, and the place in their work.
+    pub source: String,
+    /// What they say.
+    pub says: String,
+    /// How we know.
+    pub read: Read,
+    /// The number as printed.
+    pub printed: String,
+    /// How the two are compared.
+    pub compare: Compare,
+    /// What ours is.
+    pub what: String,
+    /// Ours, with its error; none if the study has no number of that address.
+    pub ours: Option<Check>,
+    /// The largest difference allowed, the error of ours and the rounding of theirs included.
+    pub allowed: f64,
+    /// What became of it.
+    pub verdict: Agreement,
+    /// What a reader must know.
+    pub note: Option<String>,
+}
+
+/// What became of a published number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Agreement {
+    /// Ours agrees within what is allowed.
+    Agrees,
+    /// Ours is another.
+    Differs,
+    /// Both are shown.
+    NotComparable,
+    /// The study has no finite number of that address.
+    NotFound,
+}
+
+impl Agreement {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Agreement::Agrees => "AGREES",
+            Agreement::Differs => "DIFFERS",
+            Agreement::NotComparable => "NOT COMPARABLE",
+            Agreement::NotFound => "NOT FOUND",
+        }
+    }
+}
+
+impl Published {
+    /// Refuses what cannot be compared; `tables` are the quantities and names of the study.
+    pub(super) fn check(&self, place: &Place, tables: &[(&str, &str)]) -> Result<(), Error> {
+        if Expected::parse(&self.printed).is_none() {
+            let rule = "it must be a number as printed, such as \"0.45\": put words into `says`";
+            return Err(place.refuse("printed", format!("{:?}", self.printed), rule));
+        }
+        place.non_negative("tolerance.relative", self.tolerance.relative)?;
+        place.non_negative("tolerance.absolute", self.tolerance.absolute)?;
+        let Ours {
+            quantity, table, ..
+        } = &self.ours;
+        if !tables.contains(&(quantity, table)) {
+            let rule = "the study has no such table: name one by its quantity and its name";
+            return Err(place.refuse("ours", format!("{quantity} {table:?}"), rule));
+        }
+        if self.compare == Compare::Shown && self.note.is_none() {
+            let rule = "what is only shown has a `note` that says why: add one";
+            return Err(place.refuse("compare", "\"shown\"", rule));
+        }
+        Ok(())
+    }
+
+    /// Finds ours among the sections of the study and compares.
+    pub(super) fn compared(&self, sections: &[Section]) -> Comparison {
+        let printed = Expected::parse(&self.printed).expect("it was checked");
+        let found = sections
+            .iter()
+            .filter(|section| {
+                section.quantity == self.ours.quantity && section.name == self.ours.table
+            })
+            .flat_map(|section| &section.checks)
+            .find(|check| check.group == self.ours.group && check.what == self.ours.number);
+        let slack = printed.half_unit + self.tolerance.around(printed.value);
+        let ours = found.and_then(|check| Some((check, check.value?)));
+        let (allowed, verdict) = match ours {
+            None => (slack, Agreement::NotFound),
+            Some((check, value)) => {
+                let allowed = slack + allowed(check.how, check.error.unwrap_or(0.0));
+                let difference = value - printed.value;
+                let agrees = match self.compare {
+                    Compare::Near => Some(difference.abs() <= allowed),
+                    Compare::AtLeast => Some(-allowed <= difference),
+                    Compare::AtMost => Some(difference <= allowed),
+                    Compare::Shown => None,
+                };
+                let verdict = match agrees {
+                    Some(true) => Agreement::Agrees,
+                    Some(false) => Agreement::Differs,
+                    None => Agreement::NotComparable,
+                };
+                (allowed, verdict)
+            }
+        };
+        let Ours {
+            quantity,
+            table,
+            group,
+            number,
+        } = &self.ours;
+        let comma = if group.is_empty() { "" } else { ", " };
+        Comparison {
+            id: self.id.clone(),
+            source: self.source.clone(),
+            says: self.says.clone(),
+            read: self.read,
+            printed: self.printed.clone(),
+            compare: self.compare,
+            what: format!("{quantity} {table}: {group}{comma}{number}"),
+            ours: found.cloned(),
+            allowed,
+            verdict,
+            note: self.note.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exact::report::{Against, How};
+
+    fn row(printed: &str, compare: Compare) -> Published {
+        Published {
+            id: "one".to_owned(),
+            source: "Nobody 1900, table 1".to_owned(),
+            says: "It is so.".to_owned(),
+            read: Read::Formula,
+            printed: printed.to_owned(),
+            compare,
+            tolerance: Tolerance {
+                relative: 0.0,
+                absolute: 0.1,
+            },
+            ours: Ours {
+                quantity: "edm".to_owned(),
+                table: "t".to_owned(),
+                group: String::new(),
+                number: "n".to_owned(),
+            },
+            note: None,
+        }
+    }
+
+    fn section(value: f64, error: f64, how: How) -> Section {
+        Section {
+            study: "s".to_owned(),
+            quantity: "edm".to_owned(),
+            name: "t".to_owned(),
+            meaning: String::new(),
+            parameters: String::new(),
+            about: Vec::new(),
+            checks: vec![Check {
+                group: String::new(),
+                what: "n".to_owned(),
+                value: Some(value),
+                error: Some(error),
+                how,
+                against: Against::Nothing,
+                wanted: None,
+                difference: None,
+                tolerance: None,
+                verdict: String::new(),
+                class: String::new(),
+            }],
+            findings: Vec::new(),
+        }
+    }
+
+    fn verdict(printed: &str, compare: Compare, value: f64) -> Agreement {
+        let sections = [section(value, 0.0, How::Rounding)];
+        row(printed, compare).compared(&sections).verdict
+    }
+
+    #[test]
+    fn what_rounds_to_the_printed_number_agrees_and_nothing_beyond_what_is_allowed() {
+        // Half a unit of "2.0" and a tolerance of 0.1.
+        assert_eq!(verdict("2.0", Compare::Near, 2.149), Agreement::Agrees);
+        assert_eq!(verdict("2.0", Compare::Near, 2.151), Agreement::Differs);
+        assert_eq!(verdict("2", Compare::Near, 2.59), Agreement::Agrees);
+        assert_eq!(verdict("2.0", Compare::AtLeast, 9.0), Agreement::Agrees);
+        assert_eq!(verdict("2.0", Compare::AtLeast, 1.8), Agreement::Differs);
+        assert_eq!(verdict("2.0", Compare::AtMost, 9.0), Agreement::Differs);
+        assert_eq!(verdict("2.0", Compare::AtMost, -9.0), Agreement::Agrees);
+        assert_eq!(
+            verdict("2.0", Compare::Shown, 9.0),
+            Agreement::NotComparable
+        );
+        // Four standard errors of what is drawn, one error of what is computed on a grid.
+        let at = |how| {
+            let sections = [section(2.3, 0.05, how)];
+            row("2.0", Compare::Near).compared(&sections).verdict
+        };
+        assert_eq!(at(How::Sampled), Agreement::Agrees);
+        assert_eq!(at(How::Grid), Agreement::Differs);
+    }
+
+    #[test]
+    fn a_number_that_is_not_there_is_not_found() {
+        let mut other = row("2.0", Compare::Near);
+        other.ours.number = "m".to_owned();
+        let sections = [section(2.0, 0.0, How::Rounding)];
+        let compared = other.compared(&sections);
+        assert_eq!(compared.verdict, Agreement::NotFound);
+        assert!(compared.ours.is_none());
+    }
+
+    #[test]
+    fn words_and_unknown_tables_are_refused() {
+        let place = Place("p.toml".to_owned());
+        let tables = [("edm", "t")];
+        let message = |row: Published| match row.check(&place, &tables) {
+            Ok(()) => "accepted".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(message(row("2.0", Compare::Near)), "accepted");
+        assert!(message(row("twice", Compare::Near)).contains("printed = \"twice\""));
+        assert!(message(row("2.0", Compare::Shown)).contains("says why"));
+        let mut lost = row("2.0", Compare::Near);
+        lost.ours.table = "u".to_owned();
+        assert!(message(lost).contains("ours = edm \"u\""));
+    }
+}
