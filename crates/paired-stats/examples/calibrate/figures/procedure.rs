@@ -121,18 +121,24 @@ impl Study {
             .collect()
     }
 
-    /// The verdicts that the study ends with: at `n` seeds, or at the first look that leaves nothing
-    /// open.
+    /// The verdicts that the study ends with: at `n` seeds, or each at the first look that decides it.
     fn end(&self, plan: &Plan, rng: &mut ChaCha8Rng) -> Vec<Verdict> {
         match plan {
             Plan::Once(n) => self.judge(&self.draw(*n, rng), *n, None),
             Plan::Looks(looks) => {
                 let seeds = self.draw(looks.seeds()[looks.seeds().len() - 1], rng);
-                let mut verdicts = Vec::new();
+                let open = |v: &Verdict| matches!(v, Verdict::Inconclusive { .. });
+                let mut verdicts: Vec<Verdict> = Vec::new();
                 for index in 0..looks.seeds().len() {
                     let look = looks.look(index);
-                    verdicts = self.judge(&seeds, look.seeds(), Some(look));
-                    let open = |v: &Verdict| matches!(v, Verdict::Inconclusive { .. });
+                    let mut found = self.judge(&seeds, look.seeds(), Some(look));
+                    // What an earlier look decided stays decided.
+                    for (found, before) in found.iter_mut().zip(&verdicts) {
+                        if !open(before) {
+                            found.clone_from(before);
+                        }
+                    }
+                    verdicts = found;
                     if !verdicts.iter().any(open) {
                         break;
                     }
