@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{
     error::Error,
+    frame::{self, Results},
     lock,
     plan::{Cell, Plan},
     record::{Failure, Outcome, Record},
@@ -28,11 +29,57 @@ pub struct Progress {
     pub is_open: bool,
 }
 
+/// All that a report is made of.
+///
+/// # Errors
+///
+/// A lock that does not read.
+pub fn results(store: &Store, plan: &Plan) -> Result<Results, Error> {
+    let mut results = Results {
+        locks: store.locks()?,
+        ..Results::default()
+    };
+    for (cell, _) in plan.cells() {
+        match store.state(&cell.id) {
+            State::Done(record, attempt) => {
+                if !store.conflicts(&cell.id).is_empty() {
+                    results.conflicts.insert(cell.id.clone());
+                }
+                results.records.insert(cell.id, (*record, attempt));
+            }
+            State::Failed(failure) => {
+                results.failures.insert(cell.id, failure);
+            }
+            State::Corrupt(reason) => {
+                results.corrupt.insert(cell.id, reason);
+            }
+            State::Missing => {}
+        }
+    }
+    Ok(results)
+}
+
+/// The cells that are to be run, given what is finished: in a sequential run those of the next look.
+///
+/// # Errors
+///
+/// As [`results`].
+pub fn due(store: &Store, plan: &Plan) -> Result<Vec<(Cell, f64)>, Error> {
+    Ok(match plan.looks {
+        None => plan.cells(),
+        Some(_) => frame::due(plan, &results(store, plan)?),
+    })
+}
+
 /// Counts the cells, and estimates the time left from what the finished ones took.
-pub fn progress(store: &Store, plan: &Plan) -> Progress {
+///
+/// # Errors
+///
+/// As [`results`].
+pub fn progress(store: &Store, plan: &Plan) -> Result<Progress, Error> {
     let [mut done, mut running, mut failed, mut missing] = [0; 4];
     let (mut finished, mut open, mut cells) = (Vec::new(), Vec::new(), Vec::new());
-    for (cell, predicted) in plan.cells() {
+    for (cell, predicted) in due(store, plan)? {
         let word = match store.state(&cell.id) {
             State::Done(record, attempt) => {
                 done += 1;
@@ -78,7 +125,7 @@ pub fn progress(store: &Store, plan: &Plan) -> Progress {
         .map_or(String::new(), |left| {
             format!(", about {} left", words(left))
         });
-    Progress {
+    Ok(Progress {
         line: format!(
             "{}: {done} of {} cells done, {running} running, {failed} failed, {missing} missing{left}",
             plan.name,
@@ -86,7 +133,7 @@ pub fn progress(store: &Store, plan: &Plan) -> Progress {
         ),
         cells,
         is_open: !open.is_empty(),
-    }
+    })
 }
 
 /// Reads everything in a run that bears on its results: what it found wrong, one line each, and a last line that

@@ -20,6 +20,7 @@ pub use progress::seconds_left;
 
 use crate::{
     error::Error,
+    inspect,
     plan::{Cell, Plan},
     record::Attempt,
     store::{State, Store},
@@ -65,7 +66,7 @@ pub struct Finished {
     pub run_now: usize,
 }
 
-/// Runs what is missing.
+/// Runs what is missing; of a sequential run, up to the next look.
 ///
 /// # Errors
 ///
@@ -74,7 +75,7 @@ pub struct Finished {
 pub fn run(plan: &Plan, store: &Store, engine: &Engine<'_>) -> Result<Finished, Error> {
     let interrupted = interrupt_flag();
     store.sweep(&[]);
-    let cells = plan.cells();
+    let cells = inspect::due(store, plan)?;
     let mut measured = look(store, &cells, engine.other_builds)?;
     let mut open: Vec<&(Cell, f64)> = cells
         .iter()

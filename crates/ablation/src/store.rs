@@ -14,7 +14,7 @@
 //!             claims/<id>                  who is at work on the cell; saves work, decides nothing
 //!             claims/coordinator           who starts workers here
 //!             workers/<pid>-<n>.log        what a worker wrote to its terminal
-//!             report.html report.md summary.json rows.csv map.csv
+//!             report.html report.md summary.json rows.csv map.csv tensorboard/
 //! ```
 //!
 //! The digest in the name of the attempt is what a result is checked against: it is there before the result is.
@@ -373,9 +373,12 @@ impl Store {
     /// # Errors
     ///
     /// Files.
-    pub fn write_report(&self, name: &str, text: &str) -> Result<PathBuf, Error> {
+    pub fn write_report(&self, name: &str, text: impl AsRef<[u8]>) -> Result<PathBuf, Error> {
         let path = self.root.join(name);
-        files::replace(&path, text.as_bytes())?;
+        if let Some(folder) = path.parent() {
+            files::create_dir(folder)?;
+        }
+        files::replace(&path, text.as_ref())?;
         Ok(path)
     }
 

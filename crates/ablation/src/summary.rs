@@ -69,8 +69,13 @@ pub struct StudySummary {
     pub setup: Vec<String>,
     /// Caveats that belong to this study's numbers, one sentence each.
     pub notes: Vec<String>,
-    /// Seeds planned for the 2×2.
+    /// Seeds planned for the 2×2; in a sequential run those of the look that the numbers are of.
     pub seeds: u32,
+    /// The looks of a sequential run.
+    pub looks: Option<LookState>,
+    /// Whether all cells have ended that the verdicts rest on; before, there are estimates and no verdict, or those
+    /// of the last look.
+    pub ended: bool,
     /// Id of the primary probe.
     pub primary: String,
     /// Every probe that occurs, primary first.
@@ -81,6 +86,40 @@ pub struct StudySummary {
     pub verdicts: Vec<VerdictRow>,
     /// Effects of every probe in every full 2×2 block; looked at afterwards, no verdict.
     pub effects: Vec<EffectRow>,
+    /// The effects at several depths, where the study has them.
+    pub depths: Vec<DepthRow>,
+    /// Whether a factor changes how often cells diverge, where some did.
+    pub divergences: Vec<DivergenceRow>,
+}
+
+/// How far a sequential study has come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LookState {
+    /// Seeds at each look.
+    pub seeds: Vec<u32>,
+    /// Looks that were taken; numbers and verdicts are of the last one.
+    pub taken: u32,
+    /// Whether the study has ended: every contrast is decided, or it was the last look.
+    pub ended: bool,
+    /// The level that all looks share.
+    pub alpha: f64,
+    /// The part of it that is spent at the end of each look.
+    pub spent: Vec<f64>,
+    /// The nominal two-sided level of one contrast alone at each look.
+    pub levels: Vec<f64>,
+}
+
+impl LookState {
+    /// Seeds that the study is run to: those of the look that it waits for, or has ended with.
+    pub(crate) fn due(&self) -> u32 {
+        let look = if self.ended {
+            self.taken - 1
+        } else {
+            self.taken
+        };
+        self.seeds[look as usize]
+    }
 }
 
 /// What a probe's numbers mean.
@@ -157,6 +196,12 @@ pub struct Arm {
     pub finished: u32,
     /// Cells whose training or sampling diverged.
     pub diverged: u32,
+    /// Seeds with a result, rising.
+    pub finished_seeds: Vec<u32>,
+    /// Seeds among them that diverged.
+    pub diverged_seeds: Vec<u32>,
+    /// The exact (Clopper-Pearson) 95 % interval of the share of cells that diverge, where one did.
+    pub diverged_interval: Option<[f64; 2]>,
     /// Of each diverged cell: the seed, the stage and the step.
     pub divergences: Vec<String>,
     /// Cells without a result because the program failed.
@@ -280,6 +325,17 @@ pub struct VerdictRow {
     pub numbers: EffectNumbers,
     /// P value adjusted by Holm over the registered contrasts of the study; none for a claim of equality.
     pub adjusted_p: Option<f64>,
+    /// Confidence of the interval that decides: what the other contrasts, and the looks, leave to this one. None
+    /// before the study is judged.
+    pub confidence: Option<f64>,
+    /// The paired t interval that decides.
+    pub deciding_low: Option<f64>,
+    /// The paired t interval that decides.
+    pub deciding_high: Option<f64>,
+    /// The look at which it was judged, from 1; what a look decides stays decided.
+    pub look: Option<u32>,
+    /// Whether more seeds cannot change the verdict.
+    pub settled: bool,
     /// What weakens or qualifies the verdict, one sentence each.
     pub remarks: Vec<String>,
 }
@@ -299,10 +355,69 @@ pub struct EffectRow {
     pub numbers: EffectNumbers,
     /// Whether it is one of the registered contrasts.
     pub registered: bool,
+    /// p adjusted by Benjamini and Hochberg over the effects of the study that were not registered: of what is called
+    /// found at a level, this share is expected to be nothing.
+    pub q: Option<f64>,
+}
+
+/// An effect on the primary probe at several depths, over the seeds that are complete at all of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DepthRow {
+    /// `skip`, `noise` or `interaction`.
+    pub effect: String,
+    /// Seeds.
+    pub n: u32,
+    /// Depths, rising.
+    pub points: Vec<DepthPoint>,
+    /// Change of the effect per doubling of the depth, by least squares in each seed: the mean over seeds.
+    pub slope: Option<f64>,
+    /// Paired t interval of the slope, 95 %.
+    pub slope_low: Option<f64>,
+    /// Paired t interval of the slope, 95 %.
+    pub slope_high: Option<f64>,
+}
+
+/// One depth of a [`DepthRow`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DepthPoint {
+    /// Residual blocks (of a level, where a network has levels).
+    pub depth: u32,
+    /// Name of the block.
+    pub block: String,
+    /// One effect per seed.
+    pub seeds: BTreeMap<u32, f64>,
+    /// Mean effect.
+    pub estimate: f64,
+    /// Band that holds at all depths together with 95 %, by max-T; none for fewer than 6 seeds.
+    pub low: Option<f64>,
+    /// Band that holds at all depths together with 95 %.
+    pub high: Option<f64>,
+    /// p adjusted over the depths, by max-T.
+    pub adjusted_p: Option<f64>,
+}
+
+/// Whether one step of a factor changes how often cells diverge.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DivergenceRow {
+    /// Name of the block.
+    pub block: String,
+    /// `skip_without_noise`, `skip_with_noise`, `noise_without_skip` or `noise_with_skip`.
+    pub effect: String,
+    /// Seeds with a result in both arms.
+    pub n: u32,
+    /// Seeds that diverged only where the factor is off.
+    pub only_off: u32,
+    /// Seeds that diverged only where it is on.
+    pub only_on: u32,
+    /// McNemar's exact two-sided p.
+    pub p: f64,
 }
 
 /// An estimated effect: one number per seed, and what follows from them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EffectNumbers {
     /// One effect per complete seed.

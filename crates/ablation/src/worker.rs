@@ -13,6 +13,7 @@ use crate::{
     config::Data,
     data::Images,
     error::Error,
+    inspect,
     plan::{Cell, Overrides, Plan, open_images},
     record::Attempt,
     runner::{line, stop_flag},
@@ -68,7 +69,7 @@ pub fn work(root: &Path, data: &Overrides, keeping: Keeping) -> Result<Ended, Er
         libtorch: cell::libtorch_version(),
         ..Attempt::default()
     };
-    let mut cells = plan.cells();
+    let mut cells = inspect::due(&store, &plan)?;
     // A cell that a worker died on goes to the end, so that it does not keep the others waiting.
     cells.sort_by_key(|(cell, _)| store.failure(&cell.id).map_or(0, |f| f.attempts()));
     for (cell, _) in cells {

@@ -32,13 +32,13 @@ fn a_plan_is_printed_and_nothing_is_run() {
         text.contains("the 2×2") && text.contains("4 arms ×  1 seeds =   4 cells"),
         "{text}"
     );
-    assert!(text.contains("\n4 cells, about 1 min with "), "{text}");
+    assert!(text.contains("\n5 cells, about 1 min with "), "{text}");
     let more = stdout(&run(
         folder.path(),
         &["ablate", "smoke", "--plan", "--seeds", "3", "--jobs", "1"],
     ));
     assert!(
-        more.contains("\n12 cells, about 1 min with 1 at a time"),
+        more.contains("\n15 cells, about 1 min with 1 at a time"),
         "{more}"
     );
     assert_eq!(
@@ -289,6 +289,11 @@ fn a_report_is_written_from_what_is_there() {
         before,
         "a report is a function"
     );
+    assert!(!root.join("tensorboard").exists(), "nobody asked for it");
+    let arguments = ["report", "a run", "--tensorboard"];
+    assert!(run(folder.path(), &arguments).status.success());
+    let events = "tensorboard/smoke/the 2×2/skip, noise on/events.out.tfevents.0.ablation";
+    assert!(root.join(events).is_file());
 }
 
 #[test]
@@ -298,10 +303,10 @@ fn a_status_counts_the_cells() {
     let output = run(folder.path(), &["status", "."]);
     assert_eq!(
         stdout(&output),
-        "smoke: 3 of 4 cells done, 0 running, 1 failed, 0 missing\n"
+        "smoke: 4 of 5 cells done, 0 running, 1 failed, 0 missing\n"
     );
     let cells = stdout(&run(folder.path(), &["status", ".", "--cells"]));
-    assert_eq!(cells.lines().count(), 5, "{cells}");
+    assert_eq!(cells.lines().count(), 6, "{cells}");
     assert!(
         cells.contains("failed 1 times: signal: 9 (SIGKILL)"),
         "{cells}"
@@ -353,7 +358,7 @@ fn a_damaged_result_is_no_reason_to_stop() {
     assert!(run(folder.path(), &["report", "."]).status.success());
     let status = stdout(&run(folder.path(), &["status", ".", "--cells"]));
     assert!(
-        status.ends_with("0 of 4 cells done, 0 running, 4 failed, 0 missing\n"),
+        status.ends_with("0 of 5 cells done, 0 running, 5 failed, 0 missing\n"),
         "{status}"
     );
     assert!(status.contains("unreadable, will be run again"), "{status}");

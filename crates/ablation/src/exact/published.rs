@@ -77,7 +77,7 @@ pub struct Ours {
 }
 
 /// A published number that is not tried here.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cited {
     /// Identifier within the study.
@@ -93,7 +93,8 @@ pub struct Cited {
 }
 
 /// A published number beside ours, compared.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Comparison {
     /// Identifier within the study.
     pub id: String,
@@ -120,7 +121,7 @@ pub struct Comparison {
 }
 
 /// What became of a published number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Agreement {
     /// Ours agrees within what is allowed.

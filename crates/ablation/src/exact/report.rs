@@ -21,10 +21,10 @@ pub struct Report {
     /// One per table, in the order of the quantities.
     pub sections: Vec<Section>,
     /// Published numbers beside ours.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub published: Vec<Comparison>,
     /// Published numbers that were not tried.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cited: Vec<Cited>,
 }
 

@@ -20,6 +20,8 @@ const FLIPS: usize = 20_000;
 const FLIPS_DRAWS: u64 = 1 << 63;
 /// Keeps the draws of planning apart from both.
 const PLANNING_DRAWS: u64 = 1 << 62;
+/// Keeps the draws of bands over depths apart from all.
+const DEPTH_DRAWS: u64 = 1 << 61;
 
 /// Every effect of every probe in every block that has it.
 pub(super) fn all_effects(
@@ -52,6 +54,7 @@ pub(super) fn all_effects(
                         effect: name.id().to_owned(),
                         numbers: numbers(&study.name, &values),
                         registered: false,
+                        q: None,
                     });
                 }
             }
@@ -193,7 +196,7 @@ pub(super) fn per_seed(
     found
 }
 
-fn arm<'b>(block: &'b Block, skip: &str, noise: &str) -> Option<&'b Arm> {
+pub(super) fn arm<'b>(block: &'b Block, skip: &str, noise: &str) -> Option<&'b Arm> {
     block
         .arms
         .iter()
@@ -235,6 +238,11 @@ pub(super) fn flips(study: &str, values: &[f64]) -> Option<SignFlip> {
 /// The draws of synthetic studies that plan a study's seeds.
 pub(crate) fn planning_draws(study: &str) -> impl rand::RngCore {
     stream(study).at(stream::Role::Bootstrap, PLANNING_DRAWS)
+}
+
+/// The sign patterns of a band over the depths of a study.
+pub(super) fn depth_draws(study: &str) -> impl rand::RngCore {
+    stream(study).at(stream::Role::Bootstrap, DEPTH_DRAWS)
 }
 
 fn stream(study: &str) -> Stream {

@@ -2,25 +2,34 @@
 //!
 //! Pure: a bootstrap draws from a stream that the study's name fixes.
 
+mod depth;
+mod divergence;
 mod effects;
+mod looks;
+mod stamps;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
 pub(crate) use effects::{CONFIDENCE, planning_draws};
+pub use looks::due;
 pub(crate) use verdict::ALPHA;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use paired_stats::Problem;
+use paired_stats::{Problem, benjamini_hochberg, clopper_pearson};
+
+use looks::Standing;
 
 use crate::{
     catalog,
     lock::Lock,
     map::ArmMap,
-    plan::{Cell, Plan, PlannedArm, PlannedBlock, PlannedContrast, PlannedStudy},
+    plan::{Cell, Plan, PlannedArm, PlannedBlock, PlannedContrast, PlannedLooks, PlannedStudy},
     record::{Attempt, Failure, Outcome, Record},
-    summary::{Arm, Block, Curve, CurvePoint, Provenance, Spread, Stamp, StudySummary, Summary},
+    summary::{
+        Arm, Block, Curve, CurvePoint, EffectRow, Provenance, Spread, StudySummary, Summary,
+    },
 };
 
 /// Seeds that a verdict takes at least.
@@ -43,75 +52,6 @@ pub struct Results {
 
 /// Makes the summary of whatever is finished.
 pub fn summarise(plan: &Plan, results: &Results, command: &str) -> Summary {
-    let planned = plan.cells().len();
-    let done = results.records.len();
-    let mut stamps = Vec::new();
-    let mut stamp = |word: &str, reason: String| {
-        stamps.push(Stamp {
-            word: word.to_owned(),
-            reason,
-        })
-    };
-    if done < planned {
-        let failed = results.failures.len() + results.corrupt.len();
-        stamp(
-            "INTERIM",
-            format!("{done} of {planned} cells have a result ({failed} failed)"),
-        );
-    }
-    if let Some(study) = plan
-        .studies
-        .iter()
-        .find(|study| study.seeds < MINIMUM_SEEDS)
-    {
-        let reason = format!(
-            "{} seeds in `{}`: fewer than {MINIMUM_SEEDS} give estimates and no verdict",
-            study.seeds, study.name
-        );
-        stamp("EXPLORATORY", reason);
-    }
-    if !results.conflicts.is_empty() {
-        stamp(
-            "NOT DETERMINISTIC",
-            format!(
-                "{} cells were computed twice with different results; the first one counts",
-                results.conflicts.len()
-            ),
-        );
-    }
-    let mut problems = Vec::new();
-    let amendments = results
-        .locks
-        .iter()
-        .filter_map(|lock| Some((lock, lock.reason.as_ref()?)));
-    for (lock, reason) in amendments {
-        let registered = lock.changed.iter().any(|change| change.registered);
-        if registered && !problems.contains(&Problem::PlanChanged) {
-            problems.push(Problem::PlanChanged);
-        }
-        let changes: Vec<&str> = lock
-            .changed
-            .iter()
-            .map(|change| change.what.as_str())
-            .collect();
-        let more = match changes.len() {
-            0 | 1 => String::new(),
-            n => format!(" and {} more", n - 1),
-        };
-        stamp(
-            "AMENDED",
-            format!(
-                "after {} cells were finished: {}{more} ({reason})",
-                lock.finished,
-                changes.first().unwrap_or(&"nothing")
-            ),
-        );
-    }
-    if !results.conflicts.is_empty() {
-        problems.push(Problem::Conflicts {
-            cells: results.conflicts.len(),
-        });
-    }
     let distinct = |of: &dyn Fn(&(Record, Attempt)) -> String| -> Vec<String> {
         results
             .records
@@ -123,41 +63,32 @@ pub fn summarise(plan: &Plan, results: &Results, command: &str) -> Summary {
             .collect()
     };
     let binaries = distinct(&|(_, attempt)| attempt.binary.clone());
-    if 1 < binaries.len() {
-        let reason = format!(
-            "results of {} different builds of the program stand side by side",
-            binaries.len()
-        );
-        stamp("MIXED BUILDS", reason);
-        problems.push(Problem::MixedCode {
-            builds: binaries.len(),
-        });
-    }
-    let provenance = Provenance {
-        devices: distinct(&|(record, _)| {
-            format!("{:?}", record.cell.config.device()).to_lowercase()
-        }),
-        hosts: distinct(&|(_, attempt)| attempt.host.clone()),
-        libtorch: distinct(&|(_, attempt)| attempt.libtorch.clone()),
-        binaries,
-        cell_seconds: results
-            .records
-            .values()
-            .map(|(_, attempt)| attempt.seconds)
-            .sum(),
-        command: command.to_owned(),
-    };
+    let problems = stamps::problems(results, &binaries);
+    let studies: Vec<StudySummary> = plan
+        .studies
+        .iter()
+        .map(|study| summarise_study(study, results, &problems, plan.looks.as_ref()))
+        .collect();
     Summary {
         schema: 1,
         name: plan.name.clone(),
         question: plan.question.clone(),
-        stamps,
-        studies: plan
-            .studies
-            .iter()
-            .map(|study| summarise_study(study, results, &problems))
-            .collect(),
-        provenance,
+        stamps: stamps::stamps(plan, results, &studies, &binaries),
+        studies,
+        provenance: Provenance {
+            devices: distinct(&|(record, _)| {
+                format!("{:?}", record.cell.config.device()).to_lowercase()
+            }),
+            hosts: distinct(&|(_, attempt)| attempt.host.clone()),
+            libtorch: distinct(&|(_, attempt)| attempt.libtorch.clone()),
+            binaries,
+            cell_seconds: results
+                .records
+                .values()
+                .map(|(_, attempt)| attempt.seconds)
+                .sum(),
+            command: command.to_owned(),
+        },
     }
 }
 
@@ -170,19 +101,26 @@ pub(crate) fn contrast_values(
     let blocks: Vec<Block> = study
         .blocks
         .iter()
-        .map(|block| summarise_block(block, results))
+        .map(|block| summarise_block(block, u32::MAX, results))
         .collect();
     let block = verdict::block_of(study, &blocks, contrast);
     let values = effects::per_seed(&blocks, block, &contrast.probe, contrast.effect);
     values.complete.into_values().collect()
 }
 
-fn summarise_study(study: &PlannedStudy, results: &Results, problems: &[Problem]) -> StudySummary {
-    let blocks: Vec<Block> = study
-        .blocks
-        .iter()
-        .map(|block| summarise_block(block, results))
-        .collect();
+fn summarise_study(
+    study: &PlannedStudy,
+    results: &Results,
+    problems: &[Problem],
+    looks: Option<&PlannedLooks>,
+) -> StudySummary {
+    let Standing {
+        blocks,
+        verdicts,
+        looks,
+        ended,
+        ..
+    } = Standing::of(study, results, problems, looks);
     let mut probes: Vec<&str> = vec![&study.primary];
     for (id, ..) in catalog::PROBES {
         let occurs = blocks
@@ -193,10 +131,7 @@ fn summarise_study(study: &PlannedStudy, results: &Results, problems: &[Problem]
             probes.push(id);
         }
     }
-    let (mut effects, verdicts) = (
-        effects::all_effects(study, &blocks, &probes),
-        verdict::verdicts(study, &blocks, problems),
-    );
+    let mut effects = effects::all_effects(study, &blocks, &probes);
     for row in &mut effects {
         row.registered = study.contrasts.iter().any(|contrast| {
             let block = verdict::block_of(study, &blocks, contrast);
@@ -205,13 +140,23 @@ fn summarise_study(study: &PlannedStudy, results: &Results, problems: &[Problem]
                 && contrast.effect.id() == row.effect
         });
     }
+    let mut found: Vec<&mut EffectRow> = effects.iter_mut().filter(|row| !row.registered).collect();
+    found.retain(|row| row.numbers.p.is_some());
+    let p: Vec<f64> = found.iter().filter_map(|row| row.numbers.p).collect();
+    for (row, q) in found.into_iter().zip(benjamini_hochberg(&p)) {
+        row.q = Some(q);
+    }
     StudySummary {
+        depths: depth::by_depth(study, &blocks),
+        divergences: divergence::divergences(&blocks),
         name: study.name.clone(),
         title: study.title.clone(),
         question: study.question.clone(),
         setup: study.setup.clone(),
         notes: study.notes.clone(),
-        seeds: study.seeds,
+        seeds: blocks[0].seeds,
+        looks,
+        ended,
         primary: study.primary.clone(),
         probes: probes.iter().filter_map(|id| catalog::probe(id)).collect(),
         blocks,
@@ -220,16 +165,18 @@ fn summarise_study(study: &PlannedStudy, results: &Results, problems: &[Problem]
     }
 }
 
-fn summarise_block(block: &PlannedBlock, results: &Results) -> Block {
+/// A block with the first of its seeds.
+fn summarise_block(block: &PlannedBlock, seeds: u32, results: &Results) -> Block {
+    let seeds = block.seeds.min(seeds);
     Block {
         name: block.name.clone(),
         role: block.role,
         change: block.change.clone(),
-        seeds: block.seeds,
+        seeds,
         arms: block
             .arms
             .iter()
-            .map(|arm| summarise_arm(arm, block.seeds, results))
+            .map(|arm| summarise_arm(arm, seeds, results))
             .collect(),
     }
 }
@@ -242,11 +189,12 @@ fn summarise_arm(arm: &PlannedArm, seeds: u32, results: &Results) -> Arm {
         .iter()
         .filter_map(|cell| results.records.get(&cell.id))
         .collect();
-    let mut divergences = Vec::new();
+    let (mut divergences, mut diverged_seeds) = (Vec::new(), Vec::new());
     let mut probes: BTreeSet<&String> = BTreeSet::new();
     let mut names: BTreeSet<&String> = BTreeSet::new();
     for (record, _) in &finished {
         if let Outcome::Diverged { stage, step } = record.outcome {
+            diverged_seeds.push(record.cell.seed);
             divergences.push(format!(
                 "seed {}: {} at step {step}",
                 record.cell.seed,
@@ -276,6 +224,11 @@ fn summarise_arm(arm: &PlannedArm, seeds: u32, results: &Results) -> Arm {
         planned: seeds,
         finished: finished.len() as u32,
         diverged: divergences.len() as u32,
+        finished_seeds: records().map(|record| record.cell.seed).collect(),
+        diverged_interval: (!diverged_seeds.is_empty())
+            .then(|| clopper_pearson(divergences.len() as u64, finished.len() as u64, CONFIDENCE))
+            .and_then(|interval| interval.ok().map(|(low, high)| [low, high])),
+        diverged_seeds,
         divergences,
         failed: cells.iter().filter(failed).count() as u32,
         seconds: median(

@@ -1,8 +1,8 @@
 //! Verdicts on the registered contrasts.
 
 use paired_stats::{
-    Direction, Evidence, Expectation, Interval, Member, Problem, Share, Verdict, decide, paired_t,
-    share, t_test,
+    Direction, Evidence, Expectation, Interval, Look, Member, Problem, Share, Verdict, decide,
+    paired_t, share, t_test,
 };
 
 use super::{
@@ -23,11 +23,23 @@ const AA_LEVEL: f64 = 0.01;
 /// Seeds without divergence from which their interval alone is looked at.
 const CALM_SEEDS: usize = 3;
 
+/// The moment at which a study is judged.
+#[derive(Debug)]
+pub(super) enum When<'l> {
+    /// Not yet, and why: there are estimates, and no verdict.
+    Before(String),
+    /// All cells have ended.
+    AtTheEnd,
+    /// A planned look, and the seeds of the first one.
+    AtLook(Look<'l>, u32),
+}
+
 /// The registered contrasts with their verdicts, in the order of registration; `of_run` makes them all invalid.
 pub(super) fn verdicts(
     study: &PlannedStudy,
     blocks: &[Block],
     of_run: &[Problem],
+    when: &When<'_>,
 ) -> Vec<VerdictRow> {
     let found: Vec<(PerSeed, EffectNumbers)> = study
         .contrasts
@@ -53,7 +65,11 @@ pub(super) fn verdicts(
             flip: flips(&study.name, values),
         })
         .collect();
-    let shares = share(&members, ALPHA, None).unwrap_or_else(|_| {
+    let look = match when {
+        When::AtLook(look, _) => Some(*look),
+        When::Before(_) | When::AtTheEnd => None,
+    };
+    let shares = share(&members, ALPHA, look).unwrap_or_else(|_| {
         // What cannot be computed is INVALID on its own; the others keep what is safe in any case.
         let share = Share {
             adjusted_p: 1.0,
@@ -61,7 +77,7 @@ pub(super) fn verdicts(
         };
         vec![share; members.len()]
     });
-    let problems = [of_run, &problems(study, blocks)].concat();
+    let problems = [of_run, &problems(study, blocks, when)].concat();
     let rows = study.contrasts.iter().zip(found).zip(shares);
     rows.map(|((contrast, (values, numbers)), share)| {
         let case = Case {
@@ -71,6 +87,7 @@ pub(super) fn verdicts(
             values: &values,
             problems: &problems,
             share,
+            when,
         };
         case.row(numbers)
     })
@@ -83,13 +100,7 @@ pub(super) fn block_of<'b>(
     blocks: &'b [Block],
     contrast: &PlannedContrast,
 ) -> &'b Block {
-    let role = match contrast.effect {
-        EffectName::SkipOverCounterWithoutNoise | EffectName::SkipOverCounterWithNoise => {
-            Role::CounterArm
-        }
-        EffectName::AA => Role::AA,
-        _ => Role::Main,
-    };
+    let role = contrast.effect.beside().unwrap_or(Role::Main);
     let index = study
         .blocks
         .iter()
@@ -118,6 +129,7 @@ struct Case<'a> {
     values: &'a PerSeed,
     problems: &'a [Problem],
     share: Share,
+    when: &'a When<'a>,
 }
 
 impl Case<'_> {
@@ -151,6 +163,10 @@ impl Case<'_> {
             Verdict::Inconclusive { .. } => "inconclusive",
             Verdict::NotTested { .. } => "not_tested",
         };
+        let judged = !matches!(self.when, When::Before(_));
+        let values: Vec<f64> = self.values.complete.values().copied().collect();
+        let deciding = paired_t(&values, self.share.confidence).ok();
+        let deciding = deciding.filter(|_| judged);
         VerdictRow {
             id: contrast.id.clone(),
             claim: contrast.claim.clone(),
@@ -163,8 +179,19 @@ impl Case<'_> {
             // A claim of equality rests on its interval alone.
             adjusted_p: numbers
                 .p
-                .filter(|_| contrast.expect != Expect::Equal)
+                .filter(|_| judged && contrast.expect != Expect::Equal)
                 .map(|_| self.share.adjusted_p),
+            confidence: deciding.map(|interval| interval.confidence),
+            deciding_low: deciding.map(|interval| interval.low),
+            deciding_high: deciding.map(|interval| interval.high),
+            look: match self.when {
+                When::AtLook(look, _) => Some(look.index() as u32 + 1),
+                When::Before(_) | When::AtTheEnd => None,
+            },
+            settled: !matches!(
+                verdict,
+                Verdict::Inconclusive { .. } | Verdict::NotTested { .. }
+            ) || judged && self.is_undetermined(),
             numbers,
             remarks,
         }
@@ -172,6 +199,10 @@ impl Case<'_> {
 
     /// The verdict, and what qualifies it.
     fn verdict(&self) -> (Verdict, Vec<String>) {
+        if let (When::Before(reason), []) = (self.when, self.problems) {
+            let reason = reason.clone();
+            return (Verdict::NotTested { reason }, Vec::new());
+        }
         let values: Vec<f64> = self.values.complete.values().copied().collect();
         let mut remarks = Vec::new();
         let verdict = decide(
@@ -214,8 +245,7 @@ impl Case<'_> {
                 capped.join(", ")
             ));
         }
-        // With two arms or more at the cap an interaction is the effect of the others under another name.
-        if decided && self.contrast.effect == EffectName::Interaction && 1 < capped.len() {
+        if decided && self.is_undetermined() {
             let reason = "arms at the cap leave the interaction undetermined".to_owned();
             return (open(reason), remarks);
         }
@@ -242,6 +272,12 @@ impl Case<'_> {
             remarks.push(remark);
         }
         (verdict, remarks)
+    }
+
+    /// Whether arms at the cap leave an interaction open, however many seeds there are: with two of them or more it
+    /// is the effect of the others under another name.
+    fn is_undetermined(&self) -> bool {
+        self.contrast.effect == EffectName::Interaction && 1 < self.values.capped.len()
     }
 
     /// The effects of the seeds in which nothing diverged, where something did.
@@ -341,13 +377,16 @@ fn words(interval: &Interval) -> String {
 }
 
 /// What makes the whole study invalid.
-fn problems(study: &PlannedStudy, blocks: &[Block]) -> Vec<Problem> {
+fn problems(study: &PlannedStudy, blocks: &[Block], when: &When<'_>) -> Vec<Problem> {
+    // Once, however often one looks: else every look would have its own chance to find a sound study invalid.
+    let seeds = match when {
+        When::AtLook(_, first) => *first,
+        When::Before(_) | When::AtTheEnd => u32::MAX,
+    };
     let mut problems = Vec::new();
     for block in blocks.iter().filter(|block| block.role == Role::AA) {
-        let values: Vec<f64> = per_seed(blocks, block, &study.primary, EffectName::AA)
-            .complete
-            .into_values()
-            .collect();
+        let effects = per_seed(blocks, block, &study.primary, EffectName::AA).complete;
+        let values: Vec<f64> = effects.range(..seeds).map(|(_, value)| *value).collect();
         // By t, since the sign-flip test of fewer than 8 seeds cannot reach 1 %.
         if let Ok(p) = t_test(&values, 0.0)
             && p <= AA_LEVEL

@@ -1,6 +1,7 @@
 //! From studies to a plan: every cell resolved, checked, named by its content and costed, before anything runs.
 
 mod identity;
+mod looks;
 mod resolve;
 mod setup;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use crate::{
     work::Work,
 };
 
+pub use looks::PlannedLooks;
 pub(crate) use resolve::open_images;
 
 /// Everything that a run does, resolved.
@@ -36,6 +38,9 @@ pub struct Plan {
     pub name: String,
     /// The question of the whole.
     pub question: String,
+    /// Looks before all seeds are there; none in a run that is judged once, at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looks: Option<PlannedLooks>,
     /// The studies.
     pub studies: Vec<PlannedStudy>,
     /// The claims.
@@ -134,6 +139,8 @@ pub struct Cell {
 pub struct Overrides {
     /// `--seeds`: seeds of the 2×2; blocks beside it have at most as many.
     pub seeds: Option<u32>,
+    /// `--sequential`: the 2×2, and what a registered contrast needs beside it, have the seeds of the last look.
+    pub looks: Option<PlannedLooks>,
     /// `--steps`: training steps of every cell.
     pub steps: Option<u64>,
     /// `--device`.
@@ -161,6 +168,7 @@ impl Plan {
             schema: 1,
             name: folder.name,
             question: folder.question,
+            looks: overrides.looks.clone(),
             studies,
             claims: Vec::new(),
         })
@@ -183,6 +191,7 @@ impl Plan {
             schema: 1,
             name,
             question,
+            looks: None,
             studies: Vec::new(),
             claims: claims.collect::<Result<_, _>>()?,
         })
@@ -224,23 +233,25 @@ impl Plan {
     /// Every cell once, in the order of work: seed by seed, the 2×2 before what stands beside it, claims last and one
     /// after the other.
     pub fn cells(&self) -> Vec<(Cell, f64)> {
-        let seeds = self
-            .studies
-            .iter()
-            .flat_map(|s| &s.blocks)
-            .map(|b| b.seeds)
-            .max()
-            .unwrap_or(0);
+        self.cells_within(&vec![u32::MAX; self.studies.len()])
+    }
+
+    /// The cells of each study's first seeds, as many as `horizons` says, in the order of [`Plan::cells`].
+    pub(crate) fn cells_within(&self, horizons: &[u32]) -> Vec<(Cell, f64)> {
+        let blocks = || {
+            let studies = self.studies.iter().zip(horizons);
+            studies.flat_map(|(study, horizon)| {
+                let block = |block| (block, *horizon);
+                study.blocks.iter().map(block)
+            })
+        };
+        let within = |(block, horizon): (&PlannedBlock, u32)| block.seeds.min(horizon);
+        let seeds = blocks().map(within).max().unwrap_or(0);
         let mut seen = BTreeSet::new();
         let mut cells = Vec::new();
         for seed in 0..seeds {
             let mut of_seed = Vec::new();
-            for block in self
-                .studies
-                .iter()
-                .flat_map(|study| &study.blocks)
-                .filter(|block| seed < block.seeds)
-            {
+            for (block, _) in blocks().filter(|of| seed < within(*of)) {
                 for arm in &block.arms {
                     let cell = Cell::new(arm.config.clone(), seed);
                     if seen.insert(cell.id.clone()) {

@@ -39,7 +39,11 @@ pub(super) fn plan_study(study: Study, overrides: &Overrides) -> Result<PlannedS
             "a name has small letters, digits and `-` only",
         );
     }
-    let seeds = overrides.seeds.unwrap_or(study.seeds);
+    let looks = overrides.looks.as_ref();
+    let seeds = match looks {
+        Some(looks) => looks.last(),
+        None => overrides.seeds.unwrap_or(study.seeds),
+    };
     if !(1..=MOST_SEEDS).contains(&seeds) {
         return refuse(
             "seeds",
@@ -77,7 +81,8 @@ pub(super) fn plan_study(study: Study, overrides: &Overrides) -> Result<PlannedS
     }
     for (index, beside) in study.beside.iter().enumerate() {
         check_beside(&study, index)?;
-        let own = if overrides.all {
+        let judged = |contrast: &Contrast| contrast.effect.beside() == Some(beside.role);
+        let own = if overrides.all || looks.is_some() && study.contrasts.iter().any(judged) {
             seeds
         } else {
             beside.seeds.min(seeds)

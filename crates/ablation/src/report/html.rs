@@ -100,6 +100,9 @@ fn verdict(out: &mut String, study: &StudySummary, row: &VerdictRow) {
     } else {
         format!("<small{tags}>bootstrap-t {}</small>", shown.bootstrap)
     };
+    let deciding = number::deciding(row).map_or_else(String::new, |text| {
+        format!("<small class=\"deciding\"{tags} title=\"what the other contrasts, and the looks, leave to this one\">decides at {text}</small>")
+    });
     let remarks: String = row
         .remarks
         .iter()
@@ -120,7 +123,7 @@ fn verdict(out: &mut String, study: &StudySummary, row: &VerdictRow) {
          <td class=\"claim\">{claim}<small>{effect} on {probe}; expected: {expect}; \
          smallest effect of interest <span{tags}>{delta}</span></small>{remarks}</td>\
          <td data-label=\"effect\"><span class=\"number\"{tags} title=\"{why}\">{whole}</span>\
-         {bootstrap}</td>\
+         {deciding}{bootstrap}</td>\
          <td data-label=\"adjusted p\"><span class=\"number\"{tags} title=\"{p_title}\">{p}</span></td>\
          <td data-label=\"seeds\"><span class=\"number\"{tags}>{n}</span>{incomplete}</td></tr>",
         class = slug(&row.class),
@@ -187,12 +190,23 @@ fn section(out: &mut String, study: &StudySummary) {
         out,
         "<section id=\"{id}\" class=\"study\">\n<h2>{title}</h2>\n<p class=\"lead\">{question}</p>"
     );
+    for words in [view::standing(study), view::noise_floors(study)] {
+        let tags = data(&[("study", &study.name)]);
+        let words = words.map(|words| {
+            format!(
+                "<p class=\"standing\"{tags}>{}.</p>\n",
+                escape(&sentence(&words))
+            )
+        });
+        out.push_str(&words.unwrap_or_default());
+    }
     list(out, "Set-up", "setup", &study.setup);
     list(out, "To keep in mind", "notes", &study.notes);
 
     let answer = [figure::forest(study), figure::slopes(study)];
     figures(out, "pair", answer.into_iter().flatten().collect());
     out.push_str(&figure::map(study).unwrap_or_default());
+    figures(out, "panels", figure::depths(study));
     let mut panels: Vec<String> = figure::gradient(study).into_iter().collect();
     panels.extend(figure::curves(study));
     if !panels.is_empty() {

@@ -54,7 +54,15 @@ fn page(summary: &Summary, detail: Detail) -> String {
     contrasts(&mut out, summary);
     for study in &summary.studies {
         let _ = write!(out, "\n### {}\n\n{}\n", cell(&study.title), study.question);
+        for words in [view::standing(study), view::noise_floors(study)] {
+            let _ = write!(
+                out,
+                "{}",
+                words.map_or_else(String::new, |words| format!("\n{words}\n"))
+            );
+        }
         primary(&mut out, study);
+        depths(&mut out, study);
         for note in &study.notes {
             let _ = writeln!(out, "- {note}");
         }
@@ -94,13 +102,16 @@ fn contrasts(out: &mut String, summary: &Summary) {
     out.push_str("|---|---|---|---|--:|--:|\n");
     for study in &summary.studies {
         for row in &study.verdicts {
+            let effect = number::effect(&row.numbers).whole();
+            let deciding = number::deciding(row).map(|text| format!("<br>{text}"));
             let _ = writeln!(
                 out,
-                "| {} | **{}** | {} | {} | {} | {} |",
+                "| {} | **{}** | {} | {}{} | {} | {} |",
                 cell(&study.name),
                 cell(&row.verdict),
                 cell(&row.claim),
-                number::effect(&row.numbers).whole(),
+                effect,
+                deciding.unwrap_or_default(),
                 cell(&number::p(row.adjusted_p)),
                 row.numbers.n
             );
@@ -183,6 +194,34 @@ fn primary(out: &mut String, study: &StudySummary) {
     }
 }
 
+/// The effects at each depth, and their slope.
+fn depths(out: &mut String, study: &StudySummary) {
+    let Some(first) = study.depths.first() else {
+        return;
+    };
+    out.push_str("\n| by depth, band of 95 % together |");
+    for point in &first.points {
+        let _ = write!(out, " {} blocks |", point.depth);
+    }
+    let _ = write!(
+        out,
+        " per doubling |\n|---|{}---|\n",
+        "---|".repeat(first.points.len())
+    );
+    for row in &study.depths {
+        let points = row.points.iter().map(number::band);
+        let slope = number::slope(row).unwrap_or_else(|| DASH.to_owned());
+        let shown: Vec<String> = points.chain([slope]).collect();
+        let _ = writeln!(
+            out,
+            "| {} | {} |",
+            view::effect_words(&row.effect),
+            shown.join(" | ")
+        );
+    }
+    out.push('\n');
+}
+
 fn probes(out: &mut String, study: &StudySummary) {
     let _ = writeln!(
         out,
@@ -234,16 +273,17 @@ fn effects(out: &mut String, study: &StudySummary) {
         out,
         "\n<details><summary>All effects (looked at afterwards, no verdict)</summary>\n\n"
     );
-    out.push_str("| block | probe | effect | estimate [95 % interval] | p | n |\n|---|---|---|---|--:|--:|\n");
+    out.push_str("| block | probe | effect | estimate [95 % interval] | p | q | n |\n|---|---|---|---|--:|--:|--:|\n");
     for row in &study.effects {
         let _ = writeln!(
             out,
-            "| {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} |",
             cell(&row.block),
             cell(view::title(study, &row.probe)),
             view::effect_words(&row.effect),
             number::effect(&row.numbers).whole(),
             cell(&number::p(row.numbers.p)),
+            cell(&number::p(row.q)),
             row.numbers.n
         );
     }

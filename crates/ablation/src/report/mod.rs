@@ -2,7 +2,7 @@
 //!
 //! Nothing here computes a statistic or touches a file or a clock: every number shown is in the summary,
 //! rounded by one rule (two significant digits of the interval's half-width), so that terminal,
-//! Markdown, HTML and CSV cannot disagree. A number that is undefined is shown as `–`, never as NaN.
+//! Markdown, HTML, CSV and event files cannot disagree. A number that is undefined is shown as `–`, never as NaN.
 //!
 //! The figures are SVG written here and not by a plotting crate: `plotters` writes colours as fixed RGB
 //! and no classes, so that dark mode (CSS variables) and the attributes `data-probe`, `data-arm` and
@@ -29,11 +29,13 @@ mod csv;
 mod exact;
 mod figure;
 mod html;
+mod looks;
 mod markdown;
 mod markup;
 mod number;
 mod published;
 mod tables;
+mod tensorboard;
 mod terminal;
 mod view;
 
@@ -42,7 +44,9 @@ pub use self::claims::{claims_markdown, claims_terminal};
 pub use self::csv::{csv, map_csv};
 pub use self::exact::{exact_markdown, exact_terminal};
 pub use self::html::html;
+pub use self::looks::looks;
 pub(crate) use self::markdown::cell;
 pub use self::markdown::markdown;
 pub(crate) use self::number::significant;
+pub use self::tensorboard::tensorboard;
 pub use self::terminal::{Colour, terminal};

@@ -3,7 +3,7 @@
 //! An effect is rounded to two significant digits of its interval's half-width: more digits would pretend
 //! to a precision that the seeds do not give.
 
-use crate::summary::{EffectNumbers, Spread};
+use crate::summary::{DepthPoint, DepthRow, EffectNumbers, Spread, VerdictRow};
 
 /// Shown where a number is undefined.
 pub(super) const DASH: &str = "–";
@@ -97,6 +97,57 @@ pub(super) fn effect(numbers: &EffectNumbers) -> EffectText {
     }
 }
 
+/// `98.3 % [−1.92, −0.60]`: the interval that decides, rounded as the effect is.
+pub(super) fn deciding(row: &VerdictRow) -> Option<String> {
+    let (confidence, low, high) = (row.confidence?, row.deciding_low?, row.deciding_high?);
+    // Where nothing is shared it is the interval that is shown anyway.
+    if (confidence - 0.95).abs() < 1e-9 {
+        return None;
+    }
+    let places = match (row.numbers.low, row.numbers.high) {
+        (Some(low), Some(high)) => decimals((high - low) / 2.0),
+        _ => None,
+    };
+    let show = |x: f64| places.map_or_else(|| significant(x, 3), |d| fixed(x, d));
+    Some(format!(
+        "{} [{}, {}]",
+        percent(confidence),
+        show(low),
+        show(high)
+    ))
+}
+
+/// `−0.62 [−0.90, −0.34]`: an effect at one depth, with the band that holds at all of them.
+pub(super) fn band(point: &DepthPoint) -> String {
+    interval(Some(point.estimate), point.low.zip(point.high))
+}
+
+/// `−0.11 [−0.18, −0.04]`: the change of an effect per doubling of the depth; none for a single seed.
+pub(super) fn slope(row: &DepthRow) -> Option<String> {
+    row.slope
+        .map(|slope| interval(Some(slope), row.slope_low.zip(row.slope_high)))
+}
+
+fn interval(estimate: Option<f64>, ends: Option<(f64, f64)>) -> String {
+    let numbers = EffectNumbers {
+        estimate,
+        low: ends.map(|(low, _)| low),
+        high: ends.map(|(_, high)| high),
+        ..EffectNumbers::default()
+    };
+    effect(&numbers).whole()
+}
+
+/// A confidence, with two significant digits of what it leaves: `95 %`, `98.3 %`, `99.966 %`.
+fn percent(confidence: f64) -> String {
+    let left = 100.0 * (1.0 - confidence);
+    let text = fixed(100.0 - left, decimals_for(left, 2).min(6));
+    match text.contains('.') {
+        true => format!("{} %", text.trim_end_matches('0').trim_end_matches('.')),
+        false => format!("{text} %"),
+    }
+}
+
 /// `0.49 [0.45, 0.54]`: median and range.
 ///
 /// A range that is much wider than the median would round the median away: the median keeps two
@@ -146,6 +197,13 @@ pub(super) fn thousands(count: u64) -> String {
         out.push(digit);
     }
     out
+}
+
+/// ` (1 % to 72 %)`: the interval of a share, with the leading space; empty if there is none.
+pub(super) fn share(interval: Option<[f64; 2]>) -> String {
+    interval.map_or_else(String::new, |[low, high]| {
+        format!(" ({:.0} % to {:.0} %)", 100.0 * low, 100.0 * high)
+    })
 }
 
 /// Seconds as a duration: `42 s`, `7 min`, `3.2 h`.

@@ -160,11 +160,12 @@ fn lost(out: &mut String, summary: &Summary) {
                 ]);
                 let _ = write!(
                     items,
-                    "<li{tags}>{}, {}: {} of {} diverged, {} failed<small>{}</small></li>",
+                    "<li{tags}>{}, {}: {} of {} diverged{}, {} failed<small>{}</small></li>",
                     escape(&study.name),
                     escape(&arm.label),
                     arm.diverged,
                     arm.finished,
+                    number::share(arm.diverged_interval),
                     arm.failed,
                     escape(&arm.divergences.join("; "))
                 );
@@ -176,6 +177,32 @@ fn lost(out: &mut String, summary: &Summary) {
         out.push_str("<p>None diverged, none failed.</p>\n");
     } else {
         let _ = writeln!(out, "<ul class=\"lost-cells\">{items}</ul>");
+    }
+    let tests = summary
+        .studies
+        .iter()
+        .flat_map(|study| study.divergences.iter().map(move |row| (study, row)));
+    let tests: Vec<_> = tests.filter(|(_, row)| row.p <= 0.05).collect();
+    if !tests.is_empty() {
+        out.push_str("<p>Where a factor changes how often cells diverge (McNemar's exact test, 5&nbsp;%, not adjusted):</p>\n<ul>");
+        for (study, row) in tests {
+            let tags = data(&[
+                ("study", &study.name),
+                ("block", &row.block),
+                ("effect", &row.effect),
+            ]);
+            let _ = write!(
+                out,
+                "<li{tags}>{}, {}: {} of {} seeds diverge only without it, {} only with it, p {}</li>",
+                escape(&study.name),
+                escape(&view::effect_words(&row.effect)),
+                row.only_off,
+                row.n,
+                row.only_on,
+                escape(&number::p(Some(row.p)))
+            );
+        }
+        out.push_str("</ul>\n");
     }
 }
 
@@ -315,6 +342,7 @@ pub(super) fn effects(out: &mut String, study: &StudySummary) {
     out.push_str(
         "<details><summary>All effects (looked at afterwards, no verdict)</summary>\n<div class=\"scroll\"><table>\n\
          <thead><tr><th>block</th><th>probe</th><th>effect</th><th>estimate [95&nbsp;% interval]</th><th>n</th><th>p</th>\
+         <th title=\"Benjamini and Hochberg over all that was not registered\">q</th>\
          </tr></thead>\n<tbody>\n",
     );
     for row in &study.effects {
@@ -326,12 +354,13 @@ pub(super) fn effects(out: &mut String, study: &StudySummary) {
         let tags = effect_tags(study, row);
         let _ = writeln!(
             out,
-            "<tr><td>{}</td><td>{}</td><td>{}{registered}</td>{}<td{tags}>{}</td></tr>",
+            "<tr><td>{}</td><td>{}</td><td>{}{registered}</td>{}<td{tags}>{}</td><td{tags}>{}</td></tr>",
             escape(&row.block),
             escape(view::title(study, &row.probe)),
             escape(&view::effect_words(&row.effect)),
             estimate(study, row),
-            escape(&number::p(row.numbers.p))
+            escape(&number::p(row.numbers.p)),
+            escape(&number::p(row.q))
         );
     }
     out.push_str("</tbody></table></div></details>\n");

@@ -61,6 +61,9 @@ impl Page {
         } else {
             self.contrasts(&study.verdicts);
         }
+        for words in [view::standing(study), view::noise_floors(study)] {
+            self.paragraph("  ", &words.unwrap_or_default());
+        }
         self.out.push('\n');
         let better = view::better_words(view::better(study, &study.primary));
         let title = view::title(study, &study.primary);
@@ -76,12 +79,16 @@ impl Page {
 
     /// One line per contrast; long claims and verdicts continue below themselves.
     fn contrasts(&mut self, rows: &[VerdictRow]) {
-        let shown: Vec<String> = rows
+        let shown: Vec<Vec<String>> = rows
             .iter()
-            .map(|row| number::effect(&row.numbers).whole())
+            .map(|row| {
+                let effect = number::effect(&row.numbers).whole();
+                [effect].into_iter().chain(number::deciding(row)).collect()
+            })
             .collect();
         let numbers = shown
             .iter()
+            .flatten()
             .map(|text| columns(text))
             .max()
             .unwrap_or(0)
@@ -100,7 +107,7 @@ impl Page {
             let cells = [
                 wrap(&row.verdict, verdict),
                 wrap(&row.claim, claim),
-                vec![effect],
+                effect,
                 vec![number::p(row.adjusted_p)],
                 vec![row.numbers.n.to_string()],
             ];

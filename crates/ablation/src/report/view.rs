@@ -177,6 +177,69 @@ pub(super) fn side(better: Better, numbers: &EffectNumbers) -> Side {
     }
 }
 
+/// How far a sequential study has come, in words.
+pub(super) fn standing(study: &StudySummary) -> Option<String> {
+    let looks = study.looks.as_ref()?;
+    let (taken, all) = (looks.taken as usize, looks.seeds.len());
+    if taken == 0 {
+        return Some(format!(
+            "before the first of {all} looks, which comes at {} seeds: no verdict yet",
+            looks.seeds[0]
+        ));
+    }
+    let spent = format!(
+        "look {taken} of {all}, at {} seeds; {} of the level {} is spent",
+        looks.seeds[taken - 1],
+        number::significant(looks.spent[taken - 1], 2),
+        looks.alpha
+    );
+    let contrasts = study.verdicts.len();
+    let open = study.verdicts.iter().filter(|row| !row.settled).count();
+    Some(match open {
+        0 => format!("{spent}; all {contrasts} contrasts are decided, and it ends here"),
+        _ if looks.ended => {
+            format!("{spent}; it was the last, and {open} of {contrasts} contrasts stay undecided")
+        }
+        _ => format!(
+            "{spent}; {open} of {contrasts} contrasts are open, and it goes on to {} seeds",
+            looks.due()
+        ),
+    })
+}
+
+/// The A/A effect on a probe: what other random draws alone do.
+pub(super) fn noise_floor<'a>(study: &'a StudySummary, probe: &str) -> Option<&'a EffectRow> {
+    let mut rows = study.effects.iter();
+    rows.find(|row| row.effect == "a_a" && row.probe == probe)
+}
+
+/// The noise floor of the primary probe and of those of the registered contrasts, in words: none without an A/A arm.
+pub(super) fn noise_floors(study: &StudySummary) -> Option<String> {
+    if study.blocks.iter().all(|block| block.role != Role::AA) {
+        return None;
+    }
+    let mut probes = vec![study.primary.as_str()];
+    for row in &study.verdicts {
+        if !probes.contains(&row.probe.as_str()) {
+            probes.push(&row.probe);
+        }
+    }
+    let floors = probes.iter().filter_map(|probe| {
+        let numbers = &noise_floor(study, probe)?.numbers;
+        let shown = number::effect(numbers).whole();
+        Some(format!(
+            "{} {shown} over {} seeds",
+            title(study, probe),
+            numbers.n
+        ))
+    });
+    let floors: Vec<String> = floors.collect();
+    Some(match floors.len() {
+        0 => "noise floor (A/A): no number yet".to_owned(),
+        _ => format!("noise floor (A/A): {}", floors.join("; ")),
+    })
+}
+
 /// Why an arm has no number for a probe.
 pub(super) fn reason(arm: &Arm, spread: Option<&Spread>) -> &'static str {
     if arm.finished == 0 {
@@ -210,17 +273,6 @@ pub(super) fn diverged(arm: &Arm) -> String {
         0 => String::new(),
         count => format!("{count} of {} diverged", arm.finished),
     }
-}
-
-/// Seeds that diverged: the first number of each entry of [`Arm::divergences`].
-pub(super) fn diverged_seeds(arm: &Arm) -> Vec<u32> {
-    let first = |text: &String| {
-        let digits = |c: char| !c.is_ascii_digit();
-        text.split(digits)
-            .find(|part| !part.is_empty())
-            .and_then(|part| part.parse().ok())
-    };
-    arm.divergences.iter().filter_map(first).collect()
 }
 
 /// A class of verdicts in words, and how often it occurs; classes in a fixed order, absent ones left out.

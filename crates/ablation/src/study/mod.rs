@@ -173,6 +173,17 @@ impl EffectName {
         }
     }
 
+    /// The role of the block beside the 2×2 that it is measured in, if it is.
+    pub(crate) fn beside(self) -> Option<Role> {
+        match self {
+            EffectName::SkipOverCounterWithoutNoise | EffectName::SkipOverCounterWithNoise => {
+                Some(Role::CounterArm)
+            }
+            EffectName::AA => Some(Role::AA),
+            _ => None,
+        }
+    }
+
     /// The name in words.
     pub fn words(self) -> &'static str {
         match self {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use ablation::summary::{
-    Arm, Better, Block, Curve, CurvePoint, EffectNumbers, EffectRow, Exhibit, ProbeInfo,
-    Provenance, Role, Spread, Stamp, StudySummary, Summary, VerdictRow,
+    Arm, Better, Block, Curve, CurvePoint, DepthPoint, DepthRow, DivergenceRow, EffectNumbers,
+    EffectRow, Exhibit, LookState, ProbeInfo, Provenance, Role, Spread, Stamp, StudySummary,
+    Summary, VerdictRow,
 };
 
 use crate::maps;
@@ -50,16 +51,25 @@ pub(crate) fn interim() -> Summary {
                 arm.exhibit,
             ) = (0, 0, 0, None, None);
             arm.divergences.clear();
+            arm.finished_seeds.clear();
+            arm.diverged_seeds.clear();
+            arm.diverged_interval = None;
             arm.values.clear();
             arm.curves.clear();
             arm.maps.clear();
         }
         for row in &mut study.verdicts {
             row.numbers = numbers(&[], 0.0);
-            row.adjusted_p = None;
+            (row.adjusted_p, row.confidence, row.settled) = (None, None, false);
             (row.verdict, row.class) = ("NOT TESTED".into(), "not_tested".into());
         }
         study.effects.clear();
+        study.depths.clear();
+        study.divergences.clear();
+        study.ended = false;
+        if let Some(looks) = &mut study.looks {
+            (looks.taken, looks.ended) = (0, false);
+        }
     }
     summary
 }
@@ -213,6 +223,9 @@ fn arm(label: &str, skip: &str, noise_level: &str, quality: f64, key: f64) -> Ar
         planned: 6,
         finished: 6,
         diverged: 0,
+        finished_seeds: (0..6).collect(),
+        diverged_seeds: vec![],
+        diverged_interval: None,
         divergences: vec![],
         failed: 0,
         seconds: Some(6.5 + quality),
@@ -279,8 +292,13 @@ fn verdict(
         delta: 0.1,
         verdict: word.into(),
         class: class.into(),
-        numbers,
         adjusted_p: p,
+        confidence: numbers.low.map(|_| 1.0 - 0.05 / 3.0),
+        deciding_low: numbers.low.map(|low| low - 0.05),
+        deciding_high: numbers.high.map(|high| high + 0.05),
+        look: None,
+        settled: class != "inconclusive" && class != "not_tested",
+        numbers,
         remarks: vec![],
     }
 }
@@ -293,6 +311,7 @@ fn effects(block: &str) -> Vec<EffectRow> {
             effect: effect.into(),
             numbers: around(centre, half, key),
             registered: effect == "skip" && probe == "log_energy_distance",
+            q: (effect != "skip" || probe != "log_energy_distance").then_some(0.047),
         };
     let names = [
         ("skip", -0.62, 0.21),
@@ -351,6 +370,9 @@ fn mixture() -> StudySummary {
     let mut plain = arm("plain, noise off", "off", "off", 0.05, 1.0);
     plain.diverged = 1;
     plain.divergences = vec!["seed 3: sampling, step 112".into()];
+    plain.finished_seeds = (0..5).collect();
+    plain.diverged_seeds = vec![3];
+    plain.diverged_interval = Some([0.0051, 0.7164]);
     plain.failed = 1;
     plain.finished = 5;
     let energy = plain
@@ -379,6 +401,8 @@ fn mixture() -> StudySummary {
         ],
         notes: vec!["With noise off Langevin dynamics starts elsewhere: part of the effect of noise is the start.".into()],
         seeds: 6,
+        looks: None,
+        ended: true,
         primary: "log_energy_distance".into(),
         probes: vec![
             probe("log_energy_distance", "energy distance, log10", Better::Lower),
@@ -415,7 +439,43 @@ fn mixture() -> StudySummary {
             verdict("late", "Twice the steps remove the difference.", "not_tested", "NOT TESTED", numbers(&[], 0.0), None),
         ],
         effects: effects("the 2×2"),
+        depths: depths(),
+        divergences: vec![DivergenceRow {
+            block: "the 2×2".into(),
+            effect: "skip_without_noise".into(),
+            n: 5,
+            only_off: 1,
+            only_on: 0,
+            p: 1.0,
+        }],
     }
+}
+
+/// The skip at two depths with a band, the interaction with too few seeds for one.
+fn depths() -> Vec<DepthRow> {
+    let point = |depth: u32, block: &str, centre: f64, half: Option<f64>| DepthPoint {
+        depth,
+        block: block.into(),
+        seeds: (0..6)
+            .map(|s| (s, centre + 0.2 * noise(f64::from(s) + centre)))
+            .collect(),
+        estimate: centre,
+        low: half.map(|half| centre - half),
+        high: half.map(|half| centre + half),
+        adjusted_p: Some(0.0625),
+    };
+    let row = |effect: &str, half: Option<f64>| DepthRow {
+        effect: effect.into(),
+        n: 6,
+        points: vec![
+            point(6, "half the depth", -0.3, half),
+            point(12, "the 2×2", -0.62, half),
+        ],
+        slope: Some(-0.32),
+        slope_low: Some(-0.45),
+        slope_high: Some(-0.19),
+    };
+    vec![row("skip", Some(0.24)), row("interaction", None)]
 }
 
 /// Images; the second half of what a report shows.
@@ -426,6 +486,17 @@ fn textures() -> StudySummary {
     study.question = "Does each frequency band get its gradient?".into();
     study.notes.clear();
     study.verdicts.truncate(2);
+    for (look, row) in (1..).zip(&mut study.verdicts) {
+        (row.look, row.settled) = (Some(look), true);
+    }
+    study.looks = Some(LookState {
+        seeds: vec![3, 6, 12],
+        taken: 2,
+        ended: true,
+        alpha: 0.05,
+        spent: vec![0.001, 0.0131, 0.05],
+        levels: vec![0.001, 0.0127, 0.0437],
+    });
     study
         .blocks
         .retain(|block| matches!(block.role, Role::Main | Role::CounterArm));

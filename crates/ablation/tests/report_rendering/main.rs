@@ -2,6 +2,7 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p ablation --test report_rendering` rewrites the goldens.
 
+mod agree;
 mod fixture;
 mod maps;
 
@@ -165,6 +166,7 @@ fn figures_are_there_when_their_numbers_are() {
     for title in [
         "The answer at a glance",
         "Seed by seed",
+        "By depth: skip, mean over noise",
         "Who gets a gradient",
         "Samples to look at",
         "weights norm",
@@ -184,7 +186,8 @@ fn costs_name_what_got_worse() {
     let costs = &costs[..costs.find("</section>").expect("the section ends")];
     assert!(costs.contains("noise, skip on") && costs.contains("relative score error"));
     assert!(
-        costs.contains("the counter-arm is ahead") && costs.contains("1 of 5 diverged, 1 failed")
+        costs.contains("the counter-arm is ahead")
+            && costs.contains("1 of 5 diverged (1 % to 72 %), 1 failed")
     );
     assert!(costs.contains("6 of 28 intervals") && !costs.contains("silent layers"));
     let interim = report::html(&fixture::interim());

@@ -5,9 +5,9 @@ use std::{
     process::ExitCode,
 };
 
-use ablation::{Error, conform, exact, files, power, report, store::Store, study};
+use ablation::{Error, conform, exact, files, inspect, power, report, store::Store, study};
 
-use crate::{collect, colour, quoted, say};
+use crate::{colour, quoted, say};
 
 /// Tries every case, one line each, and says how many passed; nothing to try is a failure too.
 pub(crate) fn compare(paths: &[PathBuf]) -> ExitCode {
@@ -66,7 +66,7 @@ pub(crate) fn plan_seeds(study: &str, pilot: Option<PathBuf>) -> Result<(), Erro
         None => power::page(&quoted(Path::new(study)), &folder, None),
         Some(place) => {
             let (store, plan) = Store::open(&place)?;
-            let results = collect(&store, &plan)?;
+            let results = inspect::results(&store, &plan)?;
             let pilot = power::Pilot {
                 place: &quoted(&place),
                 plan: &plan,

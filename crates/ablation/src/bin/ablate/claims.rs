@@ -8,14 +8,14 @@ use std::{
 use ablation::{
     Error,
     claim::{self, Claim, ClaimReport, ClaimResult, PlannedClaim, Selection},
-    config, exact, files,
+    config, exact, files, inspect,
     plan::Plan,
     report, runner,
     store::Store,
 };
 use clap::Args;
 
-use crate::{OtherBuilds, collect, colour, look, overrides, own_program, say, slots};
+use crate::{OtherBuilds, colour, look, overrides, own_program, say, slots};
 
 /// The order of directories is that of the table.
 const ORDER: &str = "claims.json";
@@ -170,7 +170,7 @@ fn run_one(plan: &Plan, root: &Path, arguments: &Claims) -> Result<runner::Finis
 
 /// What the exact layer found, computed once for each version of its study.
 fn compute_exact(root: &Path) -> Result<(), Error> {
-    let studies = exact::load(&[])?;
+    let studies = exact::load(&[], ablation::catalog::EXACT)?;
     let path = root.join(EXACT);
     let told = |report: &exact::Report| {
         let notes: Vec<String> = studies
@@ -200,7 +200,7 @@ fn judged(root: &Path, plan: &Plan) -> Result<Vec<ClaimResult>, Error> {
         Default::default()
     } else {
         let (store, plan) = Store::open(&folder)?;
-        collect(&store, &plan)?
+        inspect::results(&store, &plan)?
     };
     Ok(claim::judge(plan, &results, read_exact(root).as_ref()))
 }
@@ -213,7 +213,7 @@ pub(crate) fn are_in(root: &Path) -> bool {
 /// Judges again what is in a directory.
 pub(crate) fn report(root: &Path) -> Result<(), Error> {
     if let Ok((store, plan)) = Store::open(root) {
-        let results = collect(&store, &plan)?;
+        let results = inspect::results(&store, &plan)?;
         let claims = claim::judge(&plan, &results, None);
         let report = ClaimReport { schema: 1, claims };
         say(&report::claims_terminal(&report, 80, colour()));

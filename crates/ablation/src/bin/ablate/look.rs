@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use ablation::{Error, inspect, plan::Plan, store::Store};
+use ablation::{Error, frame, inspect, plan::Plan, store::Store};
 
 use crate::say;
 
@@ -16,7 +16,7 @@ pub(crate) fn status(root: &Path, cells: bool, watch: bool) -> Result<(), Error>
     let (store, plan) = Store::open(root)?;
     let mut said = String::new();
     loop {
-        let progress = inspect::progress(&store, &plan);
+        let progress = inspect::progress(&store, &plan)?;
         if cells {
             progress
                 .cells
@@ -131,6 +131,15 @@ pub(crate) fn print_plan(plan: &Plan, jobs: usize) -> Result<(), Error> {
                 claim.exact.join(", ")
             ));
         }
+    }
+    if let Some(looks) = &plan.looks {
+        let seeds: Vec<String> = looks.seeds.iter().map(u32::to_string).collect();
+        let (last, before) = seeds.split_last().expect("there are two looks or more");
+        let first = frame::due(plan, &frame::Results::default()).len();
+        say(&format!(
+            "\nlooks at {} and {last} seeds: {first} cells to the first, and all of these only if needed\n",
+            before.join(", ")
+        ));
     }
     // A cell that two blocks share is run once.
     let cells = plan.cells();

@@ -20,11 +20,10 @@ use std::{
 };
 
 use ablation::{
-    Error, catalog, config,
-    frame::{self, Results},
-    plan::{Overrides, Plan},
+    Error, catalog, config, frame, inspect,
+    plan::{Overrides, Plan, PlannedLooks},
     report, runner,
-    store::{State, Store},
+    store::Store,
     study,
     summary::Summary,
     worker::{self, Ended},
@@ -47,6 +46,9 @@ enum Command {
     Report {
         /// The directory of the run, e.g. runs/default
         dir: PathBuf,
+        /// Write event files for TensorBoard too: `tensorboard --logdir DIR/tensorboard`
+        #[arg(long)]
+        tensorboard: bool,
     },
     /// Say what is done, running, failed and missing in a run
     Status {
@@ -145,6 +147,18 @@ struct Ablate {
     /// Seeds of the 2×2
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     seeds: Option<u32>,
+    /// Look after so many seeds (8, 16 and 30 if none are given), and stop where every contrast is decided; the looks
+    /// share the level of 5 %
+    #[arg(
+        long,
+        value_name = "SEEDS,…",
+        num_args = 0..=1,
+        require_equals = true,
+        value_delimiter = ',',
+        default_missing_value = "8,16,30",
+        conflicts_with_all = ["seeds", "all"]
+    )]
+    sequential: Option<Vec<u32>>,
     /// Training steps of every cell (these are other cells)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
@@ -259,7 +273,9 @@ fn say(text: &str) {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Ablate(arguments) => ablate(arguments).map(|()| ExitCode::SUCCESS),
-        Command::Report { dir } => again(&dir).map(|()| ExitCode::SUCCESS),
+        Command::Report { dir, tensorboard } => {
+            again(&dir, tensorboard).map(|()| ExitCode::SUCCESS)
+        }
         Command::Status { dir, cells, watch } => {
             look::status(&dir, cells, watch).map(|()| ExitCode::SUCCESS)
         }
@@ -305,8 +321,10 @@ fn ablate(arguments: Ablate) -> Result<(), Error> {
         None => {}
     }
     let folder = study::load(&arguments.study)?;
+    let looks = arguments.sequential.as_deref().map(PlannedLooks::at);
     let overrides = Overrides {
         seeds: arguments.seeds,
+        looks: looks.transpose()?,
         steps: arguments.steps,
         device: arguments.device.map(config::Device::from),
         all: arguments.all,
@@ -350,10 +368,10 @@ fn ablate(arguments: Ablate) -> Result<(), Error> {
         cards: &cards,
         other_builds: arguments.other_builds.into(),
     };
-    let finished = runner::run(&plan, &store, &engine);
+    let finished = run(&plan, &store, &engine);
     store.close();
     let finished = finished?;
-    let summary = render(&root)?;
+    let summary = render(&root, false)?;
     say(&last_line(&summary, finished));
     match finished.total - finished.done {
         0 => Ok(()),
@@ -362,6 +380,29 @@ fn ablate(arguments: Ablate) -> Result<(), Error> {
             total: finished.total,
             path: root,
         }),
+    }
+}
+
+/// Runs all cells, or those of one look after another until everything is decided.
+fn run(plan: &Plan, store: &Store, engine: &runner::Engine<'_>) -> Result<runner::Finished, Error> {
+    let mut run_now = 0;
+    loop {
+        let finished = runner::run(plan, store, engine)?;
+        run_now += finished.run_now;
+        let finished = runner::Finished {
+            run_now,
+            ..finished
+        };
+        // Nobody looks where cells failed.
+        if plan.looks.is_none() || finished.done < finished.total {
+            return Ok(finished);
+        }
+        let results = inspect::results(store, plan)?;
+        let summary = frame::summarise(plan, &results, "");
+        say(&report::looks(&summary, 80));
+        if summary.studies.iter().all(|study| study.ended) {
+            return Ok(finished);
+        }
     }
 }
 
@@ -396,28 +437,33 @@ fn last_line(summary: &Summary, finished: runner::Finished) -> String {
 }
 
 /// Renders what is in a directory: a run, or claims side by side.
-fn again(root: &Path) -> Result<(), Error> {
+fn again(root: &Path, tensorboard: bool) -> Result<(), Error> {
     if claims::are_in(root) {
         return claims::report(root);
     }
-    render(root).map(|_| ())
+    render(root, tensorboard).map(|_| ())
 }
 
 /// Writes every rendering of the report; says where it is.
-fn render(root: &Path) -> Result<Summary, Error> {
+fn render(root: &Path, tensorboard: bool) -> Result<Summary, Error> {
     let (store, plan) = Store::open(root)?;
-    let results = collect(&store, &plan)?;
+    let results = inspect::results(&store, &plan)?;
     let command = format!("cargo xtask report {}", quoted(root));
     let summary = frame::summarise(&plan, &results, &command);
     let mut json = serde_json::to_string_pretty(&summary).expect("a summary is plain data");
     json.push('\n');
-    store.write_report("summary.json", &json)?;
-    store.write_report("rows.csv", &report::csv(&summary))?;
+    store.write_report("summary.json", json)?;
+    store.write_report("rows.csv", report::csv(&summary))?;
     if let Some(maps) = report::map_csv(&summary) {
-        store.write_report("map.csv", &maps)?;
+        store.write_report("map.csv", maps)?;
     }
-    store.write_report("report.md", &report::markdown(&summary))?;
-    let html = store.write_report("report.html", &report::html(&summary))?;
+    store.write_report("report.md", report::markdown(&summary))?;
+    if tensorboard {
+        for (path, bytes) in report::tensorboard(&summary) {
+            store.write_report(&format!("tensorboard/{path}"), bytes)?;
+        }
+    }
+    let html = store.write_report("report.html", report::html(&summary))?;
     say(&report::terminal(&summary, 80, colour()));
     say(&format!(
         "\nreport: {}\n",
@@ -435,31 +481,6 @@ fn colour() -> report::Colour {
     } else {
         report::Colour::Never
     }
-}
-
-fn collect(store: &Store, plan: &Plan) -> Result<Results, Error> {
-    let mut results = Results {
-        locks: store.locks()?,
-        ..Results::default()
-    };
-    for (cell, _) in plan.cells() {
-        match store.state(&cell.id) {
-            State::Done(record, attempt) => {
-                if !store.conflicts(&cell.id).is_empty() {
-                    results.conflicts.insert(cell.id.clone());
-                }
-                results.records.insert(cell.id, (*record, attempt));
-            }
-            State::Failed(failure) => {
-                results.failures.insert(cell.id, failure);
-            }
-            State::Corrupt(reason) => {
-                results.corrupt.insert(cell.id, reason);
-            }
-            State::Missing => {}
-        }
-    }
-    Ok(results)
 }
 
 fn work(

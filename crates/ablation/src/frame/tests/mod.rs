@@ -1,5 +1,6 @@
 //! Hand-made records with known effects.
 
+mod looks;
 mod qualified;
 mod verdicts;
 
@@ -251,10 +252,11 @@ fn missing_cells_make_it_interim_and_their_seeds_incomplete() {
         },
     );
     let summary = summarise(&plan, &records, "");
-    assert_eq!(words(&summary), ["INTERIM"]);
-    assert_eq!(
-        summary.stamps[0].reason,
-        "62 of 63 cells have a result (1 failed)"
+    assert_eq!(words(&summary), ["INCOMPLETE"], "nobody tries it again");
+    let reason = &summary.stamps[0].reason;
+    assert!(
+        reason.starts_with("1 of 63 cells have no result"),
+        "{reason}"
     );
     let row = only_verdict(&summary);
     assert_eq!((row.numbers.n, row.numbers.incomplete), (8, 1));
@@ -272,9 +274,22 @@ fn missing_cells_make_it_interim_and_their_seeds_incomplete() {
 
     records.failures.clear();
     records.corrupt.insert(id, "damaged".to_owned());
+    let summary = summarise(&plan, &records, "");
+    assert_eq!(words(&summary), ["INTERIM"], "it is run again");
     assert_eq!(
-        summarise(&plan, &records, "").stamps[0].reason,
+        summary.stamps[0].reason,
         "62 of 63 cells have a result (1 failed)"
+    );
+    let row = only_verdict(&summary);
+    assert_eq!((row.verdict.as_str(), row.adjusted_p), ("NOT TESTED", None));
+    assert!(
+        row.remarks[0].starts_with("1 of 63 cells of the study are open"),
+        "{:?}",
+        row.remarks
+    );
+    assert!(
+        row.numbers.low.is_some(),
+        "estimates are shown all the same"
     );
 }
 

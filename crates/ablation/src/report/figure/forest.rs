@@ -165,10 +165,7 @@ fn direction(canvas: &mut Canvas, plot: Plot, better: Better) {
 
 /// Interval of the A/A effect on the primary probe.
 fn noise_floor(study: &StudySummary) -> Option<(f64, f64)> {
-    let row = study
-        .effects
-        .iter()
-        .find(|row| row.effect == "a_a" && row.probe == study.primary)?;
+    let row = view::noise_floor(study, &study.primary)?;
     row.numbers.low.zip(row.numbers.high)
 }
 

@@ -6,6 +6,7 @@
 mod axis;
 mod canvas;
 mod curves;
+mod depth;
 mod forest;
 mod map;
 mod samples;
@@ -19,6 +20,7 @@ use crate::report::view::{self, Kind};
 use crate::summary::{Arm, Block, StudySummary};
 
 pub(super) use self::curves::{curves, gradient};
+pub(super) use self::depth::depths;
 pub(super) use self::forest::forest;
 pub(super) use self::map::{lines, map};
 pub(super) use self::samples::samples;

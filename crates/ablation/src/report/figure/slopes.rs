@@ -129,7 +129,7 @@ fn marks(
         OFF_ON[0] - away
     };
     let spread = &arm.values[&study.primary];
-    let lost = view::diverged_seeds(arm);
+    let lost = &arm.diverged_seeds;
     let [study_tag, block_tag, arm_tag] = of_arm(study, block, arm);
     for (seed, value) in &spread.seeds {
         let number = seed.to_string();
