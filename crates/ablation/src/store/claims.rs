@@ -1,6 +1,6 @@
 //! Who is at work on what. A claim saves work and decides nothing.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use super::Store;
 use crate::{
@@ -33,7 +33,14 @@ impl Store {
         let path = self.root.join("claims").join(id);
         let own = Process::this().to_string();
         for _ in 0..2 {
-            match files::publish_new(&path, own.as_bytes())? {
+            let published = match files::publish_new(&path, own.as_bytes()) {
+                // Given back between the look and the reading, not a run that is gone.
+                Err(error) if error.is_absent() && path.parent().is_some_and(Path::is_dir) => {
+                    continue;
+                }
+                published => published?,
+            };
+            match published {
                 Published::Written | Published::AlreadySame => return Ok(true),
                 Published::Conflict if self.claim_of(id).is_some_and(|other| held(&other)) => {
                     return Ok(false);
