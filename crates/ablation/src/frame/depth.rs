@@ -17,6 +17,9 @@ const LISTED: usize = 20;
 /// Sign patterns drawn instead.
 const FLIPS: usize = 20_000;
 
+/// What is read off the effects of one seed.
+type Effect = fn(&Effects) -> f64;
+
 /// The main effects and the interaction on the primary probe at each depth that has a 2×2; none at one depth alone.
 ///
 /// Only seeds that are complete at every depth count, so that the same seeds are compared.
@@ -49,7 +52,7 @@ pub(super) fn by_depth(study: &PlannedStudy, blocks: &[Block]) -> Vec<DepthRow> 
             Some(over_depths(&of_seed.collect::<Vec<_>>()).ok()?.slope)
         })
         .collect();
-    let of: [(EffectName, fn(&Effects) -> f64); 3] = [
+    let of: [(EffectName, Effect); 3] = [
         (EffectName::Skip, |effects| effects.skip),
         (EffectName::Noise, |effects| effects.noise),
         (EffectName::Interaction, |effects| effects.interaction),

@@ -8,6 +8,7 @@
 mod beside;
 mod claims;
 mod look;
+mod rounds;
 mod sample;
 mod slots;
 
@@ -368,7 +369,7 @@ fn ablate(arguments: Ablate) -> Result<(), Error> {
         cards: &cards,
         other_builds: arguments.other_builds.into(),
     };
-    let finished = run(&plan, &store, &engine);
+    let finished = rounds::run(&plan, &store, &engine);
     store.close();
     let finished = finished?;
     let summary = render(&root, false)?;
@@ -380,29 +381,6 @@ fn ablate(arguments: Ablate) -> Result<(), Error> {
             total: finished.total,
             path: root,
         }),
-    }
-}
-
-/// Runs all cells, or those of one look after another until everything is decided.
-fn run(plan: &Plan, store: &Store, engine: &runner::Engine<'_>) -> Result<runner::Finished, Error> {
-    let mut run_now = 0;
-    loop {
-        let finished = runner::run(plan, store, engine)?;
-        run_now += finished.run_now;
-        let finished = runner::Finished {
-            run_now,
-            ..finished
-        };
-        // Nobody looks where cells failed.
-        if plan.looks.is_none() || finished.done < finished.total {
-            return Ok(finished);
-        }
-        let results = inspect::results(store, plan)?;
-        let summary = frame::summarise(plan, &results, "");
-        say(&report::looks(&summary, 80));
-        if summary.studies.iter().all(|study| study.ended) {
-            return Ok(finished);
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Hand-made records with known effects.
 
+mod depth;
 mod looks;
 mod qualified;
 mod verdicts;
