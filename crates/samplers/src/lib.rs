@@ -30,6 +30,7 @@ mod noise;
 mod phi;
 mod picard;
 mod posterior;
+mod registers;
 mod reverse_sde;
 mod runge_kutta;
 mod sa_solver;

@@ -2,6 +2,8 @@
 
 use ndarray::{Array, Axis, Dimension, RemoveAxis, Zip, concatenate};
 
+use crate::registers;
+
 /// All that a fixed-step sampler of this crate ever does to its state: a x + b y.
 ///
 /// ```
@@ -99,64 +101,70 @@ pub trait Coordinates: Batch {
 
 impl<A: Element, D: Dimension> VectorSpace for Array<A, D> {
     fn axpby(a: f64, x: &Self, b: f64, y: &Self) -> Self {
-        Zip::from(x)
-            .and(y)
-            .map_collect(|&x, &y| A::round(a * x.into() + b * y.into()))
+        Self::combine_in(a, x.clone(), &[(b, y)])
     }
 
     fn combine(terms: &[(f64, &Self)]) -> Self {
-        match *terms {
-            [] => panic!("combine: at least one term"),
-            [(a, x)] => Zip::from(x).map_collect(|&x| A::round(a * x.into())),
-            [(a, x), (b, y)] => Self::axpby(a, x, b, y),
-            [(a, x), (b, y), (c, z)] => Zip::from(x)
-                .and(y)
-                .and(z)
-                .map_collect(|&x, &y, &z| A::round(a * x.into() + b * y.into() + c * z.into())),
-            [(a, x), (b, y), (c, z), (d, w)] => {
-                Zip::from(x)
-                    .and(y)
-                    .and(z)
-                    .and(w)
-                    .map_collect(|&x, &y, &z, &w| {
-                        A::round(a * x.into() + b * y.into() + c * z.into() + d * w.into())
-                    })
-            }
-            [(a, x), (b, y), (c, z), (d, w), ref rest @ ..] => {
-                let mut sum: Array<f64, D> =
-                    Zip::from(x)
-                        .and(y)
-                        .and(z)
-                        .and(w)
-                        .map_collect(|&x, &y, &z, &w| {
-                            a * x.into() + b * y.into() + c * z.into() + d * w.into()
-                        });
-                for &(a, x) in rest {
-                    Zip::from(&mut sum)
-                        .and(x)
-                        .for_each(|sum, &x| *sum += a * x.into());
-                }
-                sum.mapv(A::round)
-            }
-        }
+        let (&(a, x), rest) = terms.split_first().expect("combine: at least one term");
+        Self::combine_in(a, x.clone(), rest)
     }
 
     fn combine_in(a: f64, mut x: Self, terms: &[(f64, &Self)]) -> Self {
         match *terms {
-            [(b, y)] => Zip::from(&mut x)
-                .and(y)
-                .for_each(|x, &y| *x = A::round(a * (*x).into() + b * y.into())),
-            [(b, y), (c, z)] => Zip::from(&mut x).and(y).and(z).for_each(|x, &y, &z| {
-                *x = A::round(a * (*x).into() + b * y.into() + c * z.into());
-            }),
-            _ => {
-                let all: Vec<(f64, &Self)> =
-                    [(a, &x)].into_iter().chain(terms.iter().copied()).collect();
-                return Self::combine(&all);
+            [] => in_memory(a, &mut x, []),
+            [t] => in_memory(a, &mut x, [t]),
+            [t, u] => in_memory(a, &mut x, [t, u]),
+            [t, u, v] => in_memory(a, &mut x, [t, u, v]),
+            [t, u, v, ref rest @ ..] => {
+                // Rounded once, so summed beside.
+                let mut sum = x.mapv(A::into);
+                Zip::from(&mut sum)
+                    .and(t.1)
+                    .and(u.1)
+                    .and(v.1)
+                    .for_each(|sum, &y, &z, &w| {
+                        *sum = a * *sum + t.0 * y.into() + u.0 * z.into() + v.0 * w.into();
+                    });
+                for &(b, y) in rest {
+                    Zip::from(&mut sum)
+                        .and(y)
+                        .for_each(|sum, &y| *sum += b * y.into());
+                }
+                return sum.mapv(A::round);
             }
         }
         x
     }
+}
+
+/// a x + Σ b_i y_i in the memory of `x`.
+fn in_memory<A: Element, D: Dimension, const N: usize>(
+    a: f64,
+    x: &mut Array<A, D>,
+    terms: [(f64, &Array<A, D>); N],
+) {
+    for (_, y) in terms {
+        assert!(
+            x.shape() == y.shape(),
+            "combine: states must agree in shape, got {:?} and {:?}",
+            x.shape(),
+            y.shape()
+        );
+    }
+    let alike = |y: &Array<A, D>| y.strides() == x.strides() && y.as_slice_memory_order().is_some();
+    if x.as_slice_memory_order().is_some() && terms.iter().all(|(_, y)| alike(y)) {
+        let terms = terms.map(|(b, y)| (b, y.as_slice_memory_order().expect("just asked")));
+        let x = x.as_slice_memory_order_mut().expect("just asked");
+        registers::combine_in(a, x, terms);
+        return;
+    }
+    let mut sum = x.mapv(|x| a * x.into());
+    for (b, y) in terms {
+        Zip::from(&mut sum)
+            .and(y)
+            .for_each(|sum, &y| *sum += b * y.into());
+    }
+    x.zip_mut_with(&sum, |x, &sum| *x = A::round(sum));
 }
 
 impl<A: Element, D: Dimension + RemoveAxis> Batch for Array<A, D> {
@@ -230,6 +238,19 @@ mod tests {
                 array![exact as f32]
             );
         }
+    }
+
+    #[test]
+    fn layouts_may_differ() {
+        let x = Array2::from_shape_fn((3, 4), |(i, j)| (10 * i + j) as f32);
+        let columns = Array2::from_shape_fn((3, 4).f(), |(i, j)| (i + 7 * j) as f32);
+        let expected = Array2::from_shape_fn((3, 4), |at| 0.5 * x[at] - 2.0 * columns[at]);
+        assert_eq!(VectorSpace::axpby(0.5, &x, -2.0, &columns), expected);
+        assert_eq!(VectorSpace::axpby(-2.0, &columns, 0.5, &x), expected);
+        assert_eq!(
+            VectorSpace::combine(&[(0.5, &x), (-1.0, &columns), (-1.0, &columns)]),
+            expected
+        );
     }
 
     #[test]
