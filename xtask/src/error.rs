@@ -248,6 +248,46 @@ pub(crate) enum Error {
         filter: String,
     },
 
+    /// One side of a measurement stopped.
+    #[error("{name} stopped without an answer; {} says why", log.display())]
+    Partner {
+        /// Row, side and how it was run.
+        name: String,
+        /// What it wrote to its standard error.
+        log: PathBuf,
+    },
+
+    /// A Python was named that lacks what is compared.
+    #[error(
+        "{} cannot import torch, diffusers, numpy and safetensors; install {packages}, \
+         or unset XTASK_PEERS_PYTHON to have them installed below cargo's target directory",
+        python.display()
+    )]
+    NoPeers {
+        /// The interpreter.
+        python: PathBuf,
+        /// What pip is to install.
+        packages: String,
+    },
+
+    /// A row that there is not.
+    #[error("no row `{row}`; there are {}", listed(known))]
+    NoRow {
+        /// What was asked for.
+        row: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+
+    /// A page that takes a table must say where.
+    #[error("{} lacks the lines {marks}, between which the table stands", path.display())]
+    NoMarks {
+        /// The page.
+        path: PathBuf,
+        /// The lines.
+        marks: String,
+    },
+
     /// The declared gate found something.
     #[error("{} finding(s) at gate {gate}: {}", findings.len(), findings.join("; "))]
     Gate {

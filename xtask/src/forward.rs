@@ -3,11 +3,11 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::libtorch;
-use crate::process::{Invocation, Workspace};
+use crate::process::{Invocation, Variables, Workspace};
 
 /// Becomes `ablate <command> <arguments>`; returns only if that cannot be.
 pub(crate) fn forward(
@@ -24,6 +24,29 @@ pub(crate) fn calibrate(workspace: &Workspace) -> Result<(), Error> {
         .args(["run", "--release", "-p", "paired-stats"])
         .args(["--example", "calibrate"]);
     Err(line.replace())
+}
+
+/// The program itself, built with torch, and what must stand in its environment: for a caller who talks with it.
+pub(crate) fn program(workspace: &Workspace) -> Result<(PathBuf, Variables), Error> {
+    let environment = libtorch::ensure(workspace)?.environment();
+    Invocation::cargo(workspace)
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "-p",
+            "ablation",
+            "--bin",
+            "ablate",
+        ])
+        .args(["--no-default-features", "--features", "tch"])
+        .envs(environment.clone())
+        .run()?;
+    let program = workspace.target.join("release").join("ablate");
+    Ok((
+        program.with_extension(env::consts::EXE_EXTENSION),
+        environment,
+    ))
 }
 
 /// The command line for it, with libtorch brought if it trains.

@@ -122,6 +122,8 @@ enum Task {
     Data(data::Arguments),
     /// Hold every statistical method to its promises, in thousands of synthetic studies; minutes
     Calibrate,
+    /// Measure our works beside their floors, or with --peers beside diffusers, PyTorch and numpy
+    Bench(bench::whole::Arguments),
     /// Measure the benches of two revisions against each other, in interleaved blocks
     BenchAb(bench::ab::Arguments),
     /// Say what a comparison of two revisions found, for people and for CI; fails by a declared gate
@@ -152,6 +154,7 @@ fn main() -> ExitCode {
         Task::Libtorch => libtorch::show(&workspace),
         Task::Data(arguments) => data::bring(&workspace, &arguments),
         Task::Calibrate => forward::calibrate(&workspace),
+        Task::Bench(arguments) => bench::whole::run(&workspace, &arguments),
         Task::BenchAb(arguments) => bench::ab::run(&workspace, &arguments),
         Task::BenchReport(arguments) => bench::report::run(&arguments),
         Task::Test(arguments) => test::run(&workspace, &arguments),

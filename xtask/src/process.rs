@@ -45,13 +45,16 @@ impl Workspace {
     }
 }
 
+/// Variables for a program alone.
+pub(crate) type Variables = Vec<(&'static str, OsString)>;
+
 /// A command line that can be shown and run.
 #[derive(Debug, Clone)]
 pub(crate) struct Invocation {
     program: OsString,
     shown: String,
     arguments: Vec<OsString>,
-    environment: Vec<(&'static str, OsString)>,
+    environment: Variables,
     folder: PathBuf,
 }
 

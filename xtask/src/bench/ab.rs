@@ -21,7 +21,7 @@ use crate::bench::machine;
 use crate::bench::sides::{self, Side, Wanted};
 use crate::error::{Error, at};
 use crate::libtorch;
-use crate::process::{Invocation, Workspace};
+use crate::process::{Invocation, Variables, Workspace};
 
 /// Arguments of `cargo xtask bench-ab`.
 #[derive(Debug, Args)]
@@ -257,7 +257,7 @@ fn subjects(
     programs: &BTreeMap<String, [PathBuf; 2]>,
     runs: &Path,
     arguments: &Arguments,
-    environment: Vec<(&'static str, std::ffi::OsString)>,
+    environment: Variables,
 ) -> Result<Vec<Subject>, Error> {
     let mut subjects = Vec::new();
     for (name, sides) in programs {

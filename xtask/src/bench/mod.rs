@@ -1,13 +1,17 @@
-//! Benchmarks: two revisions measured against each other, what may be concluded from it, and reports that CI can read.
+//! Benchmarks: our works beside their floors and beside what others take, two revisions measured against each other, what may be concluded from it, and reports that CI can read.
 //!
+//! `bench` runs the benches of the crates and the works of the whole program (`ablate bench-work`); with `--peers` it has
+//! diffusers, PyTorch and numpy (`xtask/peers/`) do the same work in turns with ours.
 //! `bench-ab` measures: blocks of runs in changing order, and blocks in which both sides are the same program (A/A).
 //! `bench-report` concludes: one log ratio per block in, one verdict per benchmark out, by the paired statistics that
 //! the laboratory's own claims rest on.
 
 pub(crate) mod ab;
 pub(crate) mod report;
+pub(crate) mod whole;
 
 mod blocks;
+mod contest;
 mod counts;
 mod criterion;
 mod gate;
@@ -18,4 +22,8 @@ mod machine;
 mod machine_files;
 mod markdown;
 mod number;
+mod partner;
+mod peers;
+mod python;
 mod sides;
+mod table;

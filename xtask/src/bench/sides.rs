@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::error::{Error, at};
-use crate::process::{Invocation, Workspace};
+use crate::process::{Invocation, Variables, Workspace};
 
 /// One side, built.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ pub(crate) struct Wanted<'a> {
     /// Names of benches that must be there; all that both sides have where there are none.
     pub(crate) named: &'a [String],
     /// What torch needs to be built with; without it, benches that need torch are left out.
-    pub(crate) torch: Option<Vec<(&'static str, std::ffi::OsString)>>,
+    pub(crate) torch: Option<Variables>,
 }
 
 /// The commit that a name means.

@@ -21,6 +21,8 @@ mod untrained;
 
 #[cfg(feature = "tch")]
 pub(crate) use learned::device;
+#[cfg(feature = "tch")]
+pub use optimizer::Adam;
 
 use ndarray::{Array2, ArrayView2};
 

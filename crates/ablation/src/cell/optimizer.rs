@@ -7,7 +7,7 @@ use tch::Tensor;
 /// All parameters become views of one buffer, so that a step is a dozen operations whatever the number of
 /// layers, and so that the whole state is three tensors and a counter.
 #[derive(Debug)]
-pub(crate) struct Adam {
+pub struct Adam {
     parameters: Tensor,
     mean: Tensor,
     square: Tensor,
@@ -18,8 +18,8 @@ const BETA: (f64, f64) = (0.9, 0.999);
 const EPSILON: f64 = 1e-8;
 
 impl Adam {
-    /// Takes over the parameters; their values stay.
-    pub(crate) fn new(parameters: &mut [Tensor]) -> Adam {
+    /// Takes over the parameters, which become views of one buffer; their values stay.
+    pub fn new(parameters: &mut [Tensor]) -> Adam {
         let _guard = tch::no_grad_guard();
         let flat = flatten(parameters);
         let mut offset = 0;
@@ -37,23 +37,23 @@ impl Adam {
     }
 
     /// The parameters, flat.
-    pub(super) fn parameters(&self) -> Vec<f32> {
+    pub fn parameters(&self) -> Vec<f32> {
         numbers(&self.parameters)
     }
 
     /// Sets the parameters, which stay views of one buffer.
-    pub(super) fn set_parameters(&mut self, values: &[f32]) {
+    pub fn set_parameters(&mut self, values: &[f32]) {
         let _guard = tch::no_grad_guard();
         self.parameters.copy_(&Tensor::from_slice(values));
     }
 
     /// Mean and mean square of the gradients.
-    pub(super) fn moments(&self) -> [Vec<f32>; 2] {
+    pub fn moments(&self) -> [Vec<f32>; 2] {
         [numbers(&self.mean), numbers(&self.square)]
     }
 
     /// Sets the moments after `steps` steps.
-    pub(super) fn set_moments(&mut self, steps: u64, [mean, square]: [&[f32]; 2]) {
+    pub fn set_moments(&mut self, steps: u64, [mean, square]: [&[f32]; 2]) {
         let _guard = tch::no_grad_guard();
         self.step = steps as i32;
         self.mean.copy_(&Tensor::from_slice(mean));
@@ -61,7 +61,7 @@ impl Adam {
     }
 
     /// One step along the gradients of the parameters, in their order.
-    pub(crate) fn step(&mut self, gradients: &[Tensor], rate: f64) {
+    pub fn step(&mut self, gradients: &[Tensor], rate: f64) {
         let _guard = tch::no_grad_guard();
         let gradient = flatten(gradients);
         self.step += 1;

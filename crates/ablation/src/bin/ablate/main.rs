@@ -5,6 +5,8 @@
     reason = "this is the edge where text meets a person"
 )]
 
+#[cfg(feature = "tch")]
+mod bench;
 mod beside;
 mod claims;
 mod look;
@@ -111,6 +113,10 @@ enum Command {
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
     },
+    /// One side of a measurement (started by `cargo xtask bench`)
+    #[cfg(feature = "tch")]
+    #[command(hide = true)]
+    BenchWork(bench::Work),
     /// Work on the cells of a run until none is open (started by `ablate`)
     #[command(hide = true)]
     Worker {
@@ -294,6 +300,8 @@ fn main() -> ExitCode {
         Command::Sample(arguments) => sample::sample(arguments).map(|()| ExitCode::SUCCESS),
         Command::Export(arguments) => sample::export(arguments).map(|()| ExitCode::SUCCESS),
         Command::Conform { paths } => Ok(beside::compare(&paths)),
+        #[cfg(feature = "tch")]
+        Command::BenchWork(arguments) => bench::work(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Worker {
             dir,
             data,

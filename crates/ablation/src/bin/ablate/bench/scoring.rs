@@ -1,0 +1,100 @@
+//! Rows without networks: exact scores, and what a solver itself costs.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use ndarray::{Array1, Array2, Array4, ArrayD, s};
+use samplers::{
+    Prepared as Plan, Scheduler,
+    compat::{Options, diffusers},
+};
+use score_objective::exact::{ExactScore, GaussianMixture};
+
+use super::{Arithmetic, Prepared, inputs};
+
+/// Numbers of a row that are compared: enough to tell one computation from another.
+const COMPARED: usize = 256;
+
+/// Equal weights, means and points from N(0, 2² I), components of variance 1 once noise is added.
+pub(super) fn score(components: usize, dim: usize, n: usize) -> Prepared {
+    let normal = |stream, rows| {
+        let values = inputs::normals(stream, rows * dim)
+            .into_iter()
+            .map(|v| 2.0 * v);
+        Array2::from_shape_vec((rows, dim), values.collect()).expect("as many as there are")
+    };
+    let weights = Array1::from_elem(components, 1.0 / components as f64);
+    let mixture = GaussianMixture::new(weights, normal(1, components), 0.75);
+    let mixture = mixture.expect("within the rules");
+    let x = normal(2, n);
+    let sigma = 0.5;
+    let some = mixture.score(x.slice(s![..4096.min(n), ..]), sigma);
+    let repeats = if dim == 2 { 3 } else { 1 };
+    let pairs = (n * components) as f64;
+    Prepared {
+        unit: "score of all points",
+        answer: some.iter().take(COMPARED).copied().collect(),
+        // Distances and weighted means; and an exponential, which is some 25 operations, for each pair.
+        operations: pairs * (4.0 * dim as f64 + 25.0),
+        arithmetic: Arithmetic::Double,
+        bytes: (2 * 8 * n * dim) as f64,
+        pass: Box::new(move || {
+            let begin = Instant::now();
+            for _ in 0..repeats {
+                black_box(mixture.score(black_box(x.view()), sigma));
+            }
+            begin.elapsed().as_secs_f64() / f64::from(repeats)
+        }),
+    }
+}
+
+const STEPS: usize = 20;
+
+/// A trajectory of 20 steps in which the network's answer is always the same array.
+pub(super) fn solver(class: &'static str) -> Prepared {
+    let config = Options::new(class, []);
+    let config = match class {
+        "DDIMScheduler" => Options::new(
+            class,
+            [(
+                "clip_sample".to_owned(),
+                samplers::compat::Value::Bool(false),
+            )],
+        ),
+        _ => config,
+    };
+    let plan: Plan<ArrayD<f32>> =
+        diffusers::prepare(class, config, STEPS, Options::new("step", [])).expect("its defaults");
+    let array = |stream| {
+        let values = inputs::normals(stream, 64 * 1024);
+        let values = values.into_iter().map(|v| v as f32).collect();
+        let array = Array4::from_shape_vec((64, 1, 32, 32), values);
+        array.expect("as many as there are").into_dyn()
+    };
+    let (start, answer) = (array(3), array(4));
+    let trajectory = move || {
+        let mut scheduler = Scheduler::new(plan.clone());
+        let mut x = start.clone();
+        let begin = Instant::now();
+        while let Some(call) = scheduler.next_call() {
+            let mut source = |_: &ArrayD<f32>, _, _| unreachable!("it draws nothing");
+            x = scheduler.step(black_box(&answer), call.timestep, &x, &mut source);
+        }
+        (begin.elapsed().as_secs_f64() / STEPS as f64, x)
+    };
+    let (_, x) = trajectory();
+    let numbers = x.len() as f64;
+    Prepared {
+        unit: "step",
+        answer: x.iter().take(COMPARED).map(|&v| f64::from(v)).collect(),
+        operations: 3.0 * numbers,
+        // The state and the answer are read, a state is written; the remembered answer of the multistep method too.
+        arithmetic: Arithmetic::Double,
+        bytes: 4.0 * numbers * if class == "DDIMScheduler" { 3.0 } else { 4.0 },
+        pass: Box::new(move || {
+            let mut times: Vec<f64> = (0..25).map(|_| trajectory().0).collect();
+            times.sort_by(f64::total_cmp);
+            times[times.len() / 2]
+        }),
+    }
+}

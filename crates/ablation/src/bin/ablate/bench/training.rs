@@ -1,0 +1,432 @@
+//! Rows that train: one step, two cells at once, the grid, and what looking at gradients adds.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Instant;
+
+use ablation::{Error, cell::Adam};
+use learnability::gradient::{Snapshot, unit_gradients};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
+use resnet_blocks::{
+    Activation, Init, MlpBlockConfig, Mode, Network, Params, ResidualMlp, ResidualMlpConfig,
+    ShortSkip,
+};
+use tch::{Device, Kind, Tensor, nn::VarStore};
+use unet::{
+    UNet,
+    diffusers::{Config, Plan},
+};
+
+use super::{Arithmetic, Prepared, Spread, inputs, networks::unusable};
+
+const RATE: f64 = 1e-4;
+const WIDTH: usize = 128;
+const POINTS: usize = 512;
+const IMAGES: usize = 64;
+const GRID_STEPS: usize = 500;
+
+/// A network, its optimiser and its data; a step is that of the laboratory: draws in Rust, loss, gradients, Adam.
+struct Trainer {
+    network: Box<dyn Network>,
+    units: Vec<(String, Vec<Tensor>)>,
+    parameters: Vec<Tensor>,
+    adam: Adam,
+    data: Tensor,
+    noising: Noising,
+    rng: ChaCha8Rng,
+    /// Keeps the variables.
+    _store: VarStore,
+}
+
+/// How clean data and noise are mixed at a level, and what the network is told of it.
+#[derive(Clone, Copy)]
+enum Noising {
+    /// (1 − t) x + t noise, label t, t uniform.
+    Straight,
+    /// The same at t = 0.01 alone.
+    Hardly,
+    /// √ᾱ_n x + √(1 − ᾱ_n) noise, label n of 1000, linear betas from 10⁻⁴ to 0.02 (Ho et al. 2020).
+    Diffusion,
+}
+
+/// What a step learns from.
+struct Batch {
+    noised: Tensor,
+    label: Tensor,
+    noise: Tensor,
+}
+
+impl Trainer {
+    fn new(
+        network: Box<dyn Network>,
+        store: VarStore,
+        units: Vec<(String, Vec<Tensor>)>,
+        noising: Noising,
+        seed: u64,
+    ) -> Self {
+        let tensors = units.iter().flat_map(|(_, tensors)| tensors);
+        let mut parameters: Vec<Tensor> = tensors.map(Tensor::shallow_clone).collect();
+        let size: &[i64] = match noising {
+            Noising::Diffusion => &[IMAGES as i64, 1, 32, 32],
+            _ => &[POINTS as i64, 2],
+        };
+        let data = single(&inputs::normals(5, size.iter().product::<i64>() as usize)).view(size);
+        Self {
+            adam: Adam::new(&mut parameters),
+            network,
+            units,
+            parameters,
+            data,
+            noising,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            _store: store,
+        }
+    }
+
+    fn mlp(hidden_layers: usize, short: ShortSkip, noising: Noising, seed: u64) -> Self {
+        let store = VarStore::new(Device::Cpu);
+        let params = Params::seeded(store.root(), seed);
+        let config = ResidualMlpConfig {
+            inputs: 2,
+            blocks: hidden_layers / 2,
+            block: MlpBlockConfig::square(WIDTH, Activation::Silu, Init::PyTorch),
+            short,
+        };
+        let network = ResidualMlp::new(&params, &config).expect("a network");
+        {
+            let _guard = tch::no_grad_guard();
+            for (place, (_, mut tensor)) in params.tensors().into_iter().enumerate() {
+                let size = tensor.size();
+                let values = inputs::uniforms(100 + place as u64, tensor.numel());
+                // Of weights 1/√inputs, as torch has it; of biases a tenth.
+                let bound = match size[..] {
+                    [_, inputs] => (inputs as f64).powf(-0.5),
+                    _ => 0.1,
+                };
+                let values: Vec<f64> = values.iter().map(|u| bound * (2.0 * u - 1.0)).collect();
+                tensor.copy_(&single(&values).view(&size[..]));
+            }
+        }
+        let units = units(&params);
+        Self::new(Box::new(network), store, units, noising, seed)
+    }
+
+    /// The network of a folder of diffusers.
+    fn unet(dir: &Path) -> Result<Self, Error> {
+        let store = VarStore::new(Device::Cpu);
+        let network =
+            UNet::from_diffusers(&store.root(), dir).map_err(|error| Error::Unusable {
+                path: dir.to_owned(),
+                reason: error.to_string(),
+            })?;
+        let one = |(name, tensor): &(String, Tensor)| (name.clone(), vec![tensor.shallow_clone()]);
+        let trainable = network.tensors().iter().filter(|(_, t)| t.requires_grad());
+        let units = trainable.map(one).collect();
+        Ok(Self::new(
+            Box::new(network),
+            store,
+            units,
+            Noising::Diffusion,
+            0,
+        ))
+    }
+
+    /// The batch of given noise and uniform numbers.
+    fn batch(&self, noise: &[f32], uniform: &[f64]) -> Batch {
+        let size = self.data.size();
+        let noise = Tensor::from_slice(noise).view(&size[..]);
+        let (label, keep, add) = match self.noising {
+            Noising::Straight => {
+                let t = single(uniform);
+                (t.shallow_clone(), t.ones_like() - &t, t)
+            }
+            Noising::Hardly => {
+                let t = single(uniform).ones_like() * 0.01;
+                (t.shallow_clone(), t.ones_like() - &t, t)
+            }
+            Noising::Diffusion => {
+                let levels: Vec<usize> = uniform.iter().map(|u| (u * 1000.0) as usize).collect();
+                let bars = alpha_bars();
+                let numbers = |f: &dyn Fn(usize) -> f64| {
+                    single(&levels.iter().map(|&n| f(n)).collect::<Vec<_>>())
+                };
+                (
+                    numbers(&|n| n as f64),
+                    numbers(&|n| bars[n].sqrt()),
+                    numbers(&|n| (1.0 - bars[n]).sqrt()),
+                )
+            }
+        };
+        let mut column = vec![1; size.len()];
+        column[0] = size[0];
+        let noised = &self.data * keep.view(&column[..]) + &noise * add.view(&column[..]);
+        Batch {
+            noised,
+            label,
+            noise,
+        }
+    }
+
+    fn draw(&mut self) -> Batch {
+        let (numbers, rows) = (self.data.numel(), self.data.size()[0] as usize);
+        let noise: Vec<f32> = (&mut self.rng)
+            .sample_iter(StandardNormal)
+            .take(numbers)
+            .collect();
+        let uniform: Vec<f64> = (0..rows).map(|_| self.rng.random()).collect();
+        self.batch(&noise, &uniform)
+    }
+
+    /// Inputs that the other side has too.
+    fn common(&self, number: u64) -> Batch {
+        let (numbers, rows) = (self.data.numel(), self.data.size()[0] as usize);
+        let noise: Vec<f32> = inputs::normals(1000 + number, numbers)
+            .into_iter()
+            .map(|v| v as f32)
+            .collect();
+        self.batch(&noise, &inputs::uniforms(2000 + number, rows))
+    }
+
+    fn loss(&mut self, batch: &Batch) -> Tensor {
+        let mut mode = Mode::Train(self.rng.clone());
+        let answer = self.network.forward(&batch.noised, &batch.label, &mut mode);
+        answer.mse_loss(&batch.noise, tch::Reduction::Mean)
+    }
+
+    fn learn(&mut self, batch: &Batch) -> f64 {
+        let loss = self.loss(batch);
+        let value = loss.double_value(&[]);
+        let gradients = Tensor::run_backward(&[&loss], &self.parameters, false, false);
+        self.adam.step(&gradients, RATE);
+        value
+    }
+
+    fn step(&mut self) {
+        let batch = self.draw();
+        black_box(self.learn(&batch));
+    }
+
+    /// A step with a look: gradients of every unit, and the updates that rounding absorbs.
+    fn look(&mut self) {
+        let batch = self.draw();
+        let loss = self.loss(&batch);
+        black_box(unit_gradients(&loss, &self.units));
+        let before = Snapshot::of(&self.units);
+        let gradients = Tensor::run_backward(&[&loss], &self.parameters, false, false);
+        self.adam.step(&gradients, RATE);
+        black_box(before.absorbed(&self.units));
+    }
+
+    /// Predictions before training, and the losses of three steps: wrong weights, wrong gradients and a wrong optimiser
+    /// all show.
+    fn answer(&mut self) -> Vec<f64> {
+        let batch = self.common(0);
+        let predicted = {
+            let _guard = tch::no_grad_guard();
+            let answer = (self.network).forward(&batch.noised, &batch.label, &mut Mode::Eval);
+            answer.contiguous().view([-1]).narrow(0, 0, 256)
+        };
+        let predicted = Vec::<f64>::try_from(predicted.to_kind(Kind::Double));
+        let mut answer = predicted.expect("256 numbers");
+        for number in 0..3 {
+            let batch = self.common(number);
+            answer.push(self.learn(&batch));
+        }
+        answer
+    }
+
+    /// Seconds of a step.
+    fn timed(&mut self, steps: usize) -> f64 {
+        let begin = Instant::now();
+        for _ in 0..steps {
+            self.step();
+        }
+        begin.elapsed().as_secs_f64() / steps as f64
+    }
+}
+
+fn units(params: &Params<'_>) -> Vec<(String, Vec<Tensor>)> {
+    let units = params.units().into_iter();
+    units.map(|unit| (unit.name, unit.parameters)).collect()
+}
+
+fn single(values: &[f64]) -> Tensor {
+    let values: Vec<f32> = values.iter().map(|&v| v as f32).collect();
+    Tensor::from_slice(&values)
+}
+
+fn alpha_bars() -> Vec<f64> {
+    let mut bar = 1.0;
+    let betas = (0..1000).map(|n| 1e-4 + (0.02 - 1e-4) * f64::from(n) / 999.0);
+    betas
+        .map(|beta| {
+            bar *= 1.0 - beta;
+            bar
+        })
+        .collect()
+}
+
+/// Operations of a training step on all images: backward costs twice what forward does.
+pub(super) fn unet_operations(dir: &Path) -> Result<f64, Error> {
+    let config = Config::open(dir).map_err(|error| unusable(dir, &error))?;
+    let plan = Plan::new(&config).map_err(|error| unusable(dir, &error))?;
+    Ok(3.0 * plan.topology().forward_flops(IMAGES) as f64)
+}
+
+/// The first step of the U-Net in a folder; it is done when this returns.
+pub(super) fn start(dir: &Path) -> Result<Prepared, Error> {
+    let operations = unet_operations(dir)?;
+    let mut trainer = Trainer::unet(dir)?;
+    let batch = trainer.common(0);
+    let answer = vec![trainer.learn(&batch)];
+    Ok(Prepared {
+        unit: "first step",
+        answer,
+        operations,
+        arithmetic: Arithmetic::Single,
+        bytes: 0.0,
+        pass: Box::new(move || trainer.timed(1)),
+    })
+}
+
+/// A step of the U-Net in a folder.
+pub(super) fn unet(dir: &Path) -> Result<Prepared, Error> {
+    let operations = unet_operations(dir)?;
+    let mut trainer = Trainer::unet(dir)?;
+    Ok(Prepared {
+        unit: "step",
+        answer: trainer.answer(),
+        operations,
+        arithmetic: Arithmetic::Single,
+        bytes: 0.0,
+        pass: Box::new(move || trainer.timed(2)),
+    })
+}
+
+/// Multiplications and additions of a step of the MLP: those of its square layers.
+fn mlp_operations(hidden_layers: usize) -> f64 {
+    6.0 * (POINTS * WIDTH * WIDTH * hidden_layers) as f64
+}
+
+/// A step of the MLP: of one cell on all threads, or of two cells at once on one thread each.
+pub(super) fn mlp(hidden_layers: usize, spread: Spread) -> Prepared {
+    let mut first = new_cell(hidden_layers, 0);
+    let answer = first.answer();
+    let steps = 400 / hidden_layers;
+    let pass: Box<dyn FnMut() -> f64> = match spread {
+        Spread::One => Box::new(move || first.timed(steps)),
+        Spread::Two => Box::new(move || {
+            // Tensors stay on their threads, so each builds its own cell; that is not timed.
+            let ready = std::sync::Barrier::new(2);
+            let one = |seed| {
+                tch::set_num_threads(1);
+                let mut cell = new_cell(hidden_layers, seed);
+                let _ = cell.timed(5);
+                ready.wait();
+                cell.timed(steps)
+            };
+            thread::scope(|scope| {
+                let other = scope.spawn(|| one(1));
+                let here = scope.spawn(|| one(0));
+                let times = [here.join(), other.join()].map(|time| time.expect("it trains"));
+                // Two steps in the time of the slower one.
+                times[0].max(times[1]) / 2.0
+            })
+        }),
+    };
+    Prepared {
+        unit: "step of a cell",
+        answer,
+        operations: mlp_operations(hidden_layers),
+        arithmetic: Arithmetic::Single,
+        bytes: 0.0,
+        pass,
+    }
+}
+
+fn new_cell(hidden_layers: usize, seed: u64) -> Trainer {
+    Trainer::mlp(hidden_layers, ShortSkip::Identity, Noising::Straight, seed)
+}
+
+/// 16 cells in two worker processes of one thread each, started anew in each pass as the laboratory starts them.
+pub(super) fn grid() -> Prepared {
+    let mut answer = Vec::new();
+    for short in [ShortSkip::Identity, ShortSkip::None] {
+        answer.extend(Trainer::mlp(8, short, Noising::Straight, 0).answer());
+    }
+    let program = std::env::current_exe().expect("the program that runs");
+    Prepared {
+        unit: "grid of 16 cells",
+        answer,
+        operations: 16.0 * GRID_STEPS as f64 * mlp_operations(8),
+        arithmetic: Arithmetic::Single,
+        bytes: 0.0,
+        pass: Box::new(move || {
+            let begin = Instant::now();
+            let worker = |part: usize| {
+                Command::new(&program)
+                    .args(["bench-work", "grid", "--threads", "1", "--part"])
+                    .arg(part.to_string())
+                    .stdin(Stdio::null())
+                    .spawn()
+                    .expect("the program that runs can be started again")
+            };
+            for mut worker in [worker(0), worker(1)] {
+                let status = worker.wait().expect("it was started");
+                assert!(status.success(), "a worker of the grid failed");
+            }
+            begin.elapsed().as_secs_f64()
+        }),
+    }
+}
+
+/// Every second cell of the grid.
+pub(super) fn grid_part(part: usize) {
+    for cell in (part..16).step_by(2) {
+        let short = if cell / 2 % 2 == 0 {
+            ShortSkip::Identity
+        } else {
+            ShortSkip::None
+        };
+        let noising = if cell / 4 % 2 == 0 {
+            Noising::Straight
+        } else {
+            Noising::Hardly
+        };
+        let mut trainer = Trainer::mlp(8, short, noising, cell as u64 / 8);
+        let _ = trainer.timed(GRID_STEPS);
+    }
+}
+
+/// What a look at gradients adds to a step, as a share of the step: the unit is a step, the answer that share.
+pub(super) fn probes() -> Prepared {
+    let mut trainer = new_cell(16, 0);
+    let mut share = move || {
+        let mut pair = [0.0; 2];
+        for _ in 0..20 {
+            for (sum, look) in pair.iter_mut().zip([false, true]) {
+                let begin = Instant::now();
+                if look {
+                    trainer.look();
+                } else {
+                    trainer.step();
+                }
+                *sum += begin.elapsed().as_secs_f64();
+            }
+        }
+        (pair[1] / pair[0] - 1.0, pair[1] / 20.0)
+    };
+    let (added, _) = share();
+    Prepared {
+        unit: "step with a look",
+        answer: vec![added],
+        operations: 2.0 * mlp_operations(16),
+        arithmetic: Arithmetic::Single,
+        bytes: 0.0,
+        pass: Box::new(move || share().1),
+    }
+}

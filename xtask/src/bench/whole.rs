@@ -1,0 +1,302 @@
+//! `cargo xtask bench`: every bench of every crate and the whole-program works, each beside its floor.
+//!
+//! A floor is what no program can beat on this machine at this moment: the operations that the work needs over the
+//! measured rate of matrix products, or the bytes that it needs over the measured rate of a copy, whichever is longer.
+//! Benches of crates bring floors of their own, as benchmarks whose name begins with `floor`.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::Args;
+
+use crate::bench::criterion;
+use crate::bench::partner::{Arithmetic, Partner, Ready, Start};
+use crate::bench::{contest, machine, number, peers};
+use crate::error::Error;
+use crate::forward;
+use crate::process::{Invocation, Workspace};
+
+/// Arguments of `cargo xtask bench`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Against diffusers, PyTorch and numpy on the same work; sets them up the first time
+    #[arg(long)]
+    peers: bool,
+    /// Only this row; may be repeated
+    #[arg(long, value_name = "ROW")]
+    only: Vec<String>,
+    /// Passes of each side
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    passes: u16,
+    /// Threads of each side
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: u16,
+    /// Put the table of --peers into docs/performance.md
+    #[arg(long, requires = "peers")]
+    docs: bool,
+}
+
+/// Works of the whole program, and how they are spread.
+const WORKS: [(&str, &[&str]); 13] = [
+    ("unet", &[]),
+    ("unet-attention", &[]),
+    ("mlp4", &[]),
+    ("mlp4", &["--spread", "two"]),
+    ("mlp16", &[]),
+    ("mlp16", &["--spread", "two"]),
+    ("grid", &[]),
+    ("sampling", &[]),
+    ("solver-ddim", &[]),
+    ("solver-dpm", &[]),
+    ("score2d", &[]),
+    ("score64d", &[]),
+    ("probes", &[]),
+];
+
+/// Benches of the crates, with the features that they need.
+const BENCHES: [(&str, &str, &[&str]); 5] = [
+    ("noise-schedule", "tables", &[]),
+    ("samplers", "steps", &[]),
+    ("score-objective", "exact", &[]),
+    ("learnability", "overhead", &["--features", "tch"]),
+    ("unet", "layout", &["--features", "tch"]),
+];
+
+/// `cargo xtask bench`.
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Error> {
+    if arguments.peers {
+        return peers::run(
+            workspace,
+            &peers::Run {
+                only: &arguments.only,
+                passes: usize::from(arguments.passes),
+                threads: usize::from(arguments.threads),
+                docs: arguments.docs,
+            },
+        );
+    }
+    let known = WORKS.iter().map(|(row, _)| *row);
+    let known = known
+        .chain(BENCHES.iter().map(|(_, bench, _)| *bench))
+        .chain([contest::START]);
+    for row in &arguments.only {
+        if !known.clone().any(|name| name == row) {
+            return Err(Error::NoRow {
+                row: row.clone(),
+                known: known.map(str::to_owned).collect(),
+            });
+        }
+    }
+    let wanted =
+        |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|row| row == name);
+    let (program, environment) = forward::program(workspace)?;
+    let folder = workspace.target.join("bench");
+    let start = |row: &str, more: &[&str]| {
+        let mut words: Vec<OsString> = vec!["bench-work".into(), row.into()];
+        let place = if row == contest::START { "unet" } else { row };
+        words.extend(["--dir".into(), folder.join(place).into()]);
+        words.extend(["--threads".into(), arguments.threads.to_string().into()]);
+        words.extend(more.iter().map(OsString::from));
+        Start {
+            name: [&[row], more].concat().join(" "),
+            program: program.clone(),
+            arguments: words,
+            environment: environment.clone(),
+            logs: folder.join("logs"),
+        }
+    };
+    println!("{}", machine::words());
+    let rates = rates(&Partner::start(&start("machine", &[]))?.ready);
+    println!(
+        "{:.0} Gflop/s in f32 products, {:.0} in f64, {:.1} GB/s copied; {} threads\n",
+        rates.single * 1e-9,
+        rates.double * 1e-9,
+        rates.bytes * 1e-9,
+        arguments.threads
+    );
+    println!(
+        "{:<26} {:>12} {:>12} {:>8}",
+        "work", "median", "floor", "times"
+    );
+    for (row, more) in WORKS {
+        if !wanted(row) {
+            continue;
+        }
+        let mut partner = Partner::start(&start(row, more))?;
+        let passes = (0..arguments.passes).map(|_| partner.pass());
+        let passes = passes.collect::<Result<Vec<f64>, Error>>()?;
+        let floor = rates.floor(&partner.ready);
+        print_row(
+            &[&[row], more].concat().join(" "),
+            contest::median(&passes),
+            floor,
+        );
+        if row == "probes" {
+            let added = partner.ready.answer.first().copied().unwrap_or(f64::NAN);
+            println!(
+                "  a look at gradients adds {:.0} % to its step",
+                100.0 * added
+            );
+        }
+    }
+    if wanted(contest::START) {
+        let starts = (0..arguments.passes)
+            .map(|_| Ok(Partner::start(&start(contest::START, &[]))?.began))
+            .collect::<Result<Vec<f64>, Error>>()?;
+        print_row("start to the first step", contest::median(&starts), None);
+    }
+    benches(workspace, &folder, &environment, &wanted)
+}
+
+fn print_row(name: &str, seconds: f64, floor: Option<f64>) {
+    let shown = |seconds: f64| number::value(seconds * 1e9, "ns");
+    println!(
+        "{name:<26} {:>12} {:>12} {:>8}",
+        shown(seconds),
+        floor.map_or("–".to_owned(), shown),
+        floor.map_or("–".to_owned(), |floor| format!("{:.1}", seconds / floor))
+    );
+}
+
+/// What the machine can do.
+#[derive(Debug, Clone, Copy)]
+struct Rates {
+    single: f64,
+    double: f64,
+    bytes: f64,
+}
+
+fn rates(ready: &Ready) -> Rates {
+    let rate = |place: usize| ready.answer.get(place).copied().unwrap_or(f64::NAN);
+    Rates {
+        single: rate(0),
+        double: rate(1),
+        bytes: rate(2),
+    }
+}
+
+impl Rates {
+    /// Seconds that the work needs at least; nothing where it has stated no cost.
+    fn floor(self, ready: &Ready) -> Option<f64> {
+        let rate = match ready.arithmetic {
+            Arithmetic::Single => self.single,
+            Arithmetic::Double => self.double,
+        };
+        let floor = (ready.operations / rate).max(ready.bytes / self.bytes);
+        (0.0 < floor).then_some(floor)
+    }
+}
+
+/// The crates' own benches, each benchmark beside the least floor of its group.
+fn benches(
+    workspace: &Workspace,
+    folder: &Path,
+    environment: &[(&'static str, OsString)],
+    wanted: &dyn Fn(&str) -> bool,
+) -> Result<(), Error> {
+    let runs = folder.join("criterion");
+    for (package, bench, features) in BENCHES {
+        if !wanted(bench) {
+            continue;
+        }
+        println!("\n{package}: {bench}");
+        let home = runs.join(bench);
+        let _ = Invocation::cargo(workspace)
+            .args([
+                "bench",
+                "--quiet",
+                "--profile",
+                "release",
+                "-p",
+                package,
+                "--bench",
+                bench,
+            ])
+            .args(features)
+            .args(["--", "--noplot", "--quiet", "--save-baseline", "base"])
+            .args(["--measurement-time", "1", "--warm-up-time", "0.5"])
+            .envs(environment.iter().cloned())
+            .env("CRITERION_HOME", &home)
+            .capture()?;
+        let mut timed = Vec::new();
+        for run in criterion::runs(&home)? {
+            if run.ends_with("base") {
+                timed.push(criterion::timed(&run)?);
+            }
+        }
+        let is_floor = |name: &str| name.split('/').any(|part| part.starts_with("floor"));
+        for one in &timed {
+            // The last part is the size, where there is one.
+            let group = |name: &str| (name.split('/').next().map(str::to_owned), size(name));
+            let floors = timed
+                .iter()
+                .filter(|other| is_floor(&other.name) && group(&other.name) == group(&one.name));
+            let floor = floors.map(|floor| floor.nanoseconds).min_by(f64::total_cmp);
+            let floor = floor.filter(|_| !is_floor(&one.name)).map(|ns| ns * 1e-9);
+            print_row(&one.name, one.nanoseconds * 1e-9, floor);
+        }
+    }
+    Ok(())
+}
+
+/// The number that a benchmark's name ends with.
+fn size(name: &str) -> Option<u64> {
+    name.rsplit('/').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longer_of_operations_and_bytes_is_the_floor() {
+        let rates = Rates {
+            single: 100.0,
+            double: 50.0,
+            bytes: 10.0,
+        };
+        let mut ready = Ready {
+            unit: "step".to_owned(),
+            answer: Vec::new(),
+            operations: 200.0,
+            bytes: 5.0,
+            arithmetic: Arithmetic::Single,
+        };
+        assert_eq!(rates.floor(&ready), Some(2.0));
+        ready.arithmetic = Arithmetic::Double;
+        assert_eq!(rates.floor(&ready), Some(4.0));
+        ready.bytes = 100.0;
+        assert_eq!(rates.floor(&ready), Some(10.0));
+        (ready.operations, ready.bytes) = (0.0, 0.0);
+        assert_eq!(rates.floor(&ready), None);
+    }
+
+    #[test]
+    fn a_floor_is_of_the_same_size() {
+        assert_eq!(size("tables/floor: a sum/1000"), Some(1000));
+        assert_eq!(size("steps/Ddim"), None);
+    }
+
+    #[test]
+    fn every_bench_of_the_crates_is_listed() {
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(crates).expect("they are there").flatten() {
+            for bench in std::fs::read_dir(entry.path().join("benches"))
+                .into_iter()
+                .flatten()
+            {
+                let path = bench.expect("it is readable").path();
+                let name = |path: &Path| path.file_stem().map(|s| s.to_string_lossy().into_owned());
+                found.push((name(&entry.path()), name(&path)));
+            }
+        }
+        assert_eq!(found.len(), BENCHES.len());
+        for (package, bench, _) in BENCHES {
+            assert!(
+                found.contains(&(Some(package.to_owned()), Some(bench.to_owned()))),
+                "{bench}"
+            );
+        }
+    }
+}
