@@ -160,12 +160,12 @@ pub enum Error {
         found: usize,
     },
     /// Another coordinator works on the directory.
-    #[error("{} is being worked on by process {process}: wait for it, or choose another place with --out", .path.display())]
+    #[error("{} is being worked on by {process}: wait for it, or choose another place with --out", .path.display())]
     Busy {
         /// The directory.
         path: PathBuf,
-        /// The other process.
-        process: u32,
+        /// The other process, in words.
+        process: String,
     },
     /// Cells on which workers died, each time they were tried.
     #[error("{failed} of {total} cells have no result: `ablate status {} --cells` says why, running again tries them again", .path.display())]
@@ -192,6 +192,30 @@ pub enum Error {
         /// What there is.
         found: String,
     },
+    /// The batch system refuses, or does not answer.
+    #[error("`{command}` failed: {message}")]
+    Queue {
+        /// What was asked.
+        command: String,
+        /// What it said.
+        message: String,
+    },
+    /// A run that was not handed to a batch system.
+    #[error("{} has no rounds to gather: submit it with `ablate STUDY --engine slurm`", .path.display())]
+    NoRounds {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Nobody watches any more; the jobs go on.
+    #[error("{done} of {total} cells are done, and the jobs stay in the queue: `ablate status {}` says how far they are, `scancel` ends them", .path.display())]
+    Left {
+        /// Cells with a result.
+        done: usize,
+        /// Cells planned.
+        total: usize,
+        /// The directory.
+        path: PathBuf,
+    },
     /// The run was interrupted.
     #[error(
         "interrupted: {done} of {total} cells are done and kept; run the same command again to go on"
@@ -209,7 +233,7 @@ impl Error {
     /// rest is reported, 2 otherwise.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Error::Interrupted { .. } => 130,
+            Error::Interrupted { .. } | Error::Left { .. } => 130,
             Error::Worker { status, .. } => *status,
             Error::Unfinished { .. } => 1,
             Error::Files(error) if error.is_disk_full() => 74,

@@ -5,8 +5,8 @@
 //! read from the link count and not from a return code, because a lost NFS reply turns success into `EEXIST`; and
 //! file locks are never relied upon.
 //!
-//! Temporary files are named `<name>.tmp.<pid>.<counter>` and created with `O_EXCL`, so that even two processes
-//! with the same pid on two hosts never share one.
+//! Temporary files are named `<name>.tmp.<host>.<pid>.<counter>` and created with `O_EXCL`, so that no two processes
+//! ever share one, whatever machines or containers they are of.
 //! A crash may leave such a file behind: it is harmless, and no reader opens it.
 
 use std::ffi::OsString;
@@ -211,6 +211,15 @@ pub fn create_dir(path: &Path) -> Result<(), Error> {
     }
 }
 
+/// The name of this machine.
+pub(crate) fn host() -> String {
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    name.replace(['/', ' '], "-")
+}
+
 /// The two system calls that tests make fail.
 trait System {
     fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
@@ -226,17 +235,28 @@ struct Posix;
 
 impl System for Posix {}
 
+/// How often a name may be taken and free again while it is being taken.
+const MOST_TRIES: u32 = 1000;
+
 fn publish_on(system: &impl System, path: &Path, bytes: &[u8]) -> Result<Published, Error> {
     let temporary = Temporary::holding(system, path, bytes)?;
-    let linked = system.link(&temporary.path, path);
-    let published = match linked {
-        Ok(()) => Published::Written,
-        Err(_) if temporary.links(path)? == 2 => Published::Written,
-        Err(source) if source.kind() == io::ErrorKind::AlreadyExists => match holds(path, bytes)? {
-            true => Published::AlreadySame,
-            false => Published::Conflict,
-        },
-        Err(source) => return Err(Error::link(path, source)),
+    let mut tries = 0;
+    let published = loop {
+        tries += 1;
+        break match system.link(&temporary.path, path) {
+            Ok(()) => Published::Written,
+            Err(_) if temporary.links(path)? == 2 => Published::Written,
+            Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {
+                match holds(path, bytes) {
+                    Ok(true) => Published::AlreadySame,
+                    Ok(false) => Published::Conflict,
+                    // What was there has been moved away since: the name is free again.
+                    Err(error) if error.is_absent() && tries < MOST_TRIES => continue,
+                    Err(error) => return Err(error),
+                }
+            }
+            Err(source) => return Err(Error::link(path, source)),
+        };
     };
     // Also where another was first: it may have died before this line.
     sync_folder(path)?;
@@ -281,11 +301,11 @@ impl Temporary {
         loop {
             let mut unique = OsString::from(name);
             let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-            unique.push(format!(".tmp.{}.{count}", process::id()));
+            unique.push(format!(".tmp.{}.{}.{count}", host(), process::id()));
             let path = target.with_file_name(unique);
             match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Ok(file) => return Ok((file, Self { path })),
-                // Left over by a dead process with our pid, or written right now by one on another host.
+                // Left over by a dead process with our pid, or written right now by one in another container.
                 Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(source) => return Err(source),
             }
@@ -323,172 +343,4 @@ fn sync_folder(path: &Path) -> Result<(), Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-    use std::sync::Barrier;
-    use std::thread;
-
-    use tempfile::tempdir;
-
-    use super::*;
-
-    /// A system in which one call fails.
-    enum Failing {
-        /// With half of the bytes written.
-        Write(Errno),
-        Link(Errno),
-        /// NFS: the link is made, its answer is lost, and the repeated call finds the name taken.
-        LostReply,
-    }
-
-    impl System for Failing {
-        fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
-            match *self {
-                Self::Write(errno) => file
-                    .write_all(&bytes[..bytes.len() / 2])
-                    .and(Err(errno.into())),
-                _ => Posix.write(file, bytes),
-            }
-        }
-
-        fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-            match *self {
-                Self::Link(errno) => Err(errno.into()),
-                Self::LostReply => Posix.link(from, to).and(Err(Errno::EXIST.into())),
-                Self::Write(_) => Posix.link(from, to),
-            }
-        }
-    }
-
-    fn names(folder: &Path) -> Vec<String> {
-        let entries = fs::read_dir(folder).unwrap();
-        let mut names: Vec<_> = entries
-            .map(|e| e.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn the_first_wins_and_nothing_is_left_over() {
-        let folder = tempdir().unwrap();
-        let path = folder.path().join("result.json");
-        assert_eq!(publish_new(&path, b"a").unwrap(), Published::Written);
-        assert_eq!(publish_new(&path, b"a").unwrap(), Published::AlreadySame);
-        for other in ["b", "", "ab"] {
-            let outcome = publish_new(&path, other.as_bytes()).unwrap();
-            assert_eq!(outcome, Published::Conflict, "{other}");
-        }
-        assert_eq!(read(&path).unwrap(), b"a");
-        assert_eq!(names(folder.path()), ["result.json"]);
-    }
-
-    #[test]
-    fn of_many_threads_one_wins() {
-        let folder = tempdir().unwrap();
-        let path = folder.path().join("claim");
-        let start = Barrier::new(8);
-        let write = &|i: u8| {
-            start.wait();
-            (i, publish_new(&path, &[i]).unwrap())
-        };
-        let winners: Vec<_> = thread::scope(|scope| {
-            let writers: Vec<_> = (0..8).map(|i| scope.spawn(move || write(i))).collect();
-            let outcomes = writers.into_iter().map(|writer| writer.join().unwrap());
-            outcomes
-                .filter(|(_, outcome)| *outcome == Published::Written)
-                .collect()
-        });
-        assert_eq!(winners.len(), 1);
-        assert_eq!(read(&path).unwrap(), [winners[0].0]);
-        assert_eq!(names(folder.path()), ["claim"]);
-    }
-
-    #[test]
-    fn a_lost_reply_is_still_a_win() {
-        let folder = tempdir().unwrap();
-        let path = folder.path().join("result.json");
-        let first = publish_on(&Failing::LostReply, &path, b"a").unwrap();
-        assert_eq!(first, Published::Written);
-        let second = publish_on(&Failing::LostReply, &path, b"b");
-        assert_eq!(second.unwrap(), Published::Conflict);
-    }
-
-    #[test]
-    fn leftovers_of_a_dead_process_with_our_pid_do_not_disturb() {
-        let folder = tempdir().unwrap();
-        let path = folder.path().join("result.json");
-        // The counter is shared with the other tests: cover what it can reach while this one runs.
-        for counter in 0..200 {
-            let name = format!("result.json.tmp.{}.{counter}", process::id());
-            fs::write(folder.path().join(name), b"torn").unwrap();
-        }
-        assert_eq!(publish_new(&path, b"whole").unwrap(), Published::Written);
-        replace(&path, b"anew").unwrap();
-        assert_eq!(read(&path).unwrap(), b"anew");
-        assert_eq!(names(folder.path()).len(), 201);
-    }
-
-    #[test]
-    fn replacing_keeps_the_old_content_until_the_new_is_whole() {
-        let folder = tempdir().unwrap();
-        let path = folder.path().join("beat");
-        replace(&path, b"old").unwrap();
-        let full = Failing::Write(Errno::NOSPC);
-        assert!(replace_on(&full, &path, b"new").unwrap_err().is_disk_full());
-        assert_eq!(read(&path).unwrap(), b"old");
-        replace(&path, b"new").unwrap();
-        assert_eq!(read(&path).unwrap(), b"new");
-        assert_eq!(names(folder.path()), ["beat"]);
-    }
-
-    #[test]
-    fn a_full_or_failing_disk_is_a_class_of_its_own() {
-        let folder = tempdir().unwrap();
-        let path = folder.path().join("result.json");
-        for errno in [Errno::NOSPC, Errno::DQUOT, Errno::IO, Errno::ROFS] {
-            let full = errno != Errno::ROFS;
-            for failing in [Failing::Write(errno), Failing::Link(errno)] {
-                let error = publish_on(&failing, &path, b"1234").unwrap_err();
-                assert_eq!(
-                    (error.is_disk_full(), error.is_read_only()),
-                    (full, !full),
-                    "{error}"
-                );
-                assert!(error.to_string().contains("result.json"), "{error}");
-                assert!(names(folder.path()).is_empty());
-            }
-        }
-        let error = publish_on(&Failing::Link(Errno::PERM), &path, b"1").unwrap_err();
-        assert!(matches!(error, Error::NoHardLinks(..)), "{error}");
-    }
-
-    #[test]
-    fn a_missing_folder_is_named_and_can_be_made() {
-        let folder = tempdir().unwrap();
-        let path = folder.path().join("cells/ab/result.json");
-        for outcome in [publish_new(&path, b"").map(drop), replace(&path, b"")] {
-            assert!(matches!(outcome, Err(Error::NoFolder(named, _)) if named == path));
-        }
-        assert!(read(&path).unwrap_err().is_absent());
-        create_dir(path.parent().unwrap()).unwrap();
-        create_dir(path.parent().unwrap()).unwrap();
-        assert_eq!(publish_new(&path, b"").unwrap(), Published::Written);
-        for below in [path.clone(), path.join("deeper")] {
-            let error = create_dir(&below).unwrap_err();
-            assert!(matches!(error, Error::NotAFolder(..)), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_read_only_folder_is_a_class_of_its_own() {
-        let folder = tempdir().unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
-        // Permissions do not bind root, and then there is nothing to see here.
-        if !rustix::process::geteuid().is_root() {
-            let error = publish_new(&folder.path().join("result.json"), b"").unwrap_err();
-            assert!(error.is_read_only() && !error.is_disk_full(), "{error}");
-        }
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    }
-}
+mod tests;

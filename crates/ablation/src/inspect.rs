@@ -101,7 +101,7 @@ pub fn progress(store: &Store, plan: &Plan) -> Result<Progress, Error> {
                 let word = match (store.claimant(&cell.id), failure) {
                     (Some(process), _) => {
                         running += 1;
-                        format!("claimed by process {process}")
+                        format!("claimed by {process}")
                     }
                     (None, Some(failure)) => {
                         failed += 1;
@@ -165,6 +165,10 @@ pub fn verify(store: &Store, plan: &Plan) -> Result<(Vec<String>, String), Error
             }
             State::Corrupt(reason) => findings.push(format!("cell {name}: {reason}")),
             State::Missing | State::Failed(_) => missing += 1,
+        }
+        // Of a finished cell they serve nothing, whatever is in them.
+        if store.is_done(&cell.id) {
+            continue;
         }
         for checkpoint in store.checkpoint_words(&cell.id) {
             match checkpoint {
@@ -272,7 +276,7 @@ pub fn explain(store: &Store, plan: &Plan, given: &str) -> Result<String, Error>
         State::Missing => say("state", "missing"),
     }
     if let Some(process) = store.claimant(&cell.id) {
-        say("claim", &format!("process {process}"));
+        say("claim", &process);
     }
     for checkpoint in store.checkpoint_words(&cell.id) {
         say(

@@ -194,3 +194,51 @@ impl Failure {
         self.crashes + self.kills
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{STUDY, plan, record};
+
+    #[test]
+    fn what_is_not_a_number_is_left_out() {
+        let cells = plan(STUDY).expect("the study is sound").cells();
+        let mut record = record(&cells[0].0, 0.5);
+        let before = record.clone();
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            record.set("log_energy_distance", value);
+            record.curve(
+                "loss",
+                ["step", "loss"],
+                false,
+                vec![(1.0, String::new(), value)],
+            );
+            record.curve(
+                "loss",
+                ["step", "loss"],
+                false,
+                vec![(value, String::new(), f64::NAN)],
+            );
+        }
+        assert_eq!(record, before);
+        record.curve(
+            "loss",
+            ["step", "loss"],
+            false,
+            vec![(1.0, String::new(), f64::NAN), (2.0, String::new(), 3.0)],
+        );
+        assert_eq!(record.curves["loss"].points.len(), 1);
+    }
+
+    #[test]
+    fn a_file_with_a_number_that_is_none_does_not_read() {
+        let cells = plan(STUDY).expect("the study is sound").cells();
+        let text = serde_json::to_string(&record(&cells[0].0, 0.5)).expect("plain data");
+        assert!(serde_json::from_str::<Record>(&text).is_ok());
+        for word in ["NaN", "Infinity", "1e999"] {
+            let bad = text.replacen("0.5", word, 1);
+            assert_ne!(bad, text);
+            assert!(serde_json::from_str::<Record>(&bad).is_err(), "{word}");
+        }
+    }
+}

@@ -5,6 +5,7 @@
 
 mod crew;
 mod progress;
+pub mod slurm;
 
 use std::{
     ffi::OsString,
@@ -76,6 +77,7 @@ pub fn run(plan: &Plan, store: &Store, engine: &Engine<'_>) -> Result<Finished, 
     let interrupted = interrupt_flag();
     store.sweep(&[]);
     let cells = inspect::due(store, plan)?;
+    set_aside_damaged(store, &cells)?;
     let mut measured = look(store, &cells, engine.other_builds)?;
     let mut open: Vec<&(Cell, f64)> = cells
         .iter()
@@ -84,7 +86,10 @@ pub fn run(plan: &Plan, store: &Store, engine: &Engine<'_>) -> Result<Finished, 
     let found = cells.len() - open.len();
     let mut progress = Progress::new(cells.len(), found);
     let mut crew = Crew::new(store, engine);
+    let (mut looks, mut repairs) = (0, 0);
     while !interrupted.load(Ordering::Relaxed) {
+        store.beat(looks);
+        looks += 1;
         let before = open.len();
         open.retain(|(cell, predicted)| {
             if !store.is_done(&cell.id) {
@@ -107,7 +112,14 @@ pub fn run(plan: &Plan, store: &Store, engine: &Engine<'_>) -> Result<Finished, 
         let left = seconds_left(&measured, &costs, engine.jobs);
         progress.show(cells.len() - open.len(), left);
         if missing.is_empty() {
-            break;
+            // What was damaged since it was finished is run again, but not for ever on a disk that damages all.
+            let damaged = set_aside_damaged(store, &cells)?;
+            if damaged.is_empty() || repairs == REPAIRS {
+                break;
+            }
+            repairs += 1;
+            open.extend(damaged);
+            continue;
         }
         // Else cells would be missing for ever, and workers find nothing to do.
         if !store.exists() {
@@ -119,7 +131,7 @@ pub fn run(plan: &Plan, store: &Store, engine: &Engine<'_>) -> Result<Finished, 
         store.sweep(&crew.living());
         let unclaimed = missing
             .iter()
-            .filter(|(cell, _)| store.claimant(&cell.id).is_none())
+            .filter(|(cell, _)| !store.is_at_work_here(&cell.id))
             .count();
         crew.hire(unclaimed)?;
         std::thread::sleep(Duration::from_millis(PAUSE));
@@ -127,7 +139,7 @@ pub fn run(plan: &Plan, store: &Store, engine: &Engine<'_>) -> Result<Finished, 
     crew.dismiss();
     store.sweep(&[]);
     store.sweep_logs();
-    let is_done = |(cell, _): &&(Cell, f64)| store.is_done(&cell.id);
+    let is_done = |(cell, _): &&(Cell, f64)| matches!(store.state(&cell.id), State::Done(..));
     let done = cells.iter().filter(is_done).count();
     progress.end(done);
     if interrupted.load(Ordering::Relaxed) && done < cells.len() {
@@ -146,8 +158,28 @@ pub fn run(plan: &Plan, store: &Store, engine: &Engine<'_>) -> Result<Finished, 
 /// Milliseconds between two looks at the directory.
 const PAUSE: u64 = 100;
 
-/// What is there from earlier: what failed or does not read is run again. Predicted and measured seconds of what is
-/// finished.
+/// How often a run goes back to results that were damaged after they were committed.
+const REPAIRS: u32 = 3;
+
+/// Sets results aside that do not read; the cells that are open by that.
+fn set_aside_damaged<'c>(
+    store: &Store,
+    cells: &'c [(Cell, f64)],
+) -> Result<Vec<&'c (Cell, f64)>, Error> {
+    let mut open = Vec::new();
+    for planned in cells {
+        let id = &planned.0.id;
+        if let State::Corrupt(reason) = store.state(id) {
+            line(&format!("run again: {reason}"));
+            store.forget(id)?;
+            store.pardon(id)?;
+            open.push(planned);
+        }
+    }
+    Ok(open)
+}
+
+/// What is there from earlier: what failed is run again. Predicted and measured seconds of what is finished.
 fn look(
     store: &Store,
     cells: &[(Cell, f64)],
@@ -158,11 +190,6 @@ fn look(
     let mut others = 0;
     for (cell, predicted) in cells {
         match store.state(&cell.id) {
-            State::Corrupt(reason) => {
-                line(&format!("run again: {reason}"));
-                store.forget(&cell.id)?;
-                store.pardon(&cell.id)?;
-            }
             State::Failed(_) => store.pardon(&cell.id)?,
             State::Done(_, attempt) if attempt.binary != own && !attempt.binary.is_empty() => {
                 others += 1;
@@ -172,7 +199,7 @@ fn look(
                 }
             }
             State::Done(_, attempt) => measured.push((*predicted, attempt.seconds)),
-            State::Missing => {}
+            State::Missing | State::Corrupt(_) => {}
         }
     }
     match other_builds {
@@ -198,6 +225,13 @@ pub(crate) fn interrupt_flag() -> Arc<AtomicBool> {
         let _ = signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&flag));
         let _ = signal_hook::flag::register(signal, Arc::clone(&flag));
     }
+    flag
+}
+
+/// A flag that the signal raises by which a batch system says that the time is nearly over (`SIGUSR1`).
+pub(crate) fn warning_flag() -> Arc<AtomicBool> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&flag));
     flag
 }
 

@@ -13,7 +13,11 @@
 //!             cells/<id>/*.damaged         what did not read, set aside
 //!             claims/<id>                  who is at work on the cell; saves work, decides nothing
 //!             claims/coordinator           who starts workers here
-//!             workers/<pid>-<n>.log        what a worker wrote to its terminal
+//!             claims/coordinator.beat      counts while that one lives
+//!             workers/<pid>-<n>.log        what a worker wrote to its terminal; of a batch job, <job>_<task>.log
+//!             slurm.json                   how rounds are submitted
+//!             rounds/<n>.json …            what was handed to the batch system: cells, scripts, the job's number
+//!             bin/<program>/ablate         the program that a batch system runs
 //!             report.html report.md summary.json rows.csv map.csv tensorboard/
 //! ```
 //!
@@ -21,11 +25,16 @@
 
 mod checkpoints;
 mod claims;
+mod failures;
 mod gc;
 mod logs;
+mod process;
+mod rounds;
 
-pub(crate) use claims::is_stopped;
+pub use claims::Honour;
 pub use gc::Garbage;
+pub(crate) use process::is_stopped;
+pub use rounds::Round;
 
 use std::{
     fs,
@@ -39,7 +48,7 @@ use crate::{
     files::{self, Published},
     lock::{self, Lock},
     plan::{Cell, Plan},
-    record::{Attempt, Death, Failure, Record},
+    record::{Attempt, Failure, Record},
 };
 
 /// The directory of a run.
@@ -69,8 +78,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The directory cannot be written, another living process of this machine starts workers there
-    /// ([`Error::Busy`]), or it was frozen with another plan ([`Error::Frozen`]).
+    /// The directory cannot be written, another living process starts workers there ([`Error::Busy`]), or it was frozen with another plan ([`Error::Frozen`]).
     pub fn create(root: &Path, plan: &Plan) -> Result<Store, Error> {
         Store::prepare(root, plan, None)
     }
@@ -94,11 +102,7 @@ impl Store {
         }
         // Workers read the plan from here: two coordinators with two plans would wait for each other forever.
         if !store.claim_directory()? {
-            let process = store.coordinator().unwrap_or(0);
-            return Err(Error::Busy {
-                path: root.to_owned(),
-                process,
-            });
+            return Err(store.busy());
         }
         match store.freeze(plan, reason) {
             Ok(()) => Ok(store),
@@ -106,6 +110,13 @@ impl Store {
                 store.close();
                 Err(error)
             }
+        }
+    }
+
+    fn busy(&self) -> Error {
+        Error::Busy {
+            path: self.root.clone(),
+            process: self.coordinator().unwrap_or_default(),
         }
     }
 
@@ -194,6 +205,7 @@ impl Store {
 
     /// Lets other processes start workers here.
     pub fn close(&self) {
+        self.end_beat();
         self.release(claims::COORDINATOR);
     }
 
@@ -277,8 +289,14 @@ impl Store {
                     let _ = files::publish_new(&evidence, &bytes)?;
                     break;
                 }
-                // What a bad disk left is nobody's answer.
-                State::Corrupt(_) => self.forget(id)?,
+                // What a bad disk left is nobody's answer. Ours takes its place in one step: were it moved away first,
+                // what is moved could be a good one by then, and the cell without a result if we died here.
+                State::Corrupt(_) => {
+                    let aside = folder.join("result.damaged");
+                    let _ = fs::remove_file(&aside);
+                    let _ = fs::hard_link(self.result(id), aside);
+                    files::replace(&self.result(id), &bytes)?;
+                }
                 // Set aside or mended by another, meanwhile.
                 _ => {}
             }
@@ -308,32 +326,6 @@ impl Store {
         self.set_aside(id, "result.json", &name)
     }
 
-    /// Notes that a worker died on a cell.
-    ///
-    /// # Errors
-    ///
-    /// Files.
-    pub fn fail(&self, id: &str, death: Death, message: String) -> Result<Failure, Error> {
-        let mut failure = self.failure(id).unwrap_or_default();
-        match death {
-            Death::Crash => failure.crashes += 1,
-            Death::Killed => failure.kills += 1,
-        }
-        failure.message = message;
-        files::replace(&self.make_cell(id)?.join("failure.json"), &json(&failure))?;
-        Ok(failure)
-    }
-
-    /// How often workers died on a cell, and why the last one did.
-    pub fn failure(&self, id: &str) -> Option<Failure> {
-        self.read_beside(id, "failure.json")
-    }
-
-    /// Whether workers died on a cell as often as is tried.
-    pub fn is_given_up(&self, id: &str) -> bool {
-        self.failure(id).is_some_and(|failure| failure.is_final())
-    }
-
     /// Sets a result aside that does not read, so that the cell is run again.
     ///
     /// # Errors
@@ -341,21 +333,6 @@ impl Store {
     /// Files.
     pub fn forget(&self, id: &str) -> Result<(), Error> {
         self.set_aside(id, "result.json", "result.damaged")
-    }
-
-    /// Drops the notes of failures, so that the cell is tried again.
-    ///
-    /// # Errors
-    ///
-    /// Files.
-    pub fn pardon(&self, id: &str) -> Result<(), Error> {
-        let notes = self.cell(id).join("failure.json");
-        match fs::remove_file(&notes) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(files::Error::write(&notes, error).into())
-            }
-            _ => Ok(()),
-        }
     }
 
     fn set_aside(&self, id: &str, name: &str, aside: &str) -> Result<(), Error> {

@@ -1,8 +1,15 @@
 //! Who is at work on what. A claim saves work and decides nothing.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use super::Store;
+use super::{
+    Store,
+    process::{Place, Process, is_stopped},
+};
 use crate::{
     error::Error,
     files::{self, Published},
@@ -10,28 +17,60 @@ use crate::{
 
 /// The claim on the whole directory.
 pub(super) const COORDINATOR: &str = "coordinator";
+/// Where the process that has the directory counts, so that other machines see that it lives.
+const BEAT: &str = "coordinator.beat";
+/// How long a process of another machine may not count before it is taken for gone.
+#[cfg(not(test))]
+const SILENCE: Duration = Duration::from_secs(20);
+#[cfg(test)]
+const SILENCE: Duration = Duration::from_millis(500);
+
+/// Whose claims a worker honours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Honour {
+    /// Of every machine. Nobody knows from here whether a process of another one lives, so the cell may wait for ever:
+    /// for cells that another worker will see to.
+    Everyone,
+    /// Of this machine, where it is known who lives: for cells that nobody else may see to.
+    Neighbours,
+}
 
 impl Store {
-    /// Claims a cell for this process; `false` if another one is at work on it. Only saves work.
+    /// Claims a cell for this process, which works on the task of that name in a batch system; `false` if another
+    /// one is at work on it. Only saves work.
     ///
     /// The claim of a process that was stopped is void: should it go on some day, its result is the same.
     ///
     /// # Errors
     ///
     /// Files.
-    pub fn claim(&self, id: &str) -> Result<bool, Error> {
-        // A worker that was not buried yet keeps its claim: its coordinator must see what it died on.
-        self.claim_unless(id, |holder| holder.exists() && !holder.is_stopped())
+    pub fn claim(&self, id: &str, honour: Honour, task: Option<&str>) -> Result<bool, Error> {
+        self.claim_unless(id, task, |holder| match holder.place() {
+            // A worker that was not buried yet keeps its claim: its coordinator must see what it died on.
+            Place::Here => holder.exists() && !is_stopped(holder.id),
+            Place::Gone => false,
+            Place::Elsewhere => honour == Honour::Everyone,
+        })
     }
 
-    /// Claims the directory; `false` if another coordinator has it, stopped or not.
+    /// Claims the directory; `false` if another coordinator has it, stopped or not. One of another machine has it
+    /// while it counts.
     pub(super) fn claim_directory(&self) -> Result<bool, Error> {
-        self.claim_unless(COORDINATOR, Process::is_alive)
+        self.claim_unless(COORDINATOR, None, |holder| match holder.place() {
+            Place::Here => holder.is_alive(),
+            Place::Gone => false,
+            Place::Elsewhere => self.beats(),
+        })
     }
 
-    fn claim_unless(&self, id: &str, held: impl Fn(&Process) -> bool) -> Result<bool, Error> {
+    fn claim_unless(
+        &self,
+        id: &str,
+        task: Option<&str>,
+        held: impl Fn(&Process) -> bool,
+    ) -> Result<bool, Error> {
         let path = self.root.join("claims").join(id);
-        let own = Process::this().to_string();
+        let own = Process::this(task).to_string();
         for _ in 0..2 {
             let published = match files::publish_new(&path, own.as_bytes()) {
                 // Given back between the look and the reading, not a run that is gone.
@@ -51,52 +90,124 @@ impl Store {
         Ok(false)
     }
 
-    /// The process that is at work on a cell.
-    pub fn claimant(&self, id: &str) -> Option<u32> {
-        self.claim_of(id)
-            .filter(|process| process.is_alive() && !process.is_stopped())
-            .map(|process| process.id)
+    /// Counts on, so that other machines see that this process has the directory.
+    pub fn beat(&self, count: u64) {
+        // Without it another machine starts workers here too, and does work twice.
+        let _ = fs::write(self.root.join("claims").join(BEAT), count.to_string());
     }
 
-    /// The process that has the directory.
-    pub fn coordinator(&self) -> Option<u32> {
-        self.claim_of(COORDINATOR)
-            .filter(Process::is_alive)
-            .map(|process| process.id)
+    pub(super) fn end_beat(&self) {
+        let _ = fs::remove_file(self.root.join("claims").join(BEAT));
+    }
+
+    /// Whether whoever has the directory counts on. No clock is compared: it is watched.
+    fn beats(&self) -> bool {
+        let beat = || fs::read(self.root.join("claims").join(BEAT)).ok();
+        let (first, begun) = (beat(), Instant::now());
+        while begun.elapsed() < SILENCE {
+            std::thread::sleep(SILENCE / 40);
+            if beat() != first {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The process that is at work on a cell, in words; of one on another machine, that it was once.
+    pub fn claimant(&self, id: &str) -> Option<String> {
+        let holder = self.claim_of(id)?;
+        let at_work = match holder.place() {
+            Place::Here => holder.is_alive() && !is_stopped(holder.id),
+            Place::Gone => false,
+            Place::Elsewhere => true,
+        };
+        at_work.then(|| holder.words())
+    }
+
+    /// Whether a process of this machine is at work on a cell.
+    pub fn is_at_work_here(&self, id: &str) -> bool {
+        self.claim_of(id)
+            .is_some_and(|holder| holder.is_alive() && !is_stopped(holder.id))
+    }
+
+    /// The process that has the directory, in words.
+    pub fn coordinator(&self) -> Option<String> {
+        let holder = self.claim_of(COORDINATOR)?;
+        let lives = match holder.place() {
+            Place::Here => holder.is_alive(),
+            Place::Gone => false,
+            Place::Elsewhere => true,
+        };
+        lives.then(|| holder.words())
     }
 
     /// Gives a claim of this process back; what another has taken over is left alone.
     pub fn release(&self, id: &str) {
-        if self
-            .claim_of(id)
-            .is_none_or(|holder| holder == Process::this())
-        {
+        if self.claim_of(id).is_none_or(|holder| holder.is_this()) {
             self.drop_claim(id);
         }
     }
 
-    /// Cells that a process has claimed, whether it lives or not.
+    /// Cells that a process of this machine has claimed, whether it lives or not.
     pub fn claims_of(&self, pid: u32) -> Vec<String> {
-        let mut claimed = self.names("claims");
-        claimed.retain(|id| {
-            is_claim(id) && self.claim_of(id).is_some_and(|process| process.id == pid)
+        self.claims(|holder| holder.id == pid && holder.place() == Place::Here)
+    }
+
+    /// The task of a batch system that died on a cell, as far as this one knows: here, or in an earlier life of its
+    /// own. Nobody else has seen it.
+    pub fn died_on(&self, id: &str, task: Option<&str>) -> Option<String> {
+        let holder = self.claim_of(id)?;
+        let is_dead = match holder.place() {
+            Place::Here => !holder.exists(),
+            Place::Gone => true,
+            Place::Elsewhere => holder.task.as_deref() == task,
+        };
+        holder.task.filter(|_| is_dead)
+    }
+
+    /// Cells that a task has claimed and not given back.
+    pub fn claims_of_task(&self, task: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+        let held = self.claims(|holder| holder.task.as_deref().is_some_and(&task));
+        let named = held.into_iter().filter_map(|id| {
+            let task = self.claim_of(&id)?.task?;
+            Some((id, task))
         });
+        named.collect()
+    }
+
+    fn claims(&self, wanted: impl Fn(&Process) -> bool) -> Vec<String> {
+        let mut claimed = self.names("claims");
+        claimed
+            .retain(|id| is_claim(id) && self.claim_of(id).is_some_and(|holder| wanted(&holder)));
         claimed
     }
 
-    /// Drops claims whose process is dead, but for those of the processes `except`.
+    /// Drops claims whose process is known to be dead, but for those of the processes `except`, and all on cells
+    /// that are finished.
     pub fn sweep(&self, except: &[u32]) {
         for id in self.names("claims").into_iter().filter(|id| is_claim(id)) {
-            let claim = self.claim_of(&id);
-            if claim.is_none_or(|process| !except.contains(&process.id) && !process.is_alive()) {
+            let is_void = |holder: Process| match holder.place() {
+                Place::Here => !except.contains(&holder.id) && !holder.is_alive(),
+                Place::Gone => true,
+                Place::Elsewhere => self.is_done(&id),
+            };
+            if self.claim_of(&id).is_none_or(is_void) {
                 self.drop_claim(&id);
             }
         }
     }
 
-    fn drop_claim(&self, id: &str) {
+    /// Drops a claim, whoever holds it.
+    pub(crate) fn drop_claim(&self, id: &str) {
         // A claim that stays behind costs nothing: it is void once its process is gone.
         let _ = fs::remove_file(self.root.join("claims").join(id));
+    }
+
+    /// Whether a process of another machine has a claim here.
+    pub(super) fn is_shared(&self) -> bool {
+        !self
+            .claims(|holder| holder.place() == Place::Elsewhere)
+            .is_empty()
     }
 
     fn claim_of(&self, id: &str) -> Option<Process> {
@@ -107,83 +218,4 @@ impl Store {
 /// Names with a dot are claims that are being written, or were when their process died.
 fn is_claim(name: &str) -> bool {
     !name.contains('.')
-}
-
-/// A process, told apart from later ones of the same number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Process {
-    pub(super) id: u32,
-    /// When it was started, in the system's own unit; `None` where the system does not say.
-    pub(super) start: Option<u64>,
-}
-
-impl Process {
-    pub(super) fn this() -> Process {
-        let id = std::process::id();
-        Process {
-            id,
-            start: started(id).map(|(_, start)| start),
-        }
-    }
-
-    pub(super) fn parse(text: &str) -> Option<Process> {
-        let mut words = text.split_whitespace();
-        let id = words.next()?.parse().ok()?;
-        Some(Process {
-            id,
-            start: words.next().and_then(|start| start.parse().ok()),
-        })
-    }
-
-    /// Whether the system still knows it, be it only as a zombie; a number alone does not say, since after a
-    /// restart of a container another process bears it.
-    fn exists(&self) -> bool {
-        let known = is_known(self.id);
-        match (self.start, started(self.id)) {
-            (Some(start), Some((_, now))) => known && start == now,
-            _ => known,
-        }
-    }
-
-    pub(super) fn is_alive(&self) -> bool {
-        self.exists() && started(self.id).is_none_or(|(state, _)| !['Z', 'X'].contains(&state))
-    }
-
-    /// Whether it was stopped (SIGSTOP, SIGTSTP, a debugger) and may sleep for ever.
-    fn is_stopped(&self) -> bool {
-        is_stopped(self.id)
-    }
-}
-
-impl std::fmt::Display for Process {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.start {
-            Some(start) => write!(f, "{} {start}", self.id),
-            None => write!(f, "{}", self.id),
-        }
-    }
-}
-
-/// Whether the system has a process of that number.
-pub(super) fn is_known(pid: u32) -> bool {
-    let pid = i32::try_from(pid)
-        .ok()
-        .and_then(rustix::process::Pid::from_raw);
-    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
-}
-
-/// Whether a process was stopped (SIGSTOP, SIGTSTP, a debugger) and may sleep for ever.
-pub(crate) fn is_stopped(pid: u32) -> bool {
-    started(pid).is_some_and(|(state, _)| ['T', 't'].contains(&state))
-}
-
-/// State and start of a process, where there is `/proc`.
-pub(super) fn started(pid: u32) -> Option<(char, u64)> {
-    let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field, the program's name, may hold spaces and brackets.
-    let fields: Vec<&str> = line.rsplit_once(')')?.1.split_whitespace().collect();
-    Some((
-        fields.first()?.chars().next()?,
-        fields.get(19)?.parse().ok()?,
-    ))
 }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Store, claims};
+use super::{Store, process};
 use crate::{error::Error, files, plan::Plan};
 
 /// Files that serve nothing any more.
@@ -29,6 +29,8 @@ impl Store {
         let locks = self.locks()?;
         let planned: BTreeSet<String> = locks.iter().flat_map(|lock| ids(&lock.plan)).collect();
         let mut garbage = Garbage::default();
+        let shared = self.is_shared();
+        let is_abandoned = |name: &str| is_abandoned(name, shared);
         for folder in ["", "claims", "workers"] {
             for name in self.names(folder).iter().filter(|name| is_abandoned(name)) {
                 garbage.add(&self.root.join(folder).join(name));
@@ -55,10 +57,7 @@ impl Store {
     /// [`Error::Busy`] while a coordinator is at work here; files.
     pub fn collect(&self, garbage: &Garbage) -> Result<(), Error> {
         if !self.claim_directory()? {
-            return Err(Error::Busy {
-                path: self.root.clone(),
-                process: self.coordinator().unwrap_or(0),
-            });
+            return Err(self.busy());
         }
         for path in &garbage.files {
             match fs::remove_file(path) {
@@ -91,10 +90,18 @@ fn ids(plan: &Plan) -> impl Iterator<Item = String> {
     plan.cells().into_iter().map(|(cell, _)| cell.id)
 }
 
-/// `<name>.tmp.<process>.<n>`, of a process that is gone.
-fn is_abandoned(name: &str) -> bool {
-    let process = name
-        .split_once(".tmp.")
-        .and_then(|(_, rest)| rest.split('.').next()?.parse().ok());
-    process.is_some_and(|process| !claims::is_known(process))
+/// Whether a file is one that is being written, `<name>.tmp.<host>.<process>.<n>`, and whose writer is gone. Of
+/// another machine's it is not known while that one is at work here.
+fn is_abandoned(name: &str, shared: bool) -> bool {
+    let writer = name.split_once(".tmp.").and_then(|(_, writer)| {
+        let mut parts = writer.rsplitn(3, '.').skip(1);
+        Some((parts.next()?.parse().ok()?, parts.next()?))
+    });
+    writer.is_some_and(|(process, host)| {
+        if host == files::host() {
+            !process::lives(process)
+        } else {
+            !shared
+        }
+    })
 }

@@ -3,13 +3,14 @@
 use std::{
     fs,
     path::Path,
+    process::Command,
     time::{Duration, Instant},
 };
 
 use tempfile::tempdir;
 
 use crate::{
-    common::{refusal, run, stderr, stdout},
+    common::{ablate, refusal, run, stderr, stdout},
     process::{
         LONG, Line, Running, claims, endless, last_line, midway, results, signal, undisturbed, with,
     },
@@ -222,4 +223,71 @@ fn a_worker_that_sleeps_holds_nobody_up() {
         results(&folder.path().join("run")) == undisturbed(&LONG),
         "results differ after a sleep"
     );
+}
+
+/// Says another time of day at each call: the beginning of 1970, before it, and centuries ahead.
+#[cfg(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+const JUMPING_CLOCK: &str = r#"
+use std::sync::atomic::{AtomicUsize, Ordering};
+unsafe extern "C" {
+    fn syscall(number: i64, ...) -> i64;
+}
+const NUMBER: i64 = if cfg!(target_arch = "x86_64") { 228 } else { 113 };
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clock_gettime(clock: i32, out: *mut [i64; 2]) -> i32 {
+    let answer = unsafe { syscall(NUMBER, clock as i64, out) } as i32;
+    if clock == 0 {
+        let seconds = [0, -86_400, 1 << 33, 1_700_000_000];
+        unsafe { (*out)[0] = seconds[CALLS.fetch_add(1, Ordering::Relaxed) % seconds.len()] };
+    }
+    answer
+}
+"#;
+
+#[cfg(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+#[test]
+fn a_clock_that_jumps_changes_no_byte() {
+    let folder = tempdir().expect("a temporary folder");
+    fs::write(folder.path().join("clock.rs"), JUMPING_CLOCK).expect("a source");
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let built = Command::new(rustc)
+        .args([
+            "--edition=2024",
+            "--crate-type=cdylib",
+            "-Cpanic=abort",
+            "clock.rs",
+        ])
+        .current_dir(folder.path())
+        .output()
+        .expect("the compiler that built this test");
+    assert!(built.status.success(), "{}", stderr(&built));
+    let output = ablate(folder.path())
+        .args(with(
+            &LONG,
+            &["--jobs", "2", "--checkpoint", "0.02", "--out", "run"],
+        ))
+        .env("LD_PRELOAD", folder.path().join("libclock.so"))
+        .output()
+        .expect("the program can be started");
+    assert_eq!(last_line(&output).done, 8, "{}", stderr(&output));
+    let root = folder.path().join("run");
+    assert!(results(&root) == undisturbed(&LONG), "results differ");
+    // It did jump: no result was made today.
+    let cells = fs::read_dir(root.join("cells")).expect("cells").flatten();
+    let files = cells.flat_map(|cell| fs::read_dir(cell.path()).expect("a cell").flatten());
+    let stories = files.filter(|file| file.file_name().to_string_lossy().starts_with("attempt-"));
+    for story in stories {
+        let text = fs::read_to_string(story.path()).expect("a story");
+        let (_, time) = text.split_once("\"finished_at\":").expect("a time");
+        let time = time.trim_end_matches(['}', '\n']);
+        assert!(["0", "8589934592", "1700000000"].contains(&time), "{text}");
+    }
+    assert!(run(folder.path(), &["verify", "run"]).status.success());
 }

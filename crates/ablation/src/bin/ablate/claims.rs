@@ -15,7 +15,11 @@ use ablation::{
 };
 use clap::Args;
 
-use crate::{OtherBuilds, colour, look, overrides, own_program, say, slots};
+use crate::{
+    colour, look, overrides,
+    run::{Device, OtherBuilds, own_program},
+    say, slots,
+};
 
 /// The order of directories is that of the table.
 const ORDER: &str = "claims.json";
@@ -48,7 +52,7 @@ pub(crate) struct Claims {
     seeds: Option<u32>,
     /// Where tensors of diffusion arms live
     #[arg(long, value_enum, value_name = "D")]
-    device: Option<crate::Device>,
+    device: Option<Device>,
     /// Folder that holds the files of image sets
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,

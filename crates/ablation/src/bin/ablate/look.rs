@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use ablation::{Error, frame, inspect, plan::Plan, store::Store};
+use ablation::{Error, frame, inspect, plan::Plan, runner::slurm, store::Store};
 
 use crate::say;
 
@@ -23,7 +23,14 @@ pub(crate) fn status(root: &Path, cells: bool, watch: bool) -> Result<(), Error>
                 .iter()
                 .for_each(|line| say(&format!("{line}\n")));
         }
-        let ends = !watch || !progress.is_open || store.coordinator().is_none();
+        // Of a run on a cluster nobody has the directory: its rounds are asked for.
+        let queue = match progress.is_open {
+            true => slurm::standing(&store)?,
+            false => None,
+        };
+        let is_queued = queue.as_ref().is_some_and(|queue| queue.is_open);
+        let is_idle = store.coordinator().is_none() && !is_queued;
+        let ends = !watch || !progress.is_open || is_idle;
         if watch && io::stdout().is_terminal() {
             let end = if ends { "\n" } else { "" };
             say(&format!("\r\x1b[2K{}{end}", progress.line));
@@ -31,10 +38,14 @@ pub(crate) fn status(root: &Path, cells: bool, watch: bool) -> Result<(), Error>
             say(&format!("{}\n", progress.line));
         }
         if ends {
+            queue
+                .iter()
+                .for_each(|queue| say(&format!("{}\n", queue.words)));
             return Ok(());
         }
         said = progress.line;
-        std::thread::sleep(Duration::from_secs(2));
+        // A batch system is asked less often.
+        std::thread::sleep(Duration::from_secs(if queue.is_some() { 10 } else { 2 }));
     }
 }
 

@@ -9,29 +9,22 @@
 mod bench;
 mod beside;
 mod claims;
+mod cluster;
 mod look;
 mod rounds;
+mod run;
 mod sample;
 mod slots;
+mod work;
 
 use std::{
-    ffi::OsString,
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Duration,
 };
 
-use ablation::{
-    Error, catalog, config, frame, inspect,
-    plan::{Overrides, Plan, PlannedLooks},
-    report, runner,
-    store::Store,
-    study,
-    summary::Summary,
-    worker::{self, Ended},
-};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use ablation::{Error, frame, inspect, plan::Overrides, report, store::Store, summary::Summary};
+use clap::{Parser, Subcommand};
 
 /// A laboratory for one thesis: skip connections and diffusion noise do the same thing.
 #[derive(Parser)]
@@ -44,7 +37,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run a study (or a folder of studies) and report it; what is finished is not run again
-    Ablate(Ablate),
+    Ablate(run::Ablate),
     /// Render the report of a run again, from whatever is finished; needs no libtorch
     Report {
         /// The directory of the run, e.g. runs/default
@@ -117,153 +110,14 @@ enum Command {
     #[cfg(feature = "tch")]
     #[command(hide = true)]
     BenchWork(bench::Work),
-    /// Work on the cells of a run until none is open (started by `ablate`)
-    #[command(hide = true)]
-    Worker {
-        /// The directory of the run
+    /// Report a run on a cluster, or submit what is missing of it; may be run at any time, by anyone
+    Gather {
+        /// The directory of the run, e.g. runs/default
         dir: PathBuf,
-        /// Folder that holds the files of an image set
-        #[arg(long, value_name = "DIR")]
-        data: Option<PathBuf>,
-        /// Seconds between two checkpoints of a cell
-        #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = seconds)]
-        checkpoint: f64,
-        /// What becomes of trained networks
-        #[arg(long, value_enum, default_value_t = Weights::Keep)]
-        weights: Weights,
     },
-}
-
-#[derive(Args)]
-#[command(args_conflicts_with_subcommands = true)]
-struct Ablate {
-    #[command(subcommand)]
-    part: Option<Part>,
-    /// A built-in study (default, fashion-mnist, smoke), a TOML file, or a folder of TOML files
-    #[arg(default_value = "default")]
-    study: String,
-    /// Print what would be run, with its costs, and stop
-    #[arg(long)]
-    plan: bool,
-    /// Directory of the run [default: runs/NAME]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Cells at a time, each a process [default: as many as cores, memory or cards allow]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    jobs: Option<u16>,
-    /// Seeds of the 2×2
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    seeds: Option<u32>,
-    /// Look after so many seeds (8, 16 and 30 if none are given), and stop where every contrast is decided; the looks
-    /// share the level of 5 %
-    #[arg(
-        long,
-        value_name = "SEEDS,…",
-        num_args = 0..=1,
-        require_equals = true,
-        value_delimiter = ',',
-        default_missing_value = "8,16,30",
-        conflicts_with_all = ["seeds", "all"]
-    )]
-    sequential: Option<Vec<u32>>,
-    /// Training steps of every cell (these are other cells)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    steps: Option<u64>,
-    /// Run what stands beside the 2×2 on all seeds too
-    #[arg(long)]
-    all: bool,
-    /// Where tensors live
-    #[arg(long, value_enum, value_name = "D")]
-    device: Option<Device>,
-    /// What becomes of the trained network of each cell
-    #[arg(long, value_enum, value_name = "W", default_value_t = Weights::Keep)]
-    weights: Weights,
-    /// Folder that holds the files of the image set
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Seconds between two checkpoints of a cell
-    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = seconds)]
-    checkpoint: f64,
-    /// Go on with a study that differs from the one the directory was frozen with, and put the change on record;
-    /// where it touches what was registered, verdicts are INVALID
-    #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    amend: Option<String>,
-    /// What becomes of results that another build of the program made
-    #[arg(long, value_enum, value_name = "W", default_value_t = OtherBuilds::Keep)]
-    other_builds: OtherBuilds,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum OtherBuilds {
-    /// They stand; a report of two builds gives no verdict
-    Keep,
-    /// They are run again and kept beside
-    Again,
-}
-
-impl From<OtherBuilds> for runner::OtherBuilds {
-    fn from(chosen: OtherBuilds) -> runner::OtherBuilds {
-        match chosen {
-            OtherBuilds::Keep => runner::OtherBuilds::Keep,
-            OtherBuilds::Again => runner::OtherBuilds::Again,
-        }
-    }
-}
-
-/// A number of seconds ≥ 0.
-fn seconds(text: &str) -> Result<f64, String> {
-    let seconds: f64 = text.parse().map_err(|error| format!("{error}"))?;
-    let kept = Duration::try_from_secs_f64(seconds).map_err(|error| format!("{error}"))?;
-    Ok(kept.as_secs_f64())
-}
-
-#[derive(Subcommand)]
-enum Part {
-    /// Compute what needs no training and hold it against closed forms; needs no libtorch
-    Exact {
-        /// TOML files of the exact layer [default: the built-in study]
-        #[arg(value_name = "STUDY.toml")]
-        studies: Vec<PathBuf>,
-        /// Where exact.md and exact.json go [default: runs/NAME]
-        #[arg(long, value_name = "DIR")]
-        out: Option<PathBuf>,
-    },
-    /// Run the claims and judge them; what is finished is not run again
-    Claims(claims::Claims),
-    /// Print published numbers beside ours; minutes, needs no libtorch
-    Published {
-        /// TOML files of the exact layer with published numbers [default: the built-in study]
-        #[arg(value_name = "STUDY.toml")]
-        studies: Vec<PathBuf>,
-        /// Where published.md and published.json go [default: runs/NAME]
-        #[arg(long, value_name = "DIR")]
-        out: Option<PathBuf>,
-    },
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Device {
-    /// The processor
-    Cpu,
-    /// A CUDA card
-    Cuda,
-}
-
-impl From<Device> for config::Device {
-    fn from(device: Device) -> config::Device {
-        match device {
-            Device::Cpu => config::Device::Cpu,
-            Device::Cuda => config::Device::Cuda,
-        }
-    }
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Weights {
-    /// It lies beside the result, for `sample` and `export`
-    Keep,
-    /// It is gone when the cell is measured
-    Drop,
+    /// Work on the cells of a run until none is open; started by `ablate`, or by any system that starts worker I of N
+    /// at least once
+    Worker(work::Worker),
 }
 
 /// Writes to standard output. That nobody reads any more (`ablate report … | head`) stops no work.
@@ -279,7 +133,7 @@ fn say(text: &str) {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Ablate(arguments) => ablate(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Ablate(arguments) => run::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Report { dir, tensorboard } => {
             again(&dir, tensorboard).map(|()| ExitCode::SUCCESS)
         }
@@ -302,12 +156,8 @@ fn main() -> ExitCode {
         Command::Conform { paths } => Ok(beside::compare(&paths)),
         #[cfg(feature = "tch")]
         Command::BenchWork(arguments) => bench::work(&arguments).map(|()| ExitCode::SUCCESS),
-        Command::Worker {
-            dir,
-            data,
-            checkpoint,
-            weights,
-        } => work(&dir, data, checkpoint, weights),
+        Command::Gather { dir } => cluster::gather(&dir).map(|()| ExitCode::SUCCESS),
+        Command::Worker(arguments) => work::work(arguments),
     };
     match outcome {
         Ok(code) => code,
@@ -316,110 +166,6 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit_status())
         }
     }
-}
-
-fn ablate(arguments: Ablate) -> Result<(), Error> {
-    match arguments.part {
-        Some(Part::Exact { studies, out }) => {
-            return beside::compute("exact", catalog::EXACT, &studies, out);
-        }
-        Some(Part::Published { studies, out }) => {
-            return beside::compute("published", catalog::PUBLISHED, &studies, out);
-        }
-        Some(Part::Claims(arguments)) => return claims::run(arguments),
-        None => {}
-    }
-    let folder = study::load(&arguments.study)?;
-    let looks = arguments.sequential.as_deref().map(PlannedLooks::at);
-    let overrides = Overrides {
-        seeds: arguments.seeds,
-        looks: looks.transpose()?,
-        steps: arguments.steps,
-        device: arguments.device.map(config::Device::from),
-        all: arguments.all,
-        ..overrides(arguments.data.clone())
-    };
-    let plan = Plan::resolve(folder, &overrides)?;
-    let cards = slots::cards(&plan);
-    let jobs = match arguments.jobs {
-        Some(jobs) => usize::from(jobs),
-        None => slots::jobs(&plan, &cards)?,
-    };
-    look::print_plan(&plan, jobs)?;
-    if arguments.plan {
-        return Ok(());
-    }
-    if !cfg!(feature = "tch") && plan.needs_torch() {
-        return Err(Error::WithoutTorch);
-    }
-    let root = arguments
-        .out
-        .unwrap_or_else(|| Path::new("runs").join(&plan.name));
-    let store = match &arguments.amend {
-        Some(reason) => Store::amend(&root, &plan, reason)?,
-        None => Store::create(&root, &plan)?,
-    };
-    let data = arguments.data.into_iter();
-    let data = data.flat_map(|data| ["--data".into(), data.into()]);
-    let every = [
-        "--checkpoint".into(),
-        arguments.checkpoint.to_string().into(),
-    ];
-    let weights = match arguments.weights {
-        Weights::Keep => None,
-        Weights::Drop => Some(["--weights".into(), "drop".into()]),
-    };
-    let weights = weights.into_iter().flatten();
-    let engine = runner::Engine {
-        program: &own_program()?,
-        arguments: &data.chain(every).chain(weights).collect::<Vec<OsString>>(),
-        jobs,
-        cards: &cards,
-        other_builds: arguments.other_builds.into(),
-    };
-    let finished = rounds::run(&plan, &store, &engine);
-    store.close();
-    let finished = finished?;
-    let summary = render(&root, false)?;
-    say(&last_line(&summary, finished));
-    match finished.total - finished.done {
-        0 => Ok(()),
-        failed => Err(Error::Unfinished {
-            failed,
-            total: finished.total,
-            path: root,
-        }),
-    }
-}
-
-/// This very program, even if its file has been replaced by another build since it was started.
-fn own_program() -> Result<PathBuf, Error> {
-    let running = Path::new("/proc/self/exe");
-    if running.exists() {
-        return Ok(running.to_owned());
-    }
-    std::env::current_exe().map_err(|source| Error::Process {
-        what: "the program cannot find itself".to_owned(),
-        source,
-    })
-}
-
-/// One line that a machine can read.
-fn last_line(summary: &Summary, finished: runner::Finished) -> String {
-    let diverged: u32 = summary
-        .studies
-        .iter()
-        .flat_map(|s| &s.blocks)
-        .flat_map(|b| &b.arms)
-        .map(|a| a.diverged)
-        .sum();
-    format!(
-        "cells={} done={} run_now={} diverged={diverged} failed={}\n",
-        finished.total,
-        finished.done,
-        finished.run_now,
-        finished.total - finished.done
-    )
 }
 
 /// Renders what is in a directory: a run, or claims side by side.
@@ -467,25 +213,6 @@ fn colour() -> report::Colour {
     } else {
         report::Colour::Never
     }
-}
-
-fn work(
-    root: &Path,
-    data: Option<PathBuf>,
-    every: f64,
-    weights: Weights,
-) -> Result<ExitCode, Error> {
-    let keeping = worker::Keeping {
-        every: Duration::from_secs_f64(every),
-        weights: match weights {
-            Weights::Keep => worker::Weights::Keep,
-            Weights::Drop => worker::Weights::Drop,
-        },
-    };
-    Ok(match worker::work(root, &overrides(data), keeping)? {
-        Ended::Finished => ExitCode::SUCCESS,
-        Ended::Stopped => ExitCode::from(worker::STOPPED),
-    })
 }
 
 /// A path as a shell takes it.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use ablation::Error;
 use clap::Args;
 
-use crate::Device;
+use crate::run::Device;
 
 /// Arguments of `sample`.
 #[derive(Args)]

@@ -1,6 +1,7 @@
 //! The directory under hostile conditions.
 
 mod claims;
+mod rounds;
 
 use tempfile::{TempDir, tempdir};
 
@@ -8,6 +9,7 @@ use super::{logs::LONGEST_WORDS, *};
 use crate::{
     checkpoint::{Checkpoint, Place},
     fixture::{STUDY, plan, record, study_with},
+    record::Death,
 };
 
 fn store() -> (TempDir, Store, Cell) {
@@ -265,6 +267,25 @@ fn the_farthest_checkpoint_that_reads_is_taken() {
         .commit(&record(&cell, 1.0), None, &Attempt::default())
         .expect("a commit");
     assert_eq!(store.checkpoint_words(&cell.id), [], "a result needs none");
+}
+
+#[test]
+fn a_checkpoint_that_a_late_worker_left_is_no_finding() {
+    let (folder, store, cell) = store();
+    let plan = plan(STUDY).expect("the study is sound");
+    let findings = || crate::inspect::verify(&store, &plan).expect("it reads").0;
+    store
+        .keep(&checkpoint(&cell, "program", 3))
+        .expect("it is kept");
+    let names = store.names(&format!("cells/{}", cell.id));
+    fs::write(file(&folder, &cell, &names[0]), "half").expect("damage");
+    assert_eq!(findings().len(), 1, "it is what the cell would go on from");
+    store
+        .commit(&record(&cell, 1.0), None, &Attempt::default())
+        .expect("it is committed");
+    fs::write(file(&folder, &cell, &names[0]), "half").expect("a late worker's");
+    assert!(findings().is_empty());
+    assert_eq!(store.garbage(false).expect("a plan").files.len(), 1);
 }
 
 #[test]
