@@ -179,6 +179,15 @@ pub(crate) enum Error {
         rule: &'static str,
     },
 
+    /// The test cluster is not what it should be.
+    #[error("{what}: {why}")]
+    Cluster {
+        /// What was tried.
+        what: String,
+        /// Why it failed, or what was seen.
+        why: String,
+    },
+
     /// The small ablation ended well and left no report.
     #[error("the smoke study wrote no report.md under {}; see the lines of `ablate` above", path.display())]
     NoReport {

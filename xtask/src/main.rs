@@ -18,6 +18,7 @@ mod forward;
 mod libtorch;
 mod process;
 mod readme;
+mod slurm;
 mod source;
 mod storm;
 mod test;
@@ -95,6 +96,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Report a run on a cluster, or submit what is missing of it
+    #[command(disable_help_flag = true)]
+    Gather {
+        /// Handed to the program as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Draw samples from a network of diffusers, or of a cell of a study, into a grid of pictures
     #[command(disable_help_flag = true)]
     Sample {
@@ -132,6 +140,8 @@ enum Task {
     Test(test::Arguments),
     /// Kill, stop, damage and confuse runs; nothing may be lost, and no byte may differ
     TestStorm(storm::Arguments),
+    /// Run studies on a real Slurm of two nodes under faults; sets it up where nothing of it stays
+    TestSlurm(slurm::Arguments),
     /// Check the rules of the tree that no compiler checks
     #[command(hide = true)]
     Tidy,
@@ -148,6 +158,7 @@ fn main() -> ExitCode {
         Task::Explain { arguments } => forward::forward(&workspace, "explain", &arguments),
         Task::Diff { arguments } => forward::forward(&workspace, "diff", &arguments),
         Task::Gc { arguments } => forward::forward(&workspace, "gc", &arguments),
+        Task::Gather { arguments } => forward::forward(&workspace, "gather", &arguments),
         Task::Sample { arguments } => forward::forward(&workspace, "sample", &arguments),
         Task::Export { arguments } => forward::forward(&workspace, "export", &arguments),
         Task::Conform { arguments } => forward::forward(&workspace, "conform", &arguments),
@@ -159,6 +170,7 @@ fn main() -> ExitCode {
         Task::BenchReport(arguments) => bench::report::run(&arguments),
         Task::Test(arguments) => test::run(&workspace, &arguments),
         Task::TestStorm(arguments) => storm::run(&workspace, &arguments),
+        Task::TestSlurm(arguments) => slurm::run(&workspace, &arguments),
         Task::Tidy => tidy::check(&workspace.root).map(|()| println!("tidy: no findings")),
     };
     match outcome {
