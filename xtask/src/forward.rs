@@ -93,7 +93,10 @@ fn needs_torch(command: &str, arguments: &[OsString]) -> bool {
         {
             false
         }
-        "ablate" => !own.any(|word| ["--plan", "--help", "-h"].iter().any(|pure| word == pure)),
+        "ablate" => {
+            let pure = ["--plan", "--docs", "--help", "-h"];
+            !own.any(|word| pure.iter().any(|pure| word == pure))
+        }
         "sample" | "export" => !own.any(|word| ["--help", "-h"].iter().any(|pure| word == pure)),
         "conform" => arguments.iter().any(|path| holds_network(Path::new(path))),
         _ => false,
@@ -126,6 +129,7 @@ mod tests {
             &words("skip-vs-noise --seeds 2 -- --plan")
         ));
         assert!(needs_torch("ablate", &words("smoke --out exact")));
+        assert!(needs_torch("ablate", &words("claims 2a-exist")));
         assert!(needs_torch("sample", &words("--model ddpm --out grid.png")));
         assert!(needs_torch(
             "export",
@@ -140,6 +144,8 @@ mod tests {
             "exact",
             "exact a.toml --out b",
             "published",
+            "claims --plan",
+            "claims --docs docs",
         ] {
             assert!(!needs_torch("ablate", &words(pure)), "{pure}");
         }

@@ -9,6 +9,8 @@ pub mod judge;
 mod load;
 pub mod measure;
 mod resolve;
+#[cfg(test)]
+mod tests;
 mod thesis;
 
 use std::collections::BTreeMap;

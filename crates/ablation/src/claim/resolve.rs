@@ -1,12 +1,12 @@
 //! A claim becomes arms, each complete and checked.
 
-use super::{Claim, ClaimArm, Measure, PlannedClaim, Rule, Term};
+use super::{Claim, ClaimArm, Cost, Measure, PlannedClaim, Rule, Term};
 use crate::{
     architecture::Architecture,
     catalog, check, cost,
     error::{Error, nearest_name},
     exact::place::Place,
-    plan::Overrides,
+    plan::{Overrides, Shelf},
     study,
     work::Work,
 };
@@ -32,7 +32,14 @@ pub(crate) fn plan_claim(claim: Claim, overrides: &Overrides) -> Result<PlannedC
     };
     place.count("seeds", seeds as usize, 1, MOST_SEEDS)?;
     check_source(&claim, &place)?;
-    let arms = arms(&claim, overrides, &place)?;
+    let (arms, missing) = match arms(&claim, overrides, &place) {
+        Ok(arms) => (arms, None),
+        // What only some machines run is not refused where its images are not: it says so.
+        Err(error @ Error::Data(_)) if claim.cost == Cost::Cuda => {
+            (Vec::new(), Some(error.to_string()))
+        }
+        Err(error) => return Err(error),
+    };
     let mut ids = Vec::new();
     for registered in &claim.findings {
         place.distinct("findings.id", &mut ids, &registered.id)?;
@@ -74,7 +81,7 @@ pub(crate) fn plan_claim(claim: Claim, overrides: &Overrides) -> Result<PlannedC
         notes: claim.notes,
         exact: claim.exact,
         against: claim.against,
-        untested: claim.untested,
+        untested: claim.untested.or(missing),
         grid: claim.grid,
         arms,
         findings: claim.findings,
@@ -124,6 +131,7 @@ fn arms(claim: &Claim, overrides: &Overrides, place: &Place) -> Result<Vec<Claim
         Some(grid) => grid.values.iter().copied().map(Some).collect(),
         None => vec![None],
     };
+    let mut images = Shelf::new(overrides);
     let mut names = Vec::new();
     let mut found = Vec::new();
     for arm in &claim.arms {
@@ -150,6 +158,7 @@ fn arms(claim: &Claim, overrides: &Overrides, place: &Place) -> Result<Vec<Claim
                 if let Some(device) = overrides.device {
                     config.numerics.device = device;
                 }
+                images.complete(&mut config, &here)?;
                 check::check(&config, &here)?;
                 let architecture = Architecture::of(&config.network, &config.shape(), &here)?;
                 let seconds = cost::seconds(&config, &architecture);

@@ -26,7 +26,7 @@ use crate::{
 };
 
 pub use looks::PlannedLooks;
-pub(crate) use resolve::open_images;
+pub(crate) use resolve::{Shelf, open_images};
 
 /// Everything that a run does, resolved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

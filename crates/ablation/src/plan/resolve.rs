@@ -55,10 +55,7 @@ pub(super) fn plan_study(study: Study, overrides: &Overrides) -> Result<PlannedS
         return Err(unknown_probe(&study.place, "primary", &study.primary));
     }
 
-    let mut images = Shelf {
-        overrides,
-        found: BTreeMap::new(),
-    };
+    let mut images = Shelf::new(overrides);
     let mut blocks = vec![plan_block(&study, None, seeds, &mut images)?];
     for (factor, other) in [("skip", "noise"), ("noise", "skip")] {
         let twins = |a: &&PlannedArm, b: &PlannedArm| {
@@ -138,15 +135,22 @@ pub(crate) fn open_images(name: &str, overrides: &Overrides) -> Result<Images, E
 }
 
 /// What a plan must know of each image set, read once.
-struct Shelf<'a> {
+pub(crate) struct Shelf<'a> {
     overrides: &'a Overrides,
     /// Number of images, digest and shape by name.
     found: BTreeMap<String, (usize, String, [usize; 3])>,
 }
 
-impl Shelf<'_> {
+impl<'a> Shelf<'a> {
+    pub(crate) fn new(overrides: &'a Overrides) -> Shelf<'a> {
+        Shelf {
+            overrides,
+            found: BTreeMap::new(),
+        }
+    }
+
     /// Writes digest and shape of the images into a configuration that has some.
-    fn complete(&mut self, config: &mut CellConfig, place: &str) -> Result<(), Error> {
+    pub(crate) fn complete(&mut self, config: &mut CellConfig, place: &str) -> Result<(), Error> {
         let Data::Images {
             name,
             digest,

@@ -7,7 +7,7 @@ use std::{
 
 use ablation::{
     Error,
-    claim::{self, Claim, ClaimReport, ClaimResult, PlannedClaim, Selection},
+    claim::{self, Claim, ClaimArm, ClaimReport, ClaimResult, PlannedClaim, Selection},
     config, exact, files, inspect,
     plan::Plan,
     report, runner,
@@ -91,10 +91,19 @@ pub(crate) fn run(arguments: Claims) -> Result<(), Error> {
             None => runs.push(vec![claim]),
         }
     }
-    let plans = runs
+    let mut plans = runs
         .into_iter()
         .map(|run| Plan::of_claims(run, &overrides))
         .collect::<Result<Vec<Plan>, Error>>()?;
+    for plan in &mut plans {
+        let needs_card = |arm: &ClaimArm| arm.config.device() == config::Device::Cuda;
+        if plan.claim_arms().any(needs_card) && slots::cards(plan).is_empty() {
+            for claim in &mut plan.claims {
+                claim.untested = Some("there is no graphics card here".to_owned());
+                claim.arms.clear();
+            }
+        }
+    }
     if arguments.plan {
         return plans.iter().try_for_each(|plan| {
             let jobs = jobs(plan, &arguments)?;

@@ -1,0 +1,247 @@
+//! Verdicts on synthetic records, and what every committed claim must be.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Claim, ClaimResult, Cost, Selection, judge, load};
+use crate::{
+    catalog,
+    error::Error,
+    frame::Results,
+    plan::{Cell, Overrides, Plan},
+    record::{Attempt, Evaluations, Outcome, Record},
+    study,
+};
+
+/// Two arms of a tiny experiment, and one finding of each kind of rule.
+const TINY: &str = include_str!("../../tests/common/claim.toml");
+
+fn claim(text: &str) -> Claim {
+    let mut claim: Claim = study::parse("tiny.toml", text).expect("a claim");
+    claim.place = "tiny.toml".to_owned();
+    claim
+}
+
+fn planned(text: &str) -> Result<Plan, Error> {
+    Plan::of_claims(vec![claim(text)], &Overrides::default())
+}
+
+/// Judges the tiny claim with these accuracies of its two arms in each seed.
+fn judged(text: &str, accuracy: impl Fn(&str, u32) -> Option<f64>) -> ClaimResult {
+    let plan = planned(text).expect("a sound claim");
+    let mut results = Results::default();
+    for arm in &plan.claims[0].arms {
+        for seed in plan.claims[0].all_seeds() {
+            let Some(value) = accuracy(&arm.name, seed) else {
+                continue;
+            };
+            let cell = Cell::new(arm.config.clone(), seed);
+            let record = Record {
+                schema: 1,
+                outcome: Outcome::Measured {},
+                evaluations: Evaluations::default(),
+                values: [("accuracy".to_owned(), value)].into(),
+                curves: BTreeMap::new(),
+                exhibit: None,
+                cell,
+            };
+            let id = record.cell.id.clone();
+            results.records.insert(id, (record, Attempt::default()));
+        }
+    }
+    judge(&plan, &results, None).remove(0)
+}
+
+/// Small differences between seeds, the same in every run.
+fn wiggle(seed: u32) -> f64 {
+    0.01 * f64::from((7 * seed) % 5)
+}
+
+#[test]
+fn verdicts_follow_the_registered_rules() {
+    // What the wide arm has over the narrow one; delta = 0.1, refuted below 0.02, and equal within 0.05.
+    for (gain, higher, equal) in [
+        (0.3, "SUPPORTED", "REFUTED (different)"),
+        (0.05, "INCONCLUSIVE", "INCONCLUSIVE"),
+        (0.0, "REFUTED (negligible)", "SUPPORTED"),
+        (-0.3, "REFUTED (reversed)", "REFUTED (different)"),
+    ] {
+        let result = judged(TINY, |arm, seed| {
+            let gain = if arm == "wide" { gain } else { 0.0 };
+            Some(0.5 + gain + 0.1 * wiggle(seed) * f64::from(u8::from(arm == "wide")))
+        });
+        let verdicts: Vec<&str> = result.findings.iter().map(|f| f.verdict.as_str()).collect();
+        assert_eq!(verdicts[0], higher, "a gain of {gain}");
+        assert_eq!(verdicts[1], equal, "a gain of {gain}");
+        assert_eq!(verdicts[2], "NOT TESTED");
+        assert!((result.primary().value.expect("a number") - gain).abs() < 0.01);
+        assert_eq!((result.cells, result.done), (16, 16));
+    }
+}
+
+#[test]
+fn a_condition_stands_unless_the_other_finding_lifts_it() {
+    let text = TINY.replace(
+        "# condition",
+        "condition = { words = \"small ones\", unless = \"tiny-equal\" }",
+    );
+    let wide = |arm: &str, seed: u32| {
+        let gain = if arm == "wide" { 0.3 } else { 0.0 };
+        Some(0.5 + gain + wiggle(seed))
+    };
+    let result = judged(&text, wide);
+    assert_eq!(result.primary().verdict, "SUPPORTED UNDER small ones");
+    // The same, where the other finding is supported too.
+    let lifted = text.replace("delta = 0.05, refute = 0.05", "delta = 0.5, refute = 0.5");
+    assert_eq!(judged(&lifted, wide).primary().verdict, "SUPPORTED");
+}
+
+#[test]
+fn without_enough_seeds_nothing_is_concluded() {
+    let nothing = judged(TINY, |_, _| None);
+    assert!(nothing.primary().verdict.starts_with("NOT TESTED"));
+    let few = judged(TINY, |arm, seed| {
+        let gain = if arm == "wide" { 0.3 } else { 0.0 };
+        (seed < 4).then_some(0.5 + gain + wiggle(seed))
+    });
+    assert!(few.primary().verdict.starts_with("INCONCLUSIVE"));
+    assert_eq!(few.primary().seeds, 4);
+}
+
+#[test]
+fn a_learning_rate_is_chosen_by_seeds_that_do_not_test() {
+    let text = TINY
+        .replace(
+            "# grid",
+            "[grid]\nsetting = \"rate\"\nvalues = [0.001, 0.01]\ntuning_seeds = 2\n",
+        )
+        .replace(
+            "kind = \"metric\", metric = \"accuracy\"",
+            "kind = \"tuned\", metric = \"accuracy\", by = \"accuracy\"",
+        );
+    let result = judged(&text, |arm, seed| {
+        // By the test seeds the larger rate is better; by the tuning seeds the smaller one.
+        let tuning = super::FIRST_TUNING_SEED <= seed;
+        let large = arm.ends_with("0.01");
+        let gain = if arm.starts_with("wide") { 0.3 } else { 0.0 };
+        let luck = if tuning != large { 0.1 } else { 0.0 };
+        Some(0.4 + gain + luck + wiggle(seed))
+    });
+    assert!(
+        result.primary().measure.contains("wide at rate = 0.001"),
+        "{}",
+        result.primary().measure
+    );
+    assert_eq!(result.cells, 2 * 2 * (8 + 2));
+}
+
+#[test]
+fn mistakes_are_refused_before_anything_runs() {
+    for (from, to, wanted) in [
+        ("arm = \"wide\"", "arm = \"wde\"", "did you mean `wide`?"),
+        (
+            "metric = \"accuracy\"",
+            "metric = \"acuracy\"",
+            "it measures accuracy, loss",
+        ),
+        ("\"T6\"", "\"T60\"", "T1 to T36"),
+        (
+            "counter = \"narrow\"",
+            "counter = \"other\"",
+            "the counter-arm is one of the arms",
+        ),
+        (
+            "delta = 0.1, refute = 0.02",
+            "delta = 0.1, refute = 0.2",
+            "not larger than what supports",
+        ),
+        (
+            "delta = 0.05, refute = 0.05",
+            "delta = 0.05, refute = 0.0",
+            "not smaller than what supports",
+        ),
+        ("rate = 0.03", "rate = -0.03", "it must be positive"),
+        ("schema = 1", "schema = 2", "schema = 1"),
+        (
+            "# condition",
+            "condition = { words = \"w\", unless = \"x\" }",
+            "another finding",
+        ),
+        (
+            "# grid",
+            "[grid]\nsetting = \"rate\"\nvalues = [0.1, 0.01]\ntuning_seeds = 1\n",
+            "sort them",
+        ),
+        ("width = 8", "widht = 8", "did you mean"),
+    ] {
+        assert!(TINY.contains(from), "{from}");
+        let message = match study::parse::<Claim>("tiny.toml", &TINY.replace(from, to)) {
+            Err(error) => error.to_string(),
+            Ok(mut claim) => {
+                claim.place = "tiny.toml".to_owned();
+                let plan = Plan::of_claims(vec![claim], &Overrides::default());
+                plan.expect_err(to).to_string()
+            }
+        };
+        assert!(message.contains(wanted), "{to}: {message}");
+        assert!(message.starts_with("tiny.toml"), "{message}");
+    }
+}
+
+#[test]
+fn every_committed_claim_can_be_planned() {
+    let claims = load(&Selection::All).expect("they read");
+    let names: Vec<&str> = claims.iter().map(|claim| claim.name.as_str()).collect();
+    let listed: Vec<&str> = catalog::CLAIMS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, listed, "a file is named as its claim");
+    let mut ids = BTreeSet::new();
+    for claim in &claims {
+        let own: Vec<&Claim> = claims.iter().filter(|c| c.run() == claim.run()).collect();
+        assert!(
+            own.iter().all(|other| other.cost == claim.cost),
+            "{}: what is run together is run at the same time",
+            claim.name
+        );
+        let plan = Plan::of_claims(vec![claim.clone()], &Overrides::default());
+        let plan = plan.unwrap_or_else(|error| panic!("{error}"));
+        if claim.cost == Cost::Default && claim.exact.is_empty() {
+            assert!(8 <= claim.seeds, "{}: a verdict takes 8 seeds", claim.name);
+        }
+        for finding in &plan.claims[0].findings {
+            assert!(
+                ids.insert(finding.id.clone()),
+                "{} is there twice",
+                finding.id
+            );
+        }
+    }
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/studies/claims"));
+    assert_eq!(files.expect("a folder").count(), claims.len());
+}
+
+#[test]
+fn the_claims_that_are_run_by_default_fit_their_time() {
+    let claims = load(&Selection::Default).expect("they read");
+    let mut cells = BTreeMap::new();
+    for claim in claims {
+        let plan = Plan::of_claims(vec![claim], &Overrides::default()).expect("sound");
+        cells.extend(
+            plan.cells()
+                .into_iter()
+                .map(|(cell, seconds)| (cell.id, seconds)),
+        );
+    }
+    let minutes = cells.values().sum::<f64>() / 60.0;
+    assert!(
+        minutes < 40.0,
+        "{minutes:.1} minutes of one core are predicted"
+    );
+}
+
+#[test]
+fn the_ids_of_experiments_stay() {
+    let plan = planned(TINY).expect("sound");
+    let ids: Vec<String> = plan.cells().into_iter().map(|(cell, _)| cell.id).collect();
+    assert_eq!(ids[0], "GOLDEN");
+    let distinct: BTreeSet<&String> = ids.iter().collect();
+    assert_eq!(distinct.len(), 16);
+}
