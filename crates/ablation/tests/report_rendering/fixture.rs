@@ -1,11 +1,13 @@
 //! A made-up summary with everything that a report must be able to show. No number here is a result.
 
+mod textures;
+
 use std::collections::BTreeMap;
 
 use ablation::summary::{
     Arm, Better, Block, Curve, CurvePoint, DepthPoint, DepthRow, DivergenceRow, EffectNumbers,
-    EffectRow, Exhibit, LookState, ProbeInfo, Provenance, Role, Spread, Stamp, StudySummary,
-    Summary, VerdictRow,
+    EffectRow, Exhibit, ProbeInfo, Provenance, Role, Spread, Stamp, StudySummary, Summary,
+    VerdictRow,
 };
 
 use crate::maps;
@@ -21,7 +23,7 @@ pub(crate) fn summary() -> Summary {
             reason: "6 seeds are fewer than the 8 that a verdict needs; read the numbers as sizes, not as answers."
                 .into(),
         }],
-        studies: vec![mixture(), textures()],
+        studies: vec![mixture(), textures::textures()],
         provenance: Provenance {
             binaries: vec!["3f9a12c07b55".into()],
             devices: vec!["cpu".into()],
@@ -476,67 +478,4 @@ fn depths() -> Vec<DepthRow> {
         slope_high: Some(-0.19),
     };
     vec![row("skip", Some(0.24)), row("interaction", None)]
-}
-
-/// Images; the second half of what a report shows.
-fn textures() -> StudySummary {
-    let mut study = mixture();
-    study.name = "textures".into();
-    study.title = "Gaussian random fields, 16×16".into();
-    study.question = "Does each frequency band get its gradient?".into();
-    study.notes.clear();
-    study.verdicts.truncate(2);
-    for (look, row) in (1..).zip(&mut study.verdicts) {
-        (row.look, row.settled) = (Some(look), true);
-    }
-    study.looks = Some(LookState {
-        seeds: vec![3, 6, 12],
-        taken: 2,
-        ended: true,
-        alpha: 0.05,
-        spent: vec![0.001, 0.0131, 0.05],
-        levels: vec![0.001, 0.0127, 0.0437],
-    });
-    study
-        .blocks
-        .retain(|block| matches!(block.role, Role::Main | Role::CounterArm));
-    study.effects.retain(|row| row.effect != "a_a");
-    let image = |key: f64, rough: f64| -> Vec<u8> {
-        let pixel = |i: u32| {
-            let (x, y) = (f64::from(i % 16), f64::from(i / 16));
-            let smooth = (0.5 * x + key).cos() + (0.4 * y + 2.0 * key).cos();
-            (128.0 + 45.0 * smooth * (1.0 - rough) + 100.0 * rough * noise(x + 17.0 * y + key))
-                .clamp(0.0, 255.0) as u8
-        };
-        (0..256).map(pixel).collect()
-    };
-    let bands = |slope: f64| {
-        curve(
-            "band",
-            "power, log10",
-            false,
-            (0..8).map(|b| (f64::from(b), -slope * f64::from(b), 0.1)),
-        )
-    };
-    for (place, arm) in study
-        .blocks
-        .iter_mut()
-        .flat_map(|block| &mut block.arms)
-        .enumerate()
-    {
-        let rough = 0.9 - 0.15 * place as f64;
-        arm.exhibit = Some(Exhibit::Images {
-            height: 16,
-            width: 16,
-            samples: (0..16)
-                .map(|i| image(f64::from(i) + 31.0 * place as f64, rough))
-                .collect(),
-            data: (0..16).map(|i| image(f64::from(i) + 0.3, 0.1)).collect(),
-        });
-        arm.curves
-            .insert("band_power".into(), bands(0.35 - 0.25 * rough));
-        arm.curves.insert("band_power_data".into(), bands(0.36));
-        arm.curves.insert("weights_norm".into(), bands(0.1));
-    }
-    study
 }

@@ -148,7 +148,7 @@ pub(crate) fn print_plan(plan: &Plan, jobs: usize) -> Result<(), Error> {
         let (last, before) = seeds.split_last().expect("there are two looks or more");
         let first = frame::due(plan, &frame::Results::default()).len();
         say(&format!(
-            "\nlooks at {} and {last} seeds: {first} cells to the first, and all of these only if needed\n",
+            "\nlooks at {} and {last} seeds: {first} cells to the first, these at most\n",
             before.join(", ")
         ));
     }
