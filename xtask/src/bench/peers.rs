@@ -133,7 +133,7 @@ impl Sides {
             name: format!("{row} ours {how}"),
             program: self.program.clone(),
             arguments,
-            environment: self.environment.clone(),
+            environment: [self.environment.clone(), threads(self.threads)].concat(),
             logs: self.folder.join("logs"),
         }
     }
@@ -146,7 +146,7 @@ impl Sides {
             name: format!("{row} {how}"),
             program: self.python.clone(),
             arguments,
-            environment: vec![
+            environment: [
                 ("PYTHONDONTWRITEBYTECODE", "1".into()),
                 // Its own libtorch, not ours.
                 ("LD_LIBRARY_PATH", OsString::new()),
@@ -154,11 +154,19 @@ impl Sides {
                     "TORCHINDUCTOR_CACHE_DIR",
                     self.folder.join("inductor").into(),
                 ),
-                ("OMP_NUM_THREADS", self.threads.to_string().into()),
-            ],
+            ]
+            .into_iter()
+            .chain(threads(self.threads))
+            .collect(),
             logs: self.folder.join("logs"),
         }
     }
+}
+
+/// For pools that ask the environment how many threads they are.
+pub(crate) fn threads(count: usize) -> Variables {
+    let names = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"];
+    names.map(|name| (name, count.to_string().into())).to_vec()
 }
 
 /// All sides at once, in turns.

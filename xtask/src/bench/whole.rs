@@ -101,7 +101,11 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
             name: [&[row], more].concat().join(" "),
             program: program.clone(),
             arguments: words,
-            environment: environment.clone(),
+            environment: [
+                environment.clone(),
+                peers::threads(usize::from(arguments.threads)),
+            ]
+            .concat(),
             logs: folder.join("logs"),
         }
     };
