@@ -23,6 +23,8 @@ mod untrained;
 pub(crate) use learned::device;
 #[cfg(feature = "tch")]
 pub use optimizer::Adam;
+#[cfg(feature = "tch")]
+pub(crate) use train::rate;
 
 use ndarray::{Array2, ArrayView2};
 

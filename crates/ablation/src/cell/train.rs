@@ -250,7 +250,7 @@ pub(super) fn first_to_last(gradients: &[UnitGradient], first: usize, last: usiz
 }
 
 /// Linear warm-up, then a cosine to zero.
-pub(super) fn rate(training: &Training, step: u64) -> f64 {
+pub(crate) fn rate(training: &Training, step: u64) -> f64 {
     let done = step as f64 + 1.0;
     if step < training.warmup {
         return training.rate * done / training.warmup as f64;

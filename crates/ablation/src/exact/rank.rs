@@ -268,13 +268,13 @@ impl Rank {
 }
 
 /// The closed form: per eigenvalue, the shrinkage g and the variance of x over σ².
-struct Law {
+pub(crate) struct Law {
     directions: Vec<(f64, f64)>,
     data_std: f64,
 }
 
 impl Law {
-    fn new(data: &Gaussian, sigma: f64) -> Law {
+    pub(crate) fn new(data: &Gaussian, sigma: f64) -> Law {
         let spectrum = data.covariance().diag().to_owned();
         let directions = |l: &f64| {
             let noised = l + sigma * sigma;
@@ -287,7 +287,7 @@ impl Law {
     }
 
     /// What is lost by keeping the `width` directions that matter most.
-    fn excess(&self, skip: f64, width: usize) -> f64 {
+    pub(crate) fn excess(&self, skip: f64, width: usize) -> f64 {
         let dropped = self.dropped(skip, width);
         let loss = |&(g, weight): &(f64, f64)| (g - skip).powi(2) * weight;
         dropped.iter().map(loss).sum::<f64>() / self.directions.len() as f64

@@ -4,9 +4,16 @@
 //! anything runs, says what it measures and what it costs, and turns a seed's streams into numbers by name.
 //! A new one is a file and a line of the table below.
 
+mod adam;
+mod bands;
+mod bottleneck;
+mod denoising;
 mod disc;
+mod implicit;
 mod long_skip;
 mod memorise;
+mod mode_weight;
+mod reconditioning;
 mod regression;
 mod tangent;
 mod target;
@@ -19,9 +26,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    bands::{BandOptimiser, Bands},
+    bottleneck::{Bottleneck, Hidden},
+    denoising::{Bed, Denoising, Levels, Target, Weighting},
     disc::{Disc, DiscInit, DiscNetwork},
+    implicit::{Divergence, Implicit},
     long_skip::LongSkipRates,
     memorise::{Memorise, MemoriseSkip},
+    mode_weight::ModeWeight,
+    reconditioning::{Reconditioning, Side},
     regression::{Optimiser, Regression},
     tangent::Tangent,
     tower::Tower,
@@ -62,12 +75,24 @@ macro_rules! experiments {
 }
 
 experiments! {
+    /// How long does a frequency band take to be learned?
+    Bands,
+    /// Does the rank law say which prediction is easier?
+    Bottleneck,
+    /// How well, how fast and where does a network learn to denoise?
+    Denoising,
     /// Can a network of the input's width enclose a disc?
     Disc,
+    /// Does the implicit objective have a minimum, and is it reached?
+    Implicit,
     /// Which learning rates does a U-Net stand, by the factor on its long skips?
     LongSkipRates,
     /// How many random labels can a network learn by heart?
     Memorise,
+    /// How long does it take to learn the weights of modes?
+    ModeWeight,
+    /// Does the condition of a problem say how long it takes, with skips as with noise?
+    Reconditioning,
     /// Does gradient descent reach every layer of a deep network, and what does it learn?
     Regression,
     /// How well conditioned is an untrained network?
