@@ -41,6 +41,7 @@ fn judged(text: &str, accuracy: impl Fn(&str, u32) -> Option<f64>) -> ClaimResul
                 evaluations: Evaluations::default(),
                 values: [("accuracy".to_owned(), value)].into(),
                 curves: BTreeMap::new(),
+                maps: Vec::new(),
                 exhibit: None,
                 cell,
             };
