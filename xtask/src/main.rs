@@ -18,6 +18,7 @@ mod forward;
 mod libtorch;
 mod process;
 mod readme;
+mod reports;
 mod slurm;
 mod source;
 mod storm;

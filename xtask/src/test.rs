@@ -10,6 +10,7 @@ use crate::error::{Error, at};
 use crate::forward;
 use crate::libtorch;
 use crate::process::{Invocation, Workspace};
+use crate::reports;
 use crate::tidy::{self, MEMBERS, Member};
 
 /// Arguments of `cargo xtask test`.
@@ -47,8 +48,11 @@ enum Step {
     Torch,
     /// Documentation without warnings, with torch
     DocTorch,
-    /// A study of four small cells, from its file to its report
+    /// A study of five small cells, from its file to its report
     Smoke,
+    /// pandas and TensorBoard read a report, number by number; brings both from Python's index, and runs only
+    /// where it is named
+    ReportsPython,
 }
 
 /// Members whose default features bring torch; without them they are configurations only.
@@ -65,6 +69,11 @@ impl Step {
         )
     }
 
+    /// Whether it runs where no step is named.
+    fn is_usual(self) -> bool {
+        !matches!(self, Self::ReportsPython)
+    }
+
     fn name(self) -> String {
         self.to_possible_value()
             .map_or_else(String::new, |value| value.get_name().to_owned())
@@ -76,7 +85,10 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
     let chosen: Vec<Step> = Step::value_variants()
         .iter()
         .copied()
-        .filter(|step| arguments.steps.is_empty() || arguments.steps.contains(step))
+        .filter(|step| match arguments.steps.is_empty() {
+            true => step.is_usual(),
+            false => arguments.steps.contains(step),
+        })
         .filter(|step| !(arguments.fast && step.needs_torch()))
         .collect();
     let begin = Instant::now();
@@ -165,6 +177,7 @@ fn one(workspace: &Workspace, step: Step) -> Result<(), Error> {
         .env("RUSTDOCFLAGS", "-Dwarnings")
         .run(),
         Step::Smoke => smoke(workspace),
+        Step::ReportsPython => reports::check(workspace),
     }
 }
 
@@ -332,7 +345,7 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
     fs::write(path, text).map_err(at("write", path))
 }
 
-/// The study `smoke`: four small cells, trained, measured and reported.
+/// The study `smoke`: five small cells, trained, measured and reported.
 fn smoke(workspace: &Workspace) -> Result<(), Error> {
     let out = workspace.target.join("smoke");
     if out.exists() {
