@@ -225,6 +225,21 @@ fn a_worker_that_sleeps_holds_nobody_up() {
     );
 }
 
+#[test]
+fn a_result_that_is_damaged_while_others_are_made_is_made_again() {
+    let folder = tempdir().expect("a temporary folder");
+    let mut running = Running::start(&folder, &with(&LONG, &["--jobs", "1"]));
+    let done = running.until("a result", |root| {
+        midway(root).and_then(|_| results(root).into_keys().next())
+    });
+    let root = folder.path().join("run");
+    fs::write(root.join("cells").join(&done).join("result.json"), "{").expect("damage");
+    let output = running.wait();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(stderr(&output).matches("run again: ").count(), 1);
+    assert!(results(&root) == undisturbed(&LONG), "results differ");
+}
+
 /// Says another time of day at each call: the beginning of 1970, before it, and centuries ahead.
 #[cfg(all(
     target_os = "linux",

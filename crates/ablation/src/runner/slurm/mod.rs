@@ -310,16 +310,14 @@ pub fn standing(store: &Store) -> Result<Option<Standing>, Error> {
 pub fn watch(plan: &Plan, store: &Store) -> Result<Finished, Error> {
     let interrupted = interrupt_flag();
     let cells = plan.cells();
-    let state = |id: &str| store.state(id);
-    let is_done = |id: &str| matches!(state(id), State::Done(..));
+    let is_done = |id: &str| matches!(store.state(id), State::Done(..));
     let found = cells.iter().filter(|(cell, _)| is_done(&cell.id)).count();
     let mut progress = Progress::new(cells.len(), found);
     let mut asked: Option<Instant> = None;
-    let mut said = String::new();
     loop {
         let (mut measured, mut open) = (Vec::new(), Vec::new());
         for (cell, predicted) in &cells {
-            match state(&cell.id) {
+            match store.state(&cell.id) {
                 State::Done(_, attempt) => measured.push((*predicted, attempt.seconds)),
                 _ => open.push(*predicted),
             }
@@ -336,13 +334,7 @@ pub fn watch(plan: &Plan, store: &Store) -> Result<Finished, Error> {
         if open.is_empty() || asked.is_none_or(|asked| POLL <= asked.elapsed()) {
             let ended = match gather(plan, store) {
                 Ok(Gathered::Complete | Gathered::Spent { .. }) => true,
-                Ok(Gathered::Queued(words)) => {
-                    if words != said && asked.is_none() {
-                        line(&words);
-                    }
-                    said = words;
-                    false
-                }
+                Ok(Gathered::Queued(_)) => false,
                 Ok(Gathered::Submitted { round, job, cells }) => {
                     line(&format!("round {round}: {cells} cells as job {job}"));
                     false
