@@ -40,8 +40,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Run a study's cells and write its report, compute the exact layer (`ablate exact`), or judge the claims
-    /// (`ablate claims`); `ablate --help` lists the options
+    /// Run a study's cells and write its report; `ablate exact` computes what needs no training, `ablate published`
+    /// holds published numbers against ours, `ablate claims` judges the claims (`ablate --help` lists the options)
     #[command(disable_help_flag = true)]
     Ablate {
         /// Handed to the program as they are

@@ -33,6 +33,14 @@ pub(super) struct Mlp {
     layers: Vec<Layer>,
 }
 
+/// What the gradient needs of a pass.
+struct Trace {
+    /// Input and preactivation of each layer but the last.
+    kept: Vec<(Array2<f32>, Array2<f32>)>,
+    /// The input of the last.
+    top: Array2<f32>,
+}
+
 /// A weight \[out, in\], a bias \[out\] and, in a hidden layer, the factor of the branch.
 #[derive(Clone, Debug)]
 pub(super) struct Layer {
@@ -89,65 +97,59 @@ impl Mlp {
 
     /// \[points, in\] to \[points, out\].
     pub(super) fn forward(&self, x: &Array2<f32>) -> Array2<f32> {
-        self.trace(x).1
+        self.last().affine(&self.trace(x).top)
     }
 
-    /// Inputs and preactivations of every layer but the last, which keeps its input alone; and the output.
-    #[allow(clippy::type_complexity)]
-    fn trace(&self, x: &Array2<f32>) -> (Vec<(Array2<f32>, Array2<f32>)>, Array2<f32>) {
-        let last = self.layers.len() - 1;
-        let mut kept = Vec::with_capacity(last + 1);
+    fn last(&self) -> &Layer {
+        self.layers.last().expect("there are layers")
+    }
+
+    /// Whether a skip goes around the layer: not around the first, whose input is no feature.
+    fn skips(&self, place: usize) -> bool {
+        place != 0 && self.wiring != Wiring::Plain
+    }
+
+    fn trace(&self, x: &Array2<f32>) -> Trace {
+        let mut kept = Vec::with_capacity(self.layers.len());
         let mut h = x.clone();
-        for (place, layer) in self.layers.iter().enumerate() {
-            let a = h.dot(&layer.w.t()) + &layer.c;
-            if place == last {
-                kept.push((h, Array2::zeros((0, 0))));
-                return (kept, a);
+        for (place, layer) in self.layers[..self.layers.len() - 1].iter().enumerate() {
+            let a = layer.affine(&h);
+            let mut next = a.mapv(|a| self.unit.at(a));
+            if self.skips(place) {
+                next *= layer.gate;
+                next += &h;
             }
-            let branch = a.mapv(|a| self.unit.at(a));
-            let next = if place == 0 || self.wiring == Wiring::Plain {
-                branch
-            } else {
-                &h + &(branch * layer.gate)
-            };
             kept.push((h, a));
             h = next;
         }
-        unreachable!("the last layer returns")
+        Trace { kept, top: h }
     }
 
-    /// The gradient of a loss in the parameters, from that in the outputs; the loss is the caller's.
-    ///
-    /// `of` maps outputs to the loss and its gradient in them.
+    /// A loss of the outputs, and its gradient in the parameters; `of` maps outputs to the loss and its gradient in them.
     pub(super) fn gradient(
         &self,
         x: &Array2<f32>,
         of: impl FnOnce(&Array2<f32>) -> (f64, Array2<f32>),
     ) -> (f64, Mlp) {
-        let (kept, y) = self.trace(x);
-        let (loss, mut back) = of(&y);
+        let Trace { kept, top } = self.trace(x);
+        let (loss, delta) = of(&self.last().affine(&top));
         let mut gradient = self.clone();
-        let last = self.layers.len() - 1;
-        for place in (0..=last).rev() {
-            let (layer, (h, a)) = (&self.layers[place], &kept[place]);
-            let skip = place != 0 && place != last && self.wiring != Wiring::Plain;
-            let delta = if place == last {
-                back.clone()
+        let mut back = delta.dot(&self.last().w);
+        gradient.layers[kept.len()].set(&delta, &top, 0.0);
+        for (place, (h, a)) in kept.iter().enumerate().rev() {
+            let layer = &self.layers[place];
+            let skips = self.skips(place);
+            let factor = if skips { layer.gate } else { 1.0 };
+            let mut delta = back.clone();
+            delta.zip_mut_with(a, |d, a| *d *= factor * self.unit.slope(*a));
+            let gate = if skips && self.wiring == Wiring::ReZero {
+                back.iter().zip(a).map(|(d, a)| d * self.unit.at(*a)).sum()
             } else {
-                let factor = if skip { layer.gate } else { 1.0 };
-                let mut delta = back.clone();
-                delta.zip_mut_with(a, |d, a| *d *= factor * self.unit.slope(*a));
-                delta
+                0.0
             };
-            let own = &mut gradient.layers[place];
-            own.w = delta.t().dot(h);
-            own.c = delta.sum_axis(Axis(0));
-            own.gate = 0.0;
-            if skip && self.wiring == Wiring::ReZero {
-                own.gate = back.iter().zip(a).map(|(d, a)| d * self.unit.at(*a)).sum();
-            }
+            gradient.layers[place].set(&delta, h, gate);
             let below = delta.dot(&layer.w);
-            back = if skip { back + below } else { below };
+            back = if skips { back + below } else { below };
         }
         (loss, gradient)
     }
@@ -164,6 +166,19 @@ impl Mlp {
             let gate = std::iter::once(&mut layer.gate);
             layer.w.iter_mut().chain(&mut layer.c).chain(gate)
         })
+    }
+}
+
+impl Layer {
+    fn affine(&self, h: &Array2<f32>) -> Array2<f32> {
+        h.dot(&self.w.t()) + &self.c
+    }
+
+    /// Becomes the layer's gradient, from that in its preactivations.
+    fn set(&mut self, delta: &Array2<f32>, input: &Array2<f32>, gate: f32) {
+        self.w = delta.t().dot(input);
+        self.c = delta.sum_axis(Axis(0));
+        self.gate = gate;
     }
 }
 
@@ -233,29 +248,39 @@ mod tests {
         let x = Array2::from_shape_fn((4, 3), |(i, j)| (1.7 * i as f32 - j as f32).sin());
         let target = Array2::from_shape_fn((4, 2), |(i, j)| (i as f32 + 2.0 * j as f32).cos());
         for wiring in [Wiring::Plain, Wiring::Residual, Wiring::ReZero] {
-            for unit in [Unit::Tanh, Unit::Relu, Unit::Leaky(0.4)] {
-                let mut network = network(unit, wiring);
-                let loss = |network: &Mlp| mean_square(&network.forward(&x), &target).0;
-                let (value, mut gradient) = network.gradient(&x, |y| mean_square(y, &target));
-                assert!((value - loss(&network)).abs() < 1e-12);
-                let slopes: Vec<f32> = gradient.parameters().map(|g| *g).collect();
-                // Behind the weights and biases of the two hidden layers stand their gates.
-                let gates = [51, 82];
-                for place in (0..slopes.len()).step_by(7).chain(gates) {
-                    let mut at = |step: f32| {
-                        let was = *network.parameters().nth(place).unwrap();
-                        *network.parameters().nth(place).unwrap() = was + step;
-                        let value = loss(&network);
-                        *network.parameters().nth(place).unwrap() = was;
-                        value
-                    };
-                    let slope = (at(2e-3) - at(-2e-3)) / 4e-3;
-                    let off = (slope - f64::from(slopes[place])).abs();
-                    let fixed = wiring == Wiring::Residual && gates.contains(&place);
-                    assert!(fixed || off < 1e-3, "{wiring:?} {unit:?} {place}: {off}");
-                }
+            let mut network = network(Unit::Tanh, wiring);
+            let loss = |network: &Mlp| mean_square(&network.forward(&x), &target).0;
+            let (value, mut gradient) = network.gradient(&x, |y| mean_square(y, &target));
+            assert!((value - loss(&network)).abs() < 1e-12);
+            let slopes: Vec<f32> = gradient.parameters().map(|g| *g).collect();
+            // Behind the weights and biases of the two hidden layers stand their gates.
+            let gates = [51, 82];
+            for place in (0..slopes.len()).step_by(7).chain(gates) {
+                let mut at = |step: f32| {
+                    let was = *network.parameters().nth(place).unwrap();
+                    *network.parameters().nth(place).unwrap() = was + step;
+                    let value = loss(&network);
+                    *network.parameters().nth(place).unwrap() = was;
+                    value
+                };
+                let slope = (at(2e-3) - at(-2e-3)) / 4e-3;
+                let off = (slope - f64::from(slopes[place])).abs();
+                let fixed = wiring == Wiring::Residual && gates.contains(&place);
+                assert!(fixed || off < 1e-3, "{wiring:?} {place}: {off}");
             }
         }
+    }
+
+    #[test]
+    fn slopes_are_those_of_differences() {
+        for unit in [Unit::Tanh, Unit::Relu, Unit::Leaky(0.4)] {
+            for a in [-1.3_f32, -0.2, 0.4, 2.0] {
+                let slope = (unit.at(a + 1e-2) - unit.at(a - 1e-2)) / 2e-2;
+                assert!((slope - unit.slope(a)).abs() < 1e-4, "{unit:?} {a}");
+            }
+        }
+        // √(2/(1 + α²)) keeps E φ² of normal preactivations: (1 + α²)/2 of them.
+        assert!((Unit::Leaky(1.0).at(-3.0) + 3.0).abs() < 1e-6);
     }
 
     #[test]

@@ -22,11 +22,11 @@ pub struct Published {
     pub says: String,
     /// How we know.
     pub read: Read,
-    /// The number as printed, in quotes: whatever rounds to it agrees with it.
+    /// The number as printed, in quotes.
     pub printed: String,
     /// How the two are compared.
     pub compare: Compare,
-    /// What ours may be off, besides the rounding of the printed number and the error of ours.
+    /// What ours may be off, besides the error of ours and, for `near`, the rounding of the printed number.
     pub tolerance: Tolerance,
     /// Ours.
     pub ours: Ours,
@@ -52,8 +52,10 @@ pub enum Read {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Compare {
-    /// It agrees if it is the same within what is allowed.
+    /// The printed number is rounded: ours agrees if it rounds to it, within what is allowed.
     Near,
+    /// The printed number is exact, a theorem's or a parameter's: ours agrees if it is the same within what is allowed.
+    Equal,
     /// It agrees if it is no smaller, within what is allowed.
     AtLeast,
     /// It agrees if it is no larger, within what is allowed.
@@ -112,8 +114,8 @@ pub struct Comparison {
     pub what: String,
     /// Ours, with its error; none if the study has no number of that address.
     pub ours: Option<Check>,
-    /// The largest difference allowed, the error of ours and the rounding of theirs included.
-    pub allowed: f64,
+    /// The largest difference allowed, the error of ours and the rounding of theirs included; none for what is shown.
+    pub allowed: Option<f64>,
     /// What became of it.
     pub verdict: Agreement,
     /// What a reader must know.
@@ -179,7 +181,11 @@ impl Published {
             })
             .flat_map(|section| &section.checks)
             .find(|check| check.group == self.ours.group && check.what == self.ours.number);
-        let slack = printed.half_unit + self.tolerance.around(printed.value);
+        let rounding = match self.compare {
+            Compare::Near => printed.half_unit,
+            Compare::Equal | Compare::AtLeast | Compare::AtMost | Compare::Shown => 0.0,
+        };
+        let slack = rounding + self.tolerance.around(printed.value);
         let ours = found.and_then(|check| Some((check, check.value?)));
         let (allowed, verdict) = match ours {
             None => (slack, Agreement::NotFound),
@@ -187,7 +193,7 @@ impl Published {
                 let allowed = slack + allowed(check.how, check.error.unwrap_or(0.0));
                 let difference = value - printed.value;
                 let agrees = match self.compare {
-                    Compare::Near => Some(difference.abs() <= allowed),
+                    Compare::Near | Compare::Equal => Some(difference.abs() <= allowed),
                     Compare::AtLeast => Some(-allowed <= difference),
                     Compare::AtMost => Some(difference <= allowed),
                     Compare::Shown => None,
@@ -216,7 +222,7 @@ impl Published {
             compare: self.compare,
             what: format!("{quantity} {table}: {group}{comma}{number}"),
             ours: found.cloned(),
-            allowed,
+            allowed: (self.compare != Compare::Shown).then_some(allowed),
             verdict,
             note: self.note.clone(),
         }
@@ -286,6 +292,8 @@ mod tests {
         assert_eq!(verdict("2.0", Compare::Near, 2.149), Agreement::Agrees);
         assert_eq!(verdict("2.0", Compare::Near, 2.151), Agreement::Differs);
         assert_eq!(verdict("2", Compare::Near, 2.59), Agreement::Agrees);
+        assert_eq!(verdict("2", Compare::Equal, 2.09), Agreement::Agrees);
+        assert_eq!(verdict("2", Compare::Equal, 2.11), Agreement::Differs);
         assert_eq!(verdict("2.0", Compare::AtLeast, 9.0), Agreement::Agrees);
         assert_eq!(verdict("2.0", Compare::AtLeast, 1.8), Agreement::Differs);
         assert_eq!(verdict("2.0", Compare::AtMost, 9.0), Agreement::Differs);

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{
     mlp::{Adam, Layer, Mlp, Unit, Wiring, mean_square},
-    network::Weights,
+    network::{Law, Weights},
     noise_levels::NoMeasure,
     place::Place,
     report::{Measured, Number, median},
@@ -118,6 +118,10 @@ impl Table for Training {
         for arm in &self.arms {
             place.distinct("arms.name", &mut names, &arm.name)?;
             place.positive("arms.weights.gain", arm.weights.gain)?;
+            if arm.weights.law == Law::Orthogonal {
+                let rule = "the first and the last matrix are not square: choose normal or uniform";
+                return Err(place.refuse("arms.weights.law", "\"orthogonal\"", rule));
+            }
             place.count("number of rates", arm.rates.len(), 1, 100)?;
             for &rate in &arm.rates {
                 place.positive("arms.rates", rate)?;
@@ -277,7 +281,7 @@ fn points(n: usize, stream: Stream, role: Role, index: u64) -> (Array2<f32>, Arr
     (x.mapv(|x| x as f32), y.insert_axis(Axis(1)))
 }
 
-/// α with C^L(0) = η.
+/// α with C^L(0) = η, or 0 where ReLU itself keeps inputs further apart.
 fn tailored_slope(eta: f64, depth: usize) -> f64 {
     let (mut low, mut high) = (0.0, 1.0);
     for _ in 0..60 {
@@ -302,7 +306,6 @@ fn cosine(alpha: f64, depth: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::network::Law;
     use super::*;
 
     fn table(steps: usize) -> Training {
@@ -354,14 +357,16 @@ mod tests {
     fn tailored_slopes_keep_the_cosine_that_they_are_tailored_to() {
         assert!((cosine(0.0, 1) - 1.0 / std::f64::consts::PI).abs() < 1e-15);
         assert_eq!(cosine(1.0, 100), 0.0);
-        for depth in [4, 128] {
+        for depth in [16, 128] {
             let alpha = tailored_slope(0.9, depth);
             assert!(
                 (cosine(alpha, depth) - 0.9).abs() < 1e-9,
                 "{depth}: {alpha}"
             );
         }
-        assert!(tailored_slope(0.9, 4) < tailored_slope(0.9, 128));
+        assert!(tailored_slope(0.9, 16) < tailored_slope(0.9, 128));
+        // Four layers of ReLU keep inputs further apart than that.
+        assert!(tailored_slope(0.9, 4) < 1e-15);
     }
 
     #[test]

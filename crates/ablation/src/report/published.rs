@@ -10,7 +10,7 @@ use crate::{
     report::{
         exact::{number, ours},
         markdown::cell,
-        number::significant,
+        number::{DASH, significant},
         terminal::{Page, columns, paint_of},
     },
 };
@@ -31,7 +31,7 @@ pub(super) fn published_terminal(page: &mut Page, report: &Report) {
             sign(row.compare),
             row.printed,
             measured(row),
-            significant(row.allowed, 2),
+            allowed(row),
             read(row.read)
         );
         page.paragraph("    ", &text);
@@ -63,7 +63,7 @@ pub(super) fn published_markdown(report: &Report) -> String {
             sign(row.compare),
             cell(&row.printed),
             measured(row),
-            significant(row.allowed, 2),
+            allowed(row),
             cell(&row.what),
             read(row.read),
         );
@@ -137,9 +137,16 @@ fn measured(row: &Comparison) -> String {
     }
 }
 
+fn allowed(row: &Comparison) -> String {
+    row.allowed
+        .map_or_else(|| DASH.to_owned(), |allowed| significant(allowed, 2))
+}
+
 fn sign(compare: Compare) -> &'static str {
     match compare {
-        Compare::Near | Compare::Shown => "",
+        Compare::Near => "≈ ",
+        Compare::Equal => "= ",
+        Compare::Shown => "",
         Compare::AtLeast => "≥ ",
         Compare::AtMost => "≤ ",
     }
