@@ -18,8 +18,10 @@ pub(super) enum Anchor {
 /// Shape of a mark; shape and colour say the same, so that either suffices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// An arm of the 2×2.
+    /// An arm of the 2×2 with a skip, and what is of no arm.
     Circle,
+    /// An arm of the 2×2 without one.
+    Triangle,
     /// The counter-arm.
     Diamond,
     /// The exact-score reference.
@@ -131,6 +133,12 @@ impl Canvas {
                 );
                 return;
             }
+            // As large to the eye as a circle.
+            Shape::Triangle => polygon(&[
+                (x, y - 1.2 * s),
+                (x + 1.1 * s, y + 0.8 * s),
+                (x - 1.1 * s, y + 0.8 * s),
+            ]),
             Shape::Diamond => polygon(&[(x, y - s), (x + s, y), (x, y + s), (x - s, y)]),
             Shape::Square => polygon(&[
                 (x - s, y - s),

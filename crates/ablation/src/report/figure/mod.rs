@@ -1,7 +1,8 @@
 //! Figures as SVG inside an HTML `<figure>`; ink and colours come from the style sheet.
 //!
 //! Everywhere the same code: colour says skip off, skip on, counter-arm or exact score; a dashed line says
-//! noise off and a solid one noise on; the shape of a mark repeats the colour.
+//! noise off and a solid one noise on; the shape of a mark, and the width of a line, repeat the colour, for prints
+//! without any.
 
 mod axis;
 mod canvas;
@@ -69,7 +70,8 @@ pub(super) fn legend(study: &StudySummary) -> String {
 /// The mark of a kind of arm.
 fn shape(kind: Kind) -> Shape {
     match kind {
-        Kind::Plain | Kind::Skip => Shape::Circle,
+        Kind::Plain => Shape::Triangle,
+        Kind::Skip => Shape::Circle,
         Kind::Counter | Kind::Copy => Shape::Diamond,
         Kind::Reference => Shape::Square,
     }

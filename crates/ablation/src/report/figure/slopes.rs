@@ -203,7 +203,7 @@ fn caption(study: &StudySummary, main: &Block) -> String {
         n => format!("Crosses are the {n} cells that diverged."),
     };
     format!(
-        "Each line is one seed, the same draws at both ends; short bars are medians ({}). \
+        "Each line is one seed, the same draws at both ends, dotted without a skip; short bars are medians ({}). \
          What was not part of the 2×2 stands outside the lines. {lost}",
         medians.join("; ")
     )
