@@ -221,7 +221,7 @@ fn common(
                 return Err(Error::NoBench {
                     name: name.clone(),
                     side: side.shown.clone(),
-                    known: side.programs.keys().cloned().collect(),
+                    known: side.known.clone(),
                 });
             }
         }
@@ -344,6 +344,7 @@ mod tests {
     fn side(name: &str, programs: &[&str]) -> Side {
         Side {
             shown: name.to_owned(),
+            known: vec!["a".to_owned()],
             programs: programs
                 .iter()
                 .map(|program| ((*program).to_owned(), PathBuf::from(program)))
@@ -360,7 +361,7 @@ mod tests {
             .expect_err("the base lacks it")
             .to_string();
         assert!(
-            message.contains("`b`") && message.contains("base") && message.contains("p/a"),
+            message.contains("`b`") && message.contains("base") && message.contains("has a;"),
             "{message}"
         );
         assert!(common(&side("base", &["p/c"]), &head, &[]).is_err());

@@ -60,7 +60,7 @@ pub(crate) fn blind_line(job: &Job) -> Option<String> {
     let blind = job.blind().count();
     (0 < blind).then(|| {
         format!(
-            "A slowdown of {:.0} % would have gone unseen in {blind} of {} benchmarks: the A/A blocks differ too much.",
+            "A slowdown of {:.0} % would have gone unseen in {blind} of {} benchmarks: too few blocks, or blocks and A/A blocks that differ too much.",
             100.0 * (ASKED - 1.0),
             job.benchmarks.len()
         )

@@ -14,6 +14,8 @@ use crate::process::{Invocation, Variables, Workspace};
 pub(crate) struct Side {
     /// How it was named, and its commit in short: "main (0123456789ab)".
     pub(crate) shown: String,
+    /// Names of all its benches.
+    pub(crate) known: Vec<String>,
     /// Bench programs by `package/bench`.
     pub(crate) programs: BTreeMap<String, PathBuf>,
 }
@@ -79,8 +81,10 @@ impl Side {
                 .envs(wanted.torch.iter().flatten().cloned())
         };
         let metadata = cargo(&["metadata", "--no-deps", "--format-version", "1"]).capture()?;
+        let all = benches(&metadata)?;
+        let known = all.iter().map(|bench| bench.name.clone()).collect();
         let mut programs = BTreeMap::new();
-        for bench in benches(&metadata)? {
+        for bench in all {
             let wished = wanted.named.is_empty() || wanted.named.contains(&bench.name);
             if !wished || (bench.features.iter().any(|f| f == "tch") && wanted.torch.is_none()) {
                 continue;
@@ -108,6 +112,7 @@ impl Side {
         }
         Ok(Self {
             shown: format!("{name} ({})", &commit[..12.min(commit.len())]),
+            known,
             programs,
         })
     }

@@ -81,9 +81,11 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
         .chain([contest::START]);
     for row in &arguments.only {
         if !known.clone().any(|name| name == row) {
+            let mut known: Vec<String> = known.map(str::to_owned).collect();
+            known.dedup();
             return Err(Error::NoRow {
                 row: row.clone(),
-                known: known.map(str::to_owned).collect(),
+                known,
             });
         }
     }
