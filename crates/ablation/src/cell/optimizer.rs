@@ -2,10 +2,12 @@
 
 use tch::Tensor;
 
+mod one_pass;
+
 /// Adam (Kingma & Ba 2015, Algorithm 1) with β = (0.9, 0.999) and ε = 10⁻⁸.
 ///
-/// All parameters become views of one buffer, so that a step is a dozen operations whatever the number of
-/// layers, and so that the whole state is three tensors and a counter.
+/// All parameters become views of one buffer, so that a step is one pass over memory, or a dozen operations of torch,
+/// whatever the number of layers, and so that the whole state is three tensors and a counter.
 #[derive(Debug)]
 pub struct Adam {
     parameters: Tensor,
@@ -63,18 +65,49 @@ impl Adam {
     /// One step along the gradients of the parameters, in their order.
     pub fn step(&mut self, gradients: &[Tensor], rate: f64) {
         let _guard = tch::no_grad_guard();
-        let gradient = flatten(gradients);
         self.step += 1;
-        let corrected = (1.0 - BETA.0.powi(self.step), 1.0 - BETA.1.powi(self.step));
-        let _ = self.mean.lerp_(&gradient, 1.0 - BETA.0);
-        self.square *= BETA.1;
+        let factors = Factors::new(self.step, rate);
+        let state = [&mut self.parameters, &mut self.mean, &mut self.square];
+        if !one_pass::step(state, gradients, &factors) {
+            self.step_by_tensors(gradients, &factors);
+        }
+    }
+
+    /// The step as operations of torch, for any device.
+    fn step_by_tensors(&mut self, gradients: &[Tensor], factors: &Factors) {
+        let gradient = flatten(gradients);
+        let _ = self.mean.lerp_(&gradient, factors.fresh.0);
+        self.square *= factors.kept;
         let _ = self
             .square
-            .addcmul_(&gradient, &(&gradient * (1.0 - BETA.1)));
-        let scale = self.square.sqrt() / corrected.1.sqrt() + EPSILON;
+            .addcmul_(&gradient, &(&gradient * factors.fresh.1));
+        let scale = self.square.sqrt() / factors.square + EPSILON;
         let _ = self
             .parameters
-            .addcdiv_(&(&self.mean * (-rate / corrected.0)), &scale);
+            .addcdiv_(&(&self.mean * factors.mean), &scale);
+    }
+}
+
+/// What a step multiplies with.
+struct Factors {
+    /// 1 − β.
+    fresh: (f64, f64),
+    /// β₂.
+    kept: f64,
+    /// −rate/(1 − β₁ⁿ) at step n.
+    mean: f64,
+    /// √(1 − β₂ⁿ).
+    square: f64,
+}
+
+impl Factors {
+    fn new(step: i32, rate: f64) -> Factors {
+        Factors {
+            fresh: (1.0 - BETA.0, 1.0 - BETA.1),
+            kept: BETA.1,
+            mean: -rate / (1.0 - BETA.0.powi(step)),
+            square: (1.0 - BETA.1.powi(step)).sqrt(),
+        }
     }
 }
 
@@ -89,6 +122,7 @@ fn flatten(tensors: &[Tensor]) -> Tensor {
 
 #[cfg(test)]
 mod tests {
+    use rand::{Rng, SeedableRng};
     use tch::{Device, Kind, nn};
 
     use super::*;
@@ -129,5 +163,49 @@ mod tests {
             );
         }
         assert_eq!(store.trainable_variables().len(), 2);
+    }
+
+    #[test]
+    fn the_single_pass_agrees_with_the_operations_of_torch() {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(7);
+        // Lengths that fill no register, and one that fills many.
+        let sizes: [&[i64]; 4] = [&[3], &[5, 7], &[64, 33], &[1]];
+        let mut draw = |scale: f32| -> Vec<Tensor> {
+            let each = sizes.map(|size| {
+                let values: Vec<f32> = (0..size.iter().product::<i64>())
+                    .map(|_| scale * rng.random_range(-1.0..1.0f32).powi(5))
+                    .collect();
+                Tensor::from_slice(&values).view(size)
+            });
+            each.into()
+        };
+        let start = draw(1.0);
+        let [mut one, mut many] = [(); 2].map(|()| {
+            let mut parameters: Vec<Tensor> = start.iter().map(Tensor::copy).collect();
+            Adam::new(&mut parameters)
+        });
+        for step in 1..=6 {
+            let scale = 10f32.powi(step - 3);
+            let mut gradients = draw(scale);
+            // One that is not laid out row by row.
+            gradients[2] = gradients[2].transpose(0, 1).contiguous().transpose(0, 1);
+            let factors = Factors::new(step, 0.01);
+            let state = [&mut one.parameters, &mut one.mean, &mut one.square];
+            assert!(one_pass::step(state, &gradients, &factors));
+            many.step_by_tensors(&gradients, &factors);
+            // Torch fuses products with sums, and its root is not always the nearest number.
+            let near = |a: Vec<f32>, b: Vec<f32>, least: f32| {
+                for (a, b) in a.iter().zip(&b) {
+                    assert!(
+                        (a - b).abs() < 1e-6 * b.abs() + least,
+                        "step {step}: {a} {b}"
+                    );
+                }
+            };
+            near(one.parameters(), many.parameters(), 1e-7);
+            let ([mean, square], [other_mean, other_square]) = (one.moments(), many.moments());
+            near(mean, other_mean, 1e-7 * scale);
+            near(square, other_square, 1e-30);
+        }
     }
 }
