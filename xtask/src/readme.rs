@@ -19,7 +19,10 @@ pub(crate) fn findings(
     let mut reports = String::new();
     let results = root.join("docs/results");
     for entry in fs::read_dir(&results).map_err(at("read", &results))? {
-        reports += &read(&entry.map_err(at("read", &results))?.path())?;
+        let path = entry.map_err(at("read", &results))?.path();
+        if path.is_file() {
+            reports += &read(&path)?;
+        }
     }
     let readme = read(&root.join("README.md"))?;
     let mut found = untested(&readme, &tested);

@@ -1,3 +1,5 @@
+//! Known answers of the denoising experiment, on tiny sizes.
+
 use serde_json::json;
 
 use super::*;
