@@ -297,7 +297,7 @@ fn published_numbers_are_compared_and_read_well() {
     assert!(!markdown.contains("### Claims"));
     let again = COMPARED.replace("id = \"far\"", "id = \"unit\"");
     assert!(
-        refusal(&again).contains("id = \"unit\": it is taken"),
+        refusal(&again).contains("id = \"unit\", but it is taken"),
         "{}",
         refusal(&again)
     );
