@@ -175,6 +175,7 @@ fn every_command_has_a_help_page() {
         (&["explain", "--help"], "one cell"),
         (&["diff", "--help"], "two runs"),
         (&["gc", "--help"], "--dry-run"),
+        (&["gather", "--help"], "on a cluster"),
         (&["worker", "--help"], "started by `ablate`"),
         (&["--version"], env!("CARGO_PKG_VERSION")),
     ] {

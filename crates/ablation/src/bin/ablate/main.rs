@@ -110,7 +110,7 @@ enum Command {
     #[cfg(feature = "tch")]
     #[command(hide = true)]
     BenchWork(bench::Work),
-    /// Report a run on a cluster, or submit what is missing of it; may be run at any time, by anyone
+    /// Report a run on a cluster, or submit what is missing of it; may be run at any time
     Gather {
         /// The directory of the run, e.g. runs/default
         dir: PathBuf,
