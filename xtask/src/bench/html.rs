@@ -9,13 +9,14 @@ use crate::bench::number;
 
 const STYLE: &str = "
 :root { color-scheme: light dark; --line: #8888; --bad: #c0392b; --good: #1e8449; --dim: #888; }
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.25rem; } table { border-collapse: collapse; width: 100%; }
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 92rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.25rem; } table { border-collapse: collapse; width: 100%; font-size: .87rem; }
 th, td { padding: .25rem .5rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; white-space: normal; overflow-wrap: anywhere; font-family: ui-monospace, monospace; font-size: .85rem; }
+th:first-child, td:first-child { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 16rem; }
+td:first-child { font-family: ui-monospace, monospace; font-size: .85rem; }
 th { position: sticky; top: 0; background: Canvas; } .wide { overflow-x: auto; }
 .regression { color: var(--bad); font-weight: 600; } .improvement { color: var(--good); font-weight: 600; } .noisy { color: var(--dim); }
-svg { display: block; width: 14rem; height: 1.2rem; } dt { font-weight: 600; } dd { margin: 0 0 .4rem; }
+svg { display: block; width: 12rem; height: 1.2rem; } dt { font-weight: 600; } dd { margin: 0 0 .4rem; }
 ";
 
 /// Half of the drawn range, as a log ratio: what lies beyond is cut at the edge.
@@ -38,7 +39,7 @@ pub(crate) fn report(blocks: &Blocks, job: &Job, gate: &str) -> String {
     let _ = writeln!(page, "<p>{}</p>", text(gate));
     page.push_str(
         "<div class=\"wide\"><table>\n<thead><tr><th>benchmark<th>base<th>head<th>change\
-         <th>95 % interval, and the margin as a band<th>verdict<th>p (Holm)<th>p (signs)<th>floor\
+         <th>95 % interval<th>verdict<th>p (Holm)<th>p (signs)<th>floor\
          <th>instructions<th>sees</tr></thead>\n<tbody>\n",
     );
     let mut rows: Vec<_> = job.benchmarks.iter().zip(&blocks.benchmarks).collect();
