@@ -317,8 +317,8 @@ fn instructions(counter: Counter, subject: &Subject, folder: &Path) -> Option<In
     (SMALLEST_COUNT < least).then_some(counts)
 }
 
-/// What criterion itself does to one benchmark varies by some thousands of instructions.
-const SMALLEST_COUNT: f64 = 200_000.0;
+/// What criterion itself does around one benchmark varies by some 150 instructions.
+const SMALLEST_COUNT: f64 = 50_000.0;
 
 /// Which block comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -106,10 +106,11 @@ impl Counter {
                 .split(',')
                 .next()
                 .and_then(number),
-            // ==7== Collected : 1234
+            // ==7== Collected : 1234; a child that was forked says so first.
             Self::Callgrind => text
                 .lines()
-                .find_map(|line| line.split_once("Collected :"))
+                .filter_map(|line| line.split_once("Collected :"))
+                .next_back()
                 .and_then(|(_, count)| number(count)),
         }
     }
@@ -125,7 +126,8 @@ mod tests {
         assert_eq!(Counter::Perf.read(perf), Some(1_203_344.0));
         let none = "<not supported>,,instructions:u,0,100.00,,\n";
         assert_eq!(Counter::Perf.read(none), None);
-        let callgrind = "==7== Events    : Ir\n==7== Collected : 219077\n==7==\n";
+        let callgrind =
+            "==8== Collected : 544321\n==7== Events    : Ir\n==7== Collected : 219077\n==7==\n";
         assert_eq!(Counter::Callgrind.read(callgrind), Some(219_077.0));
         assert_eq!(Counter::Callgrind.read("==7== killed"), None);
     }
