@@ -30,7 +30,8 @@ pub const WHOLE: &str = "own";
 
 /// Size of the measurement, as a study declares it: `probes.map`.
 ///
-/// It costs `looks · columns · micro_batches` passes forward and back, on `examples` each.
+/// It costs `looks · columns · micro_batches` passes forward and back, on `examples` each, in `seeds` of the seeds: where
+/// calls cost more than arithmetic does, a pass costs two thirds of a training step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MapProbe {
@@ -44,6 +45,8 @@ pub struct MapProbe {
     pub examples: usize,
     /// When it is measured.
     pub looks: BTreeSet<Look>,
+    /// In how many of the study's seeds, the first ones.
+    pub seeds: u32,
 }
 
 /// What the rows of a map are.

@@ -31,12 +31,9 @@ impl Work<'_> {
     /// All columns, and all arms of a seed, see the same examples.
     pub(super) fn map(&mut self, model: &Model, look: Look) -> Result<(), Error> {
         let config = self.config;
-        let Some(probe) = config
-            .probes
-            .map
-            .as_ref()
-            .filter(|p| p.looks.contains(&look))
-        else {
+        let seed = self.at.record.cell.seed;
+        let asked = |probe: &&MapProbe| probe.looks.contains(&look) && seed < probe.seeds;
+        let Some(probe) = config.probes.map.as_ref().filter(asked) else {
             return Ok(());
         };
         let levels = || probe.levels.iter().copied().map(Some);
@@ -205,7 +202,7 @@ mod tests {
         config["objective"] = json!({ "kind": if noise { "denoising" } else { "sliced" } });
         config["network"] = network;
         config["probes"]["map"] = json!({
-            "levels": [0.3, 6.5], "units": "layers", "micro_batches": 64, "examples": 8, "looks": ["start"]
+            "levels": [0.3, 6.5], "units": "layers", "micro_batches": 64, "examples": 8, "looks": ["start"], "seeds": 4
         });
         let cell = Cell::new(serde_json::from_value(config).expect("a configuration"), 3);
         let (config, stream) = (&cell.config, Stream::new(3));
