@@ -97,7 +97,9 @@ fn needs_torch(command: &str, arguments: &[OsString]) -> bool {
             let pure = ["--plan", "--docs", "--help", "-h"];
             !own.any(|word| pure.iter().any(|pure| word == pure))
         }
-        "sample" | "export" => !own.any(|word| ["--help", "-h"].iter().any(|pure| word == pure)),
+        "sample" | "export" | "probe" => {
+            !own.any(|word| ["--help", "-h"].iter().any(|pure| word == pure))
+        }
         "conform" => arguments.iter().any(|path| holds_network(Path::new(path))),
         _ => false,
     }

@@ -111,6 +111,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Say which parts of a trained network get gradients that can be trusted, and what its skips carry
+    #[command(disable_help_flag = true)]
+    Probe {
+        /// Handed to the program as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Write the trained network of a cell as a folder that diffusers opens
     #[command(disable_help_flag = true)]
     Export {
@@ -161,6 +168,7 @@ fn main() -> ExitCode {
         Task::Gc { arguments } => forward::forward(&workspace, "gc", &arguments),
         Task::Gather { arguments } => forward::forward(&workspace, "gather", &arguments),
         Task::Sample { arguments } => forward::forward(&workspace, "sample", &arguments),
+        Task::Probe { arguments } => forward::forward(&workspace, "probe", &arguments),
         Task::Export { arguments } => forward::forward(&workspace, "export", &arguments),
         Task::Conform { arguments } => forward::forward(&workspace, "conform", &arguments),
         Task::Libtorch => libtorch::show(&workspace),

@@ -47,6 +47,8 @@ pub mod sample;
 #[cfg(feature = "tch")]
 pub mod trained;
 
+pub mod probing;
+
 pub mod frame;
 pub mod power;
 pub mod report;

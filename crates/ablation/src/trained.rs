@@ -28,6 +28,8 @@ use crate::{
 pub struct Trained {
     folder: PathBuf,
     config: CellConfig,
+    words: String,
+    variables: Vec<(String, Tensor)>,
     network: Kept,
     device: Device,
 }
@@ -78,8 +80,8 @@ impl Trained {
             )));
         }
         let count = values.len();
-        let variables = VarStore::new(device);
-        let params = Params::with_values(variables.root(), values);
+        let store = VarStore::new(device);
+        let params = Params::with_values(store.root(), values);
         let network = match &architecture {
             Architecture::UNet(unet) => UNet::new(&params, unet)
                 .map(Kept::UNet)
@@ -89,15 +91,18 @@ impl Trained {
                 .map_err(|error| unusable(error.to_string()))?,
             Architecture::Exact => unreachable!("returned above"),
         };
-        let taken = params.tensors().len();
-        if taken != count {
+        let variables = params.tensors();
+        if variables.len() != count {
             return Err(unusable(format!(
-                "it holds {count} tensors of weights, and its network has {taken}"
+                "it holds {count} tensors of weights, and its network has {}",
+                variables.len()
             )));
         }
         Ok(Trained {
             folder: folder.to_owned(),
             config,
+            words: architecture.words(),
+            variables,
             network,
             device,
         })
@@ -106,6 +111,32 @@ impl Trained {
     /// What the cell was.
     pub fn config(&self) -> &CellConfig {
         &self.config
+    }
+
+    /// The network.
+    pub(crate) fn network(&self) -> &dyn Network {
+        match &self.network {
+            Kept::UNet(network) => network,
+            Kept::Mlp(network) => network,
+        }
+    }
+
+    /// The network, if it is a U-Net.
+    pub(crate) fn unet(&self) -> Option<&UNet> {
+        match &self.network {
+            Kept::UNet(network) => Some(network),
+            Kept::Mlp(_) => None,
+        }
+    }
+
+    /// The network in words.
+    pub(crate) fn words(&self) -> &str {
+        &self.words
+    }
+
+    /// Every variable by its name, fixed ones too.
+    pub(crate) fn variables(&self) -> &[(String, Tensor)] {
+        &self.variables
     }
 
     /// Samples that are evaluated at a time: as many as the caches of one core hold.

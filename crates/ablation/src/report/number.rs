@@ -187,7 +187,7 @@ pub(super) fn p(value: Option<f64>) -> String {
 }
 
 /// `51,234`.
-pub(super) fn thousands(count: u64) -> String {
+pub(crate) fn thousands(count: u64) -> String {
     let digits = count.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {

@@ -18,7 +18,7 @@
 //! by zero. Without a file sample i draws from its own stream of the seed, the start first, and so depends on the
 //! seed and i alone, not on how many are drawn beside it (`ScoreSdeVeScheduler` alone couples the samples of a run).
 
-mod model;
+pub(crate) mod model;
 mod noise;
 mod picture;
 mod scheduler;

@@ -28,11 +28,11 @@ use crate::{
 /// Bytes of activations that may live at a time.
 const MEMORY: u64 = 1 << 30;
 /// Operations of an evaluation that one thread is enough for.
-const SMALL: u64 = 1_000_000_000;
+pub(crate) const SMALL: u64 = 1_000_000_000;
 
 /// A model as far as its configuration.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// A network of diffusers.
     Folder {
         network: PathBuf,
@@ -50,7 +50,7 @@ pub(super) enum Place {
 
 /// A model that answers.
 #[derive(Debug)]
-pub(super) enum Model {
+pub(crate) enum Model {
     Folder {
         network: UNet,
         classes: Option<Tensor>,
@@ -62,7 +62,7 @@ pub(super) enum Model {
 
 impl Place {
     /// Looks at what lies in a folder.
-    pub(super) fn find(folder: &Path) -> Result<Place, Error> {
+    pub(crate) fn find(folder: &Path) -> Result<Place, Error> {
         let unusable = |reason: String| Error::Unusable {
             path: folder.to_owned(),
             reason,
@@ -112,7 +112,7 @@ impl Place {
     }
 
     /// The sampler, and how it is called.
-    pub(super) fn prepared(&self, request: &Request) -> Result<(Prepared<State>, String), Error> {
+    pub(crate) fn prepared(&self, request: &Request) -> Result<(Prepared<State>, String), Error> {
         let own = match self {
             Place::Folder { scheduler, .. } => scheduler.as_deref(),
             Place::Cell { .. } => None,
@@ -141,7 +141,7 @@ impl Place {
     }
 
     /// What is allowed and may not be meant.
-    pub(super) fn notes(&self, request: &Request, prepared: &Prepared<State>) -> Vec<String> {
+    pub(crate) fn notes(&self, request: &Request, prepared: &Prepared<State>) -> Vec<String> {
         let named = request.scheduler.as_deref();
         match (self, named) {
             (
@@ -174,7 +174,7 @@ impl Place {
     }
 
     /// The shape of a sample, if the model says it.
-    pub(super) fn shape(&self) -> Result<Option<Vec<usize>>, Error> {
+    pub(crate) fn shape(&self) -> Result<Option<Vec<usize>>, Error> {
         match self {
             Place::Cell { config, .. } => Ok(Some(config.shape())),
             Place::Folder {
@@ -201,7 +201,7 @@ impl Place {
     }
 
     /// Whether the network can be called with samples of this shape, as often as the scheduler does.
-    pub(super) fn check_call(
+    pub(crate) fn check_call(
         &self,
         shape: &[usize],
         n: usize,
@@ -253,7 +253,7 @@ impl Place {
     }
 
     /// One class for each sample, checked against what the network takes.
-    pub(super) fn classes(
+    pub(crate) fn classes(
         &self,
         given: &[f64],
         n: usize,
@@ -308,7 +308,7 @@ impl Place {
     }
 
     /// How its samples are shown.
-    pub(super) fn pixels(&self, scheduler: Option<&str>) -> Result<Pixels, Error> {
+    pub(crate) fn pixels(&self, scheduler: Option<&str>) -> Result<Pixels, Error> {
         Ok(match self {
             Place::Cell { config, .. } => match config.data {
                 Data::Images { .. } => Pixels::Signed,
@@ -329,7 +329,7 @@ impl Place {
     }
 
     /// Reads the weights.
-    pub(super) fn open(&self, device: Device, classes: Option<Tensor>) -> Result<Model, Error> {
+    pub(crate) fn open(&self, device: Device, classes: Option<Tensor>) -> Result<Model, Error> {
         match self {
             Place::Cell { folder, config } => {
                 tch::set_num_threads(config.numerics.threads as i32);
@@ -360,7 +360,7 @@ impl Place {
 
 impl Model {
     /// Samples that it is asked about at a time.
-    pub(super) fn chunk(&self) -> usize {
+    pub(crate) fn chunk(&self) -> usize {
         match self {
             Model::Folder { chunk, .. } => *chunk,
             Model::Cell(trained) => trained.chunk(),
@@ -369,7 +369,7 @@ impl Model {
 
     /// The network's answer for the samples from number `begin`, whose states are `x`, and `shown` as the network
     /// sees them.
-    pub(super) fn answer(
+    pub(crate) fn answer(
         &self,
         begin: usize,
         x: ArrayViewD<'_, f64>,
@@ -425,7 +425,7 @@ fn flow(config: &CellConfig, request: &Request) -> Result<(Prepared<State>, Stri
     Ok((prepared, words))
 }
 
-fn learned_with_noise(config: &CellConfig, request: &Request) -> Result<(), Error> {
+pub(crate) fn learned_with_noise(config: &CellConfig, request: &Request) -> Result<(), Error> {
     if config.objective.uses_noise() {
         return Ok(());
     }

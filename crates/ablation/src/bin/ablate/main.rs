@@ -11,6 +11,7 @@ mod beside;
 mod claims;
 mod cluster;
 mod look;
+mod probe;
 mod rounds;
 mod run;
 mod sample;
@@ -100,6 +101,8 @@ enum Command {
     Sample(sample::Sample),
     /// Write the network of a finished cell as a folder that diffusers opens
     Export(sample::Export),
+    /// Say which parts of a trained network get gradients that can be trusted, and what its skips carry
+    Probe(probe::Probe),
     /// Compare our samplers and networks with reference results of other toolkits
     Conform {
         /// Conformance files, folders of networks, and folders to search
@@ -153,6 +156,7 @@ fn main() -> ExitCode {
         }
         Command::Sample(arguments) => sample::sample(arguments).map(|()| ExitCode::SUCCESS),
         Command::Export(arguments) => sample::export(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Probe(arguments) => probe::probe(arguments).map(|()| ExitCode::SUCCESS),
         Command::Conform { paths } => Ok(beside::compare(&paths)),
         #[cfg(feature = "tch")]
         Command::BenchWork(arguments) => bench::work(&arguments).map(|()| ExitCode::SUCCESS),

@@ -15,10 +15,12 @@ use crate::report::number;
 use crate::report::view;
 use crate::summary::{Arm, Block, StudySummary};
 
-/// Where the columns begin, to the right of the names.
-const LEFT: f64 = 156.0;
-/// Where the rows begin.
+/// Where the rows begin, below the titles of groups of columns.
 const TOP: f64 = 44.0;
+/// Where they begin if there are no titles.
+const BARE: f64 = 8.0;
+/// Width of a letter of a name, about.
+const LETTER: f64 = 6.3;
 /// Height of a row.
 const ROW: f64 = 14.0;
 /// Between two blocks of rows, and between two groups of columns.
@@ -78,7 +80,7 @@ impl Ramp {
     }
 
     /// The key: the colours with their numbers, and what a cross says.
-    pub(in crate::report) fn key(self) -> String {
+    pub(in crate::report) fn key(self, title: &str, silent: &str) -> String {
         const STEPS: usize = 60;
         let (left, right) = (8.0, 300.0);
         let at = |height: f64| left + (right - left) * (height - self.low) / (self.high - self.low);
@@ -98,20 +100,20 @@ impl Ramp {
         for tick in first..=(self.high / every).floor() as i64 {
             let x = at(every * tick as f64);
             canvas.line("axis", (x, 20.0), (x, 24.0));
-            // Half a decade is 3, as on every slide rule.
-            let label = number::significant(10_f64.powf(every * tick as f64), 1);
+            // Half a decade is about 3.
+            let decade = (every * tick as f64).floor();
+            let leading = if decade < every * tick as f64 {
+                3.0
+            } else {
+                1.0
+            };
+            let label = number::significant(leading * 10_f64.powf(decade), 1);
             canvas.text("tick", Anchor::Middle, (x, 35.0), &label, "");
         }
-        canvas.text(
-            "axis-title",
-            Anchor::Start,
-            (left, 49.0),
-            "signal to noise of one training step; 1: as much signal as noise",
-            "",
-        );
+        canvas.text("axis-title", Anchor::Start, (left, 49.0), title, "");
         canvas.rect("silent", (322.0, 6.0), (22.0, 14.0));
         cross(&mut canvas, (322.0, 6.0), (22.0, 14.0));
-        canvas.text("tick", Anchor::Start, (350.0, 17.0), "silent", "");
+        canvas.text("tick", Anchor::Start, (350.0, 17.0), silent, "");
         canvas.finish("Colours of the maps")
     }
 }
@@ -124,33 +126,51 @@ pub(in crate::report) fn panel(
     slots: usize,
     ramp: Ramp,
 ) -> String {
-    let tops = tops(units);
-    let bottom = tops.last().map_or(TOP, |top| top + ROW);
+    let begin = if groups.iter().all(|group| group.title.is_empty()) {
+        BARE
+    } else {
+        TOP
+    };
+    let longest = units.iter().map(|unit| unit.chars().count()).max();
+    let left = (LETTER * longest.unwrap_or(0) as f64 + 14.0).clamp(120.0, 220.0);
+    let tops = tops(units, begin);
+    let bottom = tops.last().map_or(begin, |top| top + ROW);
     let mut canvas = Canvas::new(WIDTH, bottom + 38.0);
     for (row, (unit, top)) in units.iter().zip(&tops).enumerate() {
         let (block, layer) = halves(unit);
-        if row == 0 || halves(&units[row - 1]).0 != block {
-            canvas.text("tick", Anchor::Start, (0.0, top + 11.0), block, "");
+        let same = |other: Option<&String>| other.is_some_and(|other| halves(other).0 == block);
+        let (above, below) = (
+            same(row.checked_sub(1).and_then(|row| units.get(row))),
+            same(units.get(row + 1)),
+        );
+        // The first row of a block has its name, and all have the layer's; who is alone has both in one.
+        match (above, below) {
+            (false, false) => canvas.text("tick", Anchor::Start, (0.0, top + 11.0), unit, ""),
+            (false, true) => canvas.text("tick", Anchor::Start, (0.0, top + 11.0), block, ""),
+            (true, _) => {}
         }
-        if !layer.is_empty() {
-            canvas.text("tick", Anchor::End, (LEFT - 6.0, top + 11.0), layer, "");
+        if above || below {
+            canvas.text("tick", Anchor::End, (left - 6.0, top + 11.0), layer, "");
         }
     }
     // All panels have the same slots, so that equal levels stand above each other.
     let gaps = 2.5 * GAP;
-    let wide = ((WIDTH - 6.0 - LEFT - gaps) / slots.max(1) as f64).min(56.0);
-    let mut x = LEFT;
+    let wide = ((WIDTH - 6.0 - left - gaps) / slots.max(1) as f64).min(56.0);
+    let mut x = left;
     for group in groups {
         let right = x + wide * group.columns.len() as f64;
         let middle = (x + right) / 2.0;
         if group.apart {
-            let (at, size) = ((x - 3.0, TOP - 4.0), (right - x + 6.0, bottom - TOP + 8.0));
+            let (at, size) = (
+                (x - 3.0, begin - 4.0),
+                (right - x + 6.0, bottom - begin + 8.0),
+            );
             canvas.rect("apart", at, size);
         }
         canvas.text(
             "tick",
             Anchor::Middle,
-            (middle, TOP - 10.0),
+            (middle, begin - 10.0),
             group.title,
             "",
         );
@@ -177,20 +197,20 @@ pub(in crate::report) fn panel(
         x = right + gaps;
     }
     if groups.iter().any(|group| 1 < group.columns.len()) {
-        let at = ((LEFT + x - gaps) / 2.0, bottom + 33.0);
+        let at = ((left + x - gaps) / 2.0, bottom + 33.0);
         canvas.text("axis-title", Anchor::Middle, at, "noise level sigma", "");
     }
     canvas.finish(label)
 }
 
 /// The upper edges of the rows: blocks stand a little apart.
-fn tops(units: &[String]) -> Vec<f64> {
+fn tops(units: &[String], begin: f64) -> Vec<f64> {
     let mut blocks = 0;
     let top = |row: usize| {
         if 0 < row && halves(&units[row]).0 != halves(&units[row - 1]).0 {
             blocks += 1;
         }
-        TOP + ROW * row as f64 + GAP * f64::from(blocks)
+        begin + ROW * row as f64 + GAP * f64::from(blocks)
     };
     (0..units.len()).map(top).collect()
 }
@@ -245,7 +265,10 @@ pub(in crate::report) fn map(study: &StudySummary) -> Option<String> {
          “own” is the arm's own objective. An arm without noise learns from no noise level: what the denoising loss would say \
          to its weights is drawn apart, as counterfactual. One scale for all arms.</p>\n<div class=\"key\">{}</div>\n",
         data(&[("study", &study.name), ("figure", "map")]),
-        ramp.key()
+        ramp.key(
+            "signal to noise of one training step; 1: as much signal as noise",
+            "silent"
+        )
     );
     let looks = [
         (Look::End, "", ""),

@@ -23,7 +23,7 @@ use crate::summary::{Arm, Block, StudySummary};
 pub(super) use self::curves::{curves, gradient};
 pub(super) use self::depth::depths;
 pub(super) use self::forest::forest;
-pub(super) use self::map::{lines, map};
+pub(super) use self::map::{Group, Ramp, Tile, gsnr, lines, map, panel};
 pub(super) use self::samples::samples;
 pub(super) use self::slopes::slopes;
 

@@ -1,0 +1,128 @@
+//! `ablate probe`: what a trained network's gradients and skips say.
+
+use std::path::PathBuf;
+
+use ablation::{Error, map::Units};
+use clap::{Args, ValueEnum};
+
+use crate::Device;
+
+/// Arguments of `probe`.
+#[derive(Args)]
+pub(crate) struct Probe {
+    /// A network or pipeline folder of diffusers, or a cell of a study
+    /// (runs/NAME/cells/ID)
+    #[arg(long, value_name = "DIR", visible_alias = "cell")]
+    model: PathBuf,
+    /// A folder of images, or the name of a set that `cargo xtask data` brings
+    /// [default: the distribution that a cell learned; else samples that the
+    /// model draws itself, on which its mistakes about data do not show]
+    #[arg(long, value_name = "DIR_OR_NAME")]
+    data: Option<String>,
+    /// A folder or file of a scheduler, or a class of diffusers with its
+    /// defaults [default: the model's own]
+    #[arg(long, value_name = "DIR_OR_NAME")]
+    scheduler: Option<String>,
+    /// Inference steps, whose noise levels are chosen from
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    steps: usize,
+    /// Noise levels
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    levels: usize,
+    /// What a row of the map is
+    #[arg(long, value_enum, value_name = "U", default_value_t = Row::Blocks)]
+    units: Row,
+    /// Micro-batches, each with a gradient of its own [default: as many as the
+    /// test needs, at least 16]
+    #[arg(long, value_name = "N")]
+    micro_batches: Option<usize>,
+    /// Examples of a micro-batch
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    micro_batch: usize,
+    /// Examples of the training step for which signal to noise is stated
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    batch: usize,
+    /// Class of all examples, if the network takes one
+    #[arg(long, value_name = "K")]
+    class: Option<f64>,
+    /// Seed of examples and noise
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    /// Where the network is evaluated
+    #[arg(long, value_enum, value_name = "D", default_value_t = Device::Cpu)]
+    device: Device,
+    /// Folder for probe.html, probe.md and probe.json
+    #[arg(long, value_name = "DIR", default_value = "probe")]
+    out: PathBuf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Row {
+    /// A block, its skip apart
+    Blocks,
+    /// A layer
+    Layers,
+}
+
+impl From<Row> for Units {
+    fn from(row: Row) -> Units {
+        match row {
+            Row::Blocks => Units::Blocks,
+            Row::Layers => Units::Layers,
+        }
+    }
+}
+
+#[cfg(not(feature = "tch"))]
+pub(crate) fn probe(_: Probe) -> Result<(), Error> {
+    Err(Error::WithoutTorch)
+}
+
+#[cfg(feature = "tch")]
+pub(crate) fn probe(arguments: Probe) -> Result<(), Error> {
+    use ablation::{
+        files,
+        probing::{Prober, Request},
+        report,
+    };
+    use indicatif::{ProgressBar, ProgressStyle};
+
+    let out = arguments.out.clone();
+    let request = Request {
+        model: arguments.model,
+        data: arguments.data,
+        data_folders: crate::overrides(None).data_folders,
+        scheduler: arguments.scheduler,
+        steps: arguments.steps,
+        levels: arguments.levels,
+        units: arguments.units.into(),
+        micro_batches: arguments.micro_batches,
+        examples: arguments.micro_batch,
+        batch: arguments.batch,
+        class: arguments.class,
+        seed: arguments.seed,
+        device: arguments.device.into(),
+        out: arguments.out,
+    };
+    let prober = Prober::prepare(request, &mut |samples| {
+        eprintln!("ablate: no --data: the model draws {samples} samples of its own first");
+    })?;
+    let style = ProgressStyle::with_template("{bar:32} {pos}/{len} passes, {eta} left");
+    let bar = ProgressBar::new(prober.passes()).with_style(style.expect("a valid template"));
+    let probed = prober.run(&mut || bar.inc(1))?;
+    bar.finish_and_clear();
+    let mut json = serde_json::to_string_pretty(&probed).expect("plain data");
+    json.push('\n');
+    for (name, text) in [
+        ("probe.json", json),
+        ("probe.md", report::probed_markdown(&probed)),
+        ("probe.html", report::probed_html(&probed)),
+    ] {
+        files::replace(&out.join(name), text.as_bytes())?;
+    }
+    crate::say(&report::probed_terminal(&probed, 80, crate::colour()));
+    let page = out.join("probe.html");
+    let page = page.canonicalize().unwrap_or(page);
+    crate::say(&format!("\nreport: {}\n", page.display()));
+    Ok(())
+}
