@@ -8,6 +8,7 @@ use rand_distr::StandardNormal;
 use super::{
     Score, Turn, Work,
     judge::{Judge, Judged, bands, exhibit},
+    regions,
     sampling::{Guarded, Starts, Walk, ode, start},
 };
 use crate::{
@@ -263,6 +264,9 @@ impl Work<'_> {
                 points.collect(),
             );
         }
+        let density = exact.log_density(on.view(), target);
+        let components = dataset.components(clean.view());
+        regions::enter(record, &found, &wanted, &density, components.as_ref());
         if let Some(bands) = bands(config) {
             let (missed, scale) = (
                 bands.power((&found - &wanted).view()),

@@ -13,6 +13,7 @@ mod measure;
 mod model;
 #[cfg(feature = "tch")]
 pub(crate) mod optimizer;
+mod regions;
 mod sampling;
 #[cfg(feature = "tch")]
 mod train;

@@ -18,7 +18,7 @@ const BAND_DATA: &str = "band_power_data";
 const BANDS: &str = "band_power";
 
 /// Headings of the curves we know, in the order of the page; others follow under their own names.
-const KNOWN: [(&str, &str); 9] = [
+const KNOWN: [(&str, &str); 11] = [
     ("loss", "Loss along training"),
     (
         "gradient_ratio",
@@ -32,6 +32,11 @@ const KNOWN: [(&str, &str); 9] = [
     ("silent_layers", "Silent layers along training"),
     ("score_error_by_sigma", "Score error by noise level"),
     ("denoising_error_by_sigma", "Denoising error by noise level"),
+    (
+        "score_error_by_density",
+        "Score error by density of the data",
+    ),
+    ("score_error_by_mode", "Score error by mode"),
     ("score_error_by_band", "Score error by frequency band"),
     (BANDS, "Power by frequency band"),
 ];
