@@ -48,7 +48,9 @@ pub use self::html::html;
 pub use self::looks::looks;
 pub(crate) use self::markdown::cell;
 pub use self::markdown::markdown;
-pub(crate) use self::number::{significant, thousands};
+pub(crate) use self::number::significant;
+#[cfg(feature = "tch")]
+pub(crate) use self::number::thousands;
 pub use self::probed::{probed_html, probed_markdown, probed_terminal};
 pub use self::tensorboard::tensorboard;
 pub use self::terminal::{Colour, terminal};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use ablation::{Error, map::Units};
 use clap::{Args, ValueEnum};
 
-use crate::Device;
+use crate::run::Device;
 
 /// Arguments of `probe`.
 #[derive(Args)]
