@@ -145,7 +145,10 @@ mod live {
         let off: Vec<f64> = losses.iter().map(|loss| (loss - middle).abs()).collect();
         let bound = middle + 8.0 * median(&off);
         // What has diverged is a spike to its end.
-        let spikes = losses.iter().filter(|loss| !(**loss <= bound)).count();
+        let spikes = losses
+            .iter()
+            .filter(|loss| loss.is_nan() || bound < **loss)
+            .count();
         found.set("spikes", spikes as f64 / losses.len() as f64);
         Ok(())
     }
