@@ -158,7 +158,7 @@ mod tests {
 
     fn small(power: f64) -> ModeWeight {
         ModeWeight {
-            distance: 6.0,
+            distance: 10.0,
             weight: 0.8,
             levels: vec![0.5, 1.0, 2.0],
             power,
