@@ -78,7 +78,7 @@ pub(crate) struct Worker {
     /// The round whose cells are meant, which says what N is
     #[arg(long, value_name = "ROUND", hide = true)]
     round: Option<u32>,
-    /// <job>_<task> in a batch system, by which its log is named
+    /// `<job>_<task>` in a batch system, by which its log is named
     #[arg(long, value_name = "NAME", hide = true)]
     name: Option<String>,
 }
