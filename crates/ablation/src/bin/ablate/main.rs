@@ -38,7 +38,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run a study (or a folder of studies) and report it; what is finished is not run again
-    Ablate(run::Ablate),
+    Ablate(Box<run::Ablate>),
     /// Render the report of a run again, from whatever is finished; needs no libtorch
     Report {
         /// The directory of the run, e.g. runs/default
@@ -136,7 +136,7 @@ fn say(text: &str) {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Ablate(arguments) => run::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Ablate(arguments) => run::run(*arguments).map(|()| ExitCode::SUCCESS),
         Command::Report { dir, tensorboard } => {
             again(&dir, tensorboard).map(|()| ExitCode::SUCCESS)
         }

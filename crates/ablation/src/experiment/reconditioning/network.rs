@@ -228,8 +228,8 @@ mod tests {
             let back = network.cotangents(&pass, weighing.clone());
             // Rows: outputs, output by output; columns: all weights.
             let mut jacobian: Vec<Vec<f64>> = vec![Vec::new(); 8];
-            for layer in 0..4 {
-                let gradient = back[layer].t().dot(&pass.inputs[layer]);
+            for (layer, (back, input)) in back.iter().zip(&pass.inputs).enumerate() {
+                let gradient = back.t().dot(input);
                 for (index, found) in gradient.indexed_iter() {
                     let at = |step: f64| {
                         let mut network = network.clone();
