@@ -50,9 +50,9 @@ fn images_are_trained_on_and_their_loss_stops_the_run() {
     assert_eq!(
         last_line(&output),
         Line {
-            cells: 4,
-            done: 4,
-            run_now: 4,
+            cells: 5,
+            done: 5,
+            run_now: 5,
             diverged: 0,
             failed: 0
         },
