@@ -12,7 +12,8 @@ use tempfile::tempdir;
 use crate::{
     common::{ablate, refusal, run, stderr, stdout},
     process::{
-        LONG, Line, Running, claims, endless, last_line, midway, results, signal, undisturbed, with,
+        CELLS, LONG, Line, Running, claims, endless, last_line, midway, results, signal,
+        undisturbed, with,
     },
 };
 
@@ -35,9 +36,9 @@ fn killed_workers_and_coordinators_change_no_byte() {
     let output = run(folder.path(), &with(&arguments, &["--out", "run"]));
     assert!(output.status.success(), "{}", stderr(&output));
     let line = last_line(&output);
-    assert_eq!((line.done, line.failed), (10, 0));
+    assert_eq!((line.done, line.failed), (2 * CELLS, 0));
     assert!(
-        line.run_now < 10,
+        line.run_now < 2 * CELLS,
         "what was finished before the end was kept"
     );
     assert!(
@@ -68,10 +69,13 @@ fn an_interrupted_run_says_how_to_go_on() {
             );
         }
         let before = results(&folder.path().join("run"));
-        assert!(before.len() < 10);
+        assert!(before.len() < 2 * CELLS as usize);
         let output = run(folder.path(), &with(&LONG, &["--out", "run"]));
         let line = last_line(&output);
-        assert_eq!((line.done, line.run_now), (10, 10 - before.len() as u32));
+        assert_eq!(
+            (line.done, line.run_now),
+            (2 * CELLS, 2 * CELLS - before.len() as u32)
+        );
         assert!(
             results(&folder.path().join("run")) == undisturbed(&LONG),
             "results differ after SIG{name}"
@@ -127,13 +131,14 @@ fn a_cell_that_kills_its_workers_is_given_up_and_the_rest_goes_on() {
     }
     let output = running.wait();
     let line = refusal(&output, 1);
-    assert!(line.contains("1 of 10 cells have no result"), "{line}");
+    let said = format!("1 of {} cells have no result", 2 * CELLS);
+    assert!(line.contains(&said), "{line}");
     assert_eq!(
         last_line(&output),
         Line {
-            cells: 10,
-            done: 9,
-            run_now: 9,
+            cells: 2 * CELLS,
+            done: 2 * CELLS - 1,
+            run_now: 2 * CELLS - 1,
             diverged: 0,
             failed: 1
         }
@@ -154,8 +159,8 @@ fn a_cell_that_kills_its_workers_is_given_up_and_the_rest_goes_on() {
     assert_eq!(
         last_line(&output),
         Line {
-            cells: 10,
-            done: 10,
+            cells: 2 * CELLS,
+            done: 2 * CELLS,
             run_now: 1,
             diverged: 0,
             failed: 0
@@ -218,7 +223,7 @@ fn a_worker_that_sleeps_holds_nobody_up() {
     // One worker was asked for and sleeps; another takes its place and its cell. Then it is sent home.
     let output = running.wait();
     assert!(output.status.success(), "{}", stderr(&output));
-    assert_eq!(last_line(&output).done, 10);
+    assert_eq!(last_line(&output).done, 2 * CELLS);
     assert!(
         results(&folder.path().join("run")) == undisturbed(&LONG),
         "results differ after a sleep"
@@ -291,7 +296,7 @@ fn a_clock_that_jumps_changes_no_byte() {
         .env("LD_PRELOAD", folder.path().join("libclock.so"))
         .output()
         .expect("the program can be started");
-    assert_eq!(last_line(&output).done, 8, "{}", stderr(&output));
+    assert_eq!(last_line(&output).done, 2 * CELLS, "{}", stderr(&output));
     let root = folder.path().join("run");
     assert!(results(&root) == undisturbed(&LONG), "results differ");
     // It did jump: no result was made today.

@@ -9,7 +9,7 @@ use tempfile::{TempDir, tempdir};
 
 use crate::{
     common::{ablate, refusal, run, stderr, stdout},
-    process::{LONG, SHORT, last_line, results, undisturbed, with},
+    process::{CELLS, LONG, SHORT, last_line, results, undisturbed, with},
 };
 
 /// A run whose plan is frozen and whose cells nobody has begun; what was said.
@@ -95,7 +95,11 @@ fn a_worker_sees_to_its_own_cells_whatever_another_machine_has_claimed() {
     let (folder, _) = frozen(&SHORT, "2");
     let root = folder.path().join("run");
     let status = stdout(&run(folder.path(), &["status", "run", "--cells"]));
-    assert_eq!(status.matches(" missing").count(), 5, "{status}");
+    assert_eq!(
+        status.matches(" missing").count(),
+        CELLS as usize + 1,
+        "{status}"
+    );
     let lock = fs::read_to_string(root.join("lock.json")).expect("a plan");
     assert!(!lock.is_empty());
     // Every cell is claimed by a process of a machine that nobody will see again.
@@ -108,7 +112,7 @@ fn a_worker_sees_to_its_own_cells_whatever_another_machine_has_claimed() {
         status
             .matches("claimed by task 9_0, process 1 on lost")
             .count(),
-        4,
+        CELLS as usize,
         "{status}"
     );
     let worked = run(
@@ -162,7 +166,7 @@ fn without_slurm_it_is_said_and_the_run_goes_on_elsewhere() {
     let line = refusal(&output, 2);
     assert!(line.contains("sbatch") && line.contains("PATH"), "{line}");
     let local = run(folder.path(), &with(&SHORT, &["--out", "run"]));
-    assert_eq!(last_line(&local).run_now, 4, "{}", stderr(&local));
+    assert_eq!(last_line(&local).run_now, CELLS, "{}", stderr(&local));
 }
 
 /// Between the steps of the second sampler nobody asks whether to go on.

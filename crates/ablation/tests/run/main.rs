@@ -14,8 +14,8 @@ use std::{
 
 use common::{refusal, run, stderr, stdout};
 use process::{
-    LONG, Line, Running, SHORT, claims, endless, last_line, midway, results, signal, undisturbed,
-    with,
+    CELLS, LONG, Line, Running, SHORT, claims, endless, last_line, midway, results, signal,
+    undisturbed, with,
 };
 use tempfile::{TempDir, tempdir};
 
@@ -41,7 +41,7 @@ fn a_study_runs_to_its_report_and_is_amended() {
     let folder = tempdir().expect("a temporary folder");
     let root = folder.path().join("run");
     let (first, _) = ends(&folder, &with(&SHORT, &["--jobs", "2"]));
-    assert_eq!(first, line(5, 5));
+    assert_eq!(first, line(CELLS, CELLS));
     for name in [
         "report.html",
         "report.md",
@@ -55,11 +55,11 @@ fn a_study_runs_to_its_report_and_is_amended() {
         );
     }
     let first = results(&root);
-    assert_eq!(first.len(), 5);
+    assert_eq!(first.len(), CELLS as usize);
     let claims = fs::read_dir(root.join("claims")).expect("claims");
     assert_eq!(claims.count(), 0, "no claim is left");
 
-    assert_eq!(ends(&folder, &SHORT).0, line(5, 0));
+    assert_eq!(ends(&folder, &SHORT).0, line(CELLS, 0));
     assert_eq!(results(&root), first, "what is finished is left alone");
 
     // The study is frozen: more seeds are another one, unless the change is put on record.
@@ -68,12 +68,13 @@ fn a_study_runs_to_its_report_and_is_amended() {
     let other = with(&SHORT[..2], more);
     let refused = refusal(&run(folder.path(), &with(&other, &["--out", "run"])), 2);
     assert!(
-        refused.contains("5 of its cells are finished") && refused.contains("seeds: 1 → 2"),
+        refused.contains(&format!("{CELLS} of its cells are finished"))
+            && refused.contains("seeds: 1 → 2"),
         "{refused}"
     );
     assert_eq!(results(&root), first);
     let amended = with(&other, &["--amend", "a pilot"]);
-    assert_eq!(ends(&folder, &amended).0, line(10, 5));
+    assert_eq!(ends(&folder, &amended).0, line(2 * CELLS, CELLS));
     let both = results(&root);
     assert!(first.iter().all(|(id, bytes)| both[id] == *bytes));
     let report = fs::read_to_string(root.join("report.md")).expect("a report");
@@ -83,10 +84,14 @@ fn a_study_runs_to_its_report_and_is_amended() {
     );
 
     let others = with(&SHORT, &["--steps", "10", "--amend", "shorter"]);
-    assert_eq!(ends(&folder, &others).0, line(5, 5));
-    assert_eq!(results(&root).len(), 15, "other steps are other cells");
+    assert_eq!(ends(&folder, &others).0, line(CELLS, CELLS));
+    assert_eq!(
+        results(&root).len(),
+        3 * CELLS as usize,
+        "other steps are other cells"
+    );
     let back = with(&SHORT, &["--amend", "as it was"]);
-    assert_eq!(ends(&folder, &back).0, line(5, 0));
+    assert_eq!(ends(&folder, &back).0, line(CELLS, 0));
 
     // Damage: half a file, an empty one, and one that belongs to another cell.
     let ids: Vec<&String> = first.keys().collect();
@@ -98,12 +103,14 @@ fn a_study_runs_to_its_report_and_is_amended() {
     assert_eq!(verdict.status.code(), Some(1));
     assert_eq!(stdout(&verdict).lines().count(), 4, "{}", stdout(&verdict));
     let (mended, told) = ends(&folder, &SHORT);
-    assert_eq!(mended, line(5, 3));
+    assert_eq!(mended, line(CELLS, 3));
     assert_eq!(told.matches("run again: ").count(), 3, "{told}");
     assert!(first.iter().all(|(id, bytes)| results(&root)[id] == *bytes));
     let status = stdout(&run(folder.path(), &["status", "run"]));
     assert!(
-        status.ends_with(": 5 of 5 cells done, 0 running, 0 failed, 0 missing\n"),
+        status.ends_with(&format!(
+            ": {CELLS} of {CELLS} cells done, 0 running, 0 failed, 0 missing\n"
+        )),
         "{status}"
     );
     assert!(run(folder.path(), &["verify", "run"]).status.success());
@@ -142,7 +149,7 @@ fn results_of_another_build_are_said_and_run_again_on_demand() {
     assert_eq!(last_line(&output).run_now, 0);
     let again = with(&SHORT, &["--other-builds", "again"]);
     let (redone, told) = ends(&folder, &again);
-    assert_eq!(redone, line(5, 2));
+    assert_eq!(redone, line(CELLS, 2));
     assert!(
         told.contains("2 cells of another build are run again"),
         "{told}"
@@ -160,9 +167,9 @@ fn the_number_of_workers_changes_no_byte() {
         folder.path(),
         &with(&LONG, &["--jobs", "3", "--out", "run"]),
     );
-    assert_eq!(last_line(&output).run_now, 10);
+    assert_eq!(last_line(&output).run_now, 2 * CELLS);
     let found = results(&folder.path().join("run"));
-    assert_eq!(found.len(), 10);
+    assert_eq!(found.len(), 2 * CELLS as usize);
     assert!(
         found == undisturbed(&LONG),
         "results differ between 3 workers and 1"
@@ -210,7 +217,7 @@ fn the_program_may_be_replaced_while_it_runs() {
     signal("KILL", worker);
     let output = running.wait();
     assert!(output.status.success(), "{}", stderr(&output));
-    assert_eq!(last_line(&output).done, 10);
+    assert_eq!(last_line(&output).done, 2 * CELLS);
     assert!(
         !stdout(&output).contains("MIXED BUILDS"),
         "all results are of one program"

@@ -12,10 +12,12 @@ use tempfile::{TempDir, tempdir};
 
 use crate::common::{ablate, run, stderr, stdout};
 
-/// Four cells that are soon done. With torch they train, without they need none.
+/// Cells of one seed of the studies below: the 2×2, and with torch an A/A arm.
+pub(crate) const CELLS: u32 = if cfg!(feature = "tch") { 5 } else { 4 };
+/// Cells that are soon done. With torch they train, without they need none.
 #[cfg(feature = "tch")]
 pub(crate) const SHORT: [&str; 2] = ["ablate", "smoke"];
-/// Eight cells of a good second in all: long enough to be hit in the middle.
+/// Cells of two seeds, of a good second in all: long enough to be hit in the middle.
 #[cfg(feature = "tch")]
 pub(crate) const LONG: [&str; 6] = ["ablate", "smoke", "--seeds", "2", "--steps", "400"];
 
