@@ -204,7 +204,9 @@ mod tests {
         config["probes"]["map"] = json!({
             "levels": [0.3, 6.5], "units": "layers", "micro_batches": 64, "examples": 8, "looks": ["start"], "seeds": 4
         });
-        let cell = Cell::new(serde_json::from_value(config).expect("a configuration"), 3);
+        let config: crate::config::CellConfig =
+            serde_json::from_value(config).expect("a configuration");
+        let cell = Cell::new(config, 3);
         let config = cell.config.diffusion().expect("a network");
         let stream = Stream::new(3);
         let dataset = Dataset::of(config, None, &stream);
