@@ -232,5 +232,5 @@ fn a_cell_is_probed_on_what_it_learned() {
             assert!(refusal(&output, 2).contains("the cell learned without noise"));
         }
     }
-    assert_eq!(probed, 2, "the two arms with noise");
+    assert_eq!(probed, 3, "the two arms with noise, and the A/A arm");
 }
