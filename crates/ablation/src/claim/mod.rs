@@ -1,7 +1,7 @@
 //! Claims: one study file for each, written before the run; arms, what is measured, and what would refute it.
 //!
 //! A claim stands beside the 2×2 studies and goes the same way: [`load`] (what a person writes) → [`plan`](crate::plan)
-//! (arms resolved, checked, costed) → the runner's cells → [`judge`] (one number per seed, intervals, verdicts) →
+//! (arms resolved, checked, costed) → the runner's cells → [`judge()`] (one number per seed, intervals, verdicts) →
 //! [`report`](crate::report).
 
 mod docs;

@@ -61,7 +61,7 @@ pub fn csv(summary: &Summary) -> String {
 /// Renders every cell of every learnability map as CSV; `None` where nobody asked for a map.
 ///
 /// Columns `study,block,arm,look,loss,unit,sigma,seeds,silent_seeds,log10_gsnr,min,max`; `sigma` is empty for the whole
-/// objective, and the last three are empty where no seed hears anything. Numbers and lines as in [`csv`].
+/// objective, and the last three are empty where no seed hears anything. Numbers and lines as in [`csv()`].
 pub fn map_csv(summary: &Summary) -> Option<String> {
     let mut table = ::csv::Writer::from_writer(Vec::new());
     let mut row = |fields: [&str; 12]| {
