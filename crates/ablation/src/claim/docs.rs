@@ -18,6 +18,7 @@ enum Word {
     Refuted,
     PartlyTrue,
     Conditional,
+    InPart,
     Inconclusive,
     Supported,
     NotTested,
@@ -29,6 +30,7 @@ impl Word {
             Word::Refuted => "REFUTED",
             Word::PartlyTrue => "PARTLY TRUE",
             Word::Conditional => "SUPPORTED UNDER CONDITIONS",
+            Word::InPart => "SUPPORTED IN PART",
             Word::Inconclusive => "INCONCLUSIVE",
             Word::Supported => "SUPPORTED",
             Word::NotTested => "NOT TESTED",
@@ -95,6 +97,7 @@ pub fn page(claims: &[ClaimResult]) -> String {
          Every sentence of the thesis, T1 to T36, with what the claims of this laboratory found; those that do not hold come first.\n\
          This page is written by `cargo xtask ablate claims --docs` from the results in `docs/results/claims/`, which `cargo xtask ablate claims` makes again.\n\
          A finding marked ✗ speaks against its sentence, ✓ for it, · decides nothing.\n\
+         PARTLY TRUE: some speak for it and some against it. SUPPORTED IN PART: none speaks against it, and some that should decide it do not.\n\
          The 2×2 studies stand beside: [the default study](results/default.md), [Fashion-MNIST](results/fashion-mnist.md); every number of the exact layer is in [its table](results/exact.md).\n\
          \n## The sentences\n\n\
          | | verdict | sentence | evidence |\n|---|---|---|---|\n",
@@ -154,11 +157,13 @@ fn word(evidence: &[Evidence<'_>]) -> Word {
     let holds = evidence.iter().any(|e| e.sign() == 1);
     let fails = evidence.iter().any(|e| e.sign() == -1);
     let conditional = |e: &Evidence<'_>| e.finding.class == "supported_under";
+    let open = evidence.iter().any(|e| e.finding.class == "inconclusive");
     let tested = evidence.iter().any(|e| e.finding.class != "not_tested");
     match (holds, fails) {
         (true, true) => Word::PartlyTrue,
         (false, true) => Word::Refuted,
         (true, false) if evidence.iter().any(conditional) => Word::Conditional,
+        (true, false) if open => Word::InPart,
         (true, false) => Word::Supported,
         (false, false) if tested => Word::Inconclusive,
         (false, false) => Word::NotTested,
@@ -235,6 +240,8 @@ mod tests {
             result("b", "T3", "refuted"),
             against,
             result("d", "T6", "supported"),
+            result("e", "T7", "supported"),
+            result("f", "T7", "inconclusive"),
         ];
         let page = page(&claims);
         let row = |number: usize| {
@@ -248,6 +255,7 @@ mod tests {
         assert!(text(3).contains("PARTLY TRUE"));
         assert!(text(5).contains("REFUTED") && text(5).contains("✗ `c`"));
         assert!(text(6).contains("**SUPPORTED**") && text(6).contains("the rival"));
+        assert!(text(7).contains("**SUPPORTED IN PART**"));
         assert!(text(18).contains("history"));
         assert!(row(5) < row(3) && row(3) < row(6) && row(6) < row(18));
     }
