@@ -181,20 +181,11 @@ fn run_one(plan: &Plan, root: &Path, arguments: &Claims) -> Result<runner::Finis
     finished
 }
 
-/// What the exact layer found, computed once for each version of its study.
+/// What the exact layer found is computed anew each time: it takes less than a minute, and may have been another
+/// program's.
 fn compute_exact(root: &Path) -> Result<(), Error> {
     let studies = exact::load(&[], ablation::catalog::EXACT)?;
     let path = root.join(EXACT);
-    let told = |report: &exact::Report| {
-        let notes: Vec<String> = studies
-            .iter()
-            .flat_map(|study| study.notes.clone())
-            .collect();
-        report.notes == notes
-    };
-    if read_exact(root).is_some_and(|report| told(&report)) {
-        return Ok(());
-    }
     say("the exact layer\n");
     let report = exact::run("exact", &studies);
     let mut json = serde_json::to_string_pretty(&report).expect("a report is plain data");
