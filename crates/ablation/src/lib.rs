@@ -34,6 +34,7 @@ pub mod record;
 pub mod exact;
 
 pub mod files;
+mod fit;
 pub mod inspect;
 pub mod lock;
 pub mod runner;

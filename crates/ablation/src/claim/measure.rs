@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::fit::slope;
+
 /// One number per seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -200,7 +202,7 @@ impl Term {
                         Some((if of_x { x.ln() } else { x }, if of_y { y.ln() } else { y }))
                     })
                     .collect();
-                Some(slope(&points?))
+                slope(&points?)
             }
             Term::Trend { metric, arms } => {
                 let values: Option<Vec<f64>> = arms
@@ -259,15 +261,6 @@ fn decades(grid: &[f64], usable: &[bool]) -> f64 {
         }
     }
     widest
-}
-
-/// The least-squares slope of y over x.
-fn slope(points: &[(f64, f64)]) -> f64 {
-    let n = points.len() as f64;
-    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / n;
-    let (x, y) = (mean(|p| p.0), mean(|p| p.1));
-    let across: f64 = points.iter().map(|p| (p.0 - x) * (p.1 - y)).sum();
-    across / points.iter().map(|p| (p.0 - x).powi(2)).sum::<f64>()
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::{
-    fit::slope,
     network::{Activation, Batch, Biases, Connection, Design, Law, Norm, Scale, Weights},
     noise_levels::NoMeasure,
     place::Place,
@@ -16,6 +15,7 @@ use super::{
 };
 use crate::{
     error::Error,
+    fit::slope,
     stream::{Role, Stream},
 };
 
@@ -83,7 +83,7 @@ impl Table for Branches {
                 let points: Vec<(f64, f64)> = (self.depths.iter().zip(shares))
                     .map(|(depth, share)| ((*depth as f64).ln(), 0.5 * share.ln()))
                     .collect();
-                slope(&points)
+                slope(&points).unwrap_or(f64::NAN)
             })
             .collect();
         let what = "power of the depth in the branch's relative size";

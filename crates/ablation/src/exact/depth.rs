@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     error::Error,
+    fit::slope,
     stream::{Role, Stream},
 };
 
@@ -265,8 +266,10 @@ impl Table for Depth {
                         .map(|place| numbers(arm(one), place, *of))
                         .collect();
                     let slope = |s: usize| {
-                        let values: Vec<f64> = curves.iter().map(|values| values[s]).collect();
-                        100.0 * slope(&self.depths, &values)
+                        let depths = self.depths.iter().map(|&depth| depth as f64);
+                        let points: Vec<_> =
+                            depths.zip(curves.iter().map(|values| values[s])).collect();
+                        100.0 * slope(&points).unwrap_or(f64::NAN)
                     };
                     Found::seeds(
                         format!("{} per 100 layers, {one}", of.words()),
@@ -345,13 +348,4 @@ impl Depth {
             _ => None,
         }
     }
-}
-
-/// Least squares, per unit of x.
-fn slope(x: &[usize], y: &[f64]) -> f64 {
-    let n = x.len() as f64;
-    let x: Vec<f64> = x.iter().map(|x| *x as f64).collect();
-    let (mean_x, mean_y) = (x.iter().sum::<f64>() / n, y.iter().sum::<f64>() / n);
-    let pairs = || x.iter().zip(y).map(|(x, y)| (x - mean_x, y - mean_y));
-    pairs().map(|(x, y)| x * y).sum::<f64>() / pairs().map(|(x, _)| x * x).sum::<f64>()
 }

@@ -4,13 +4,12 @@ use score_objective::exact::spectral_gap;
 use serde::Deserialize;
 
 use super::{
-    fit::slope,
     place::Place,
     report::{Found, Measured, Number},
     spectral_gap::on_a_line,
     study::{Claim, Table, Tolerance, table_fields},
 };
-use crate::error::Error;
+use crate::{error::Error, fit::slope};
 
 /// The asymptotic variances of two estimators of the weight π in π N(h, v + σ²) + (1 − π) N(−h, v + σ²).
 ///
@@ -129,7 +128,7 @@ impl Table for Efficiency {
             }
         }
         measured.group.clear();
-        let exponent = slope(&points);
+        let exponent = slope(&points).unwrap_or(f64::NAN);
         let what = "power of 1/λ₁ in the inefficiency, over the distances";
         shown(&mut measured, what.to_owned(), exponent);
         shown(

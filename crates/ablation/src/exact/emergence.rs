@@ -3,13 +3,12 @@
 use serde::Deserialize;
 
 use super::{
-    fit::slope,
     noise_levels::NoMeasure,
     place::Place,
     report::{Measured, Number},
     study::{Claim, Expected, Table, Tolerance, table_fields},
 };
-use crate::error::Error;
+use crate::{error::Error, fit::slope};
 
 /// Gradient flow of linear denoisers D(x) = W x, one per noise level, from W = 0, and the samples of their probability
 /// flow (Wang and Pehlevan 2025).
@@ -75,7 +74,7 @@ impl Table for Emergence {
             let what = format!("time at λ = {eigenvalue}");
             measured.expected(what, Number::exact(time), None, self.tolerance);
         }
-        let power = Number::exact(slope(&points));
+        let power = Number::exact(slope(&points).unwrap_or(f64::NAN));
         measured.expected("power of λ in the time", power, self.power, self.tolerance);
         measured
     }

@@ -7,7 +7,6 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::{
-    fit::slope,
     network::{Activation, Batch, Biases, Connection, Design, Law, Norm, Scale, Weights},
     noise_levels::NoMeasure,
     place::Place,
@@ -16,6 +15,7 @@ use super::{
 };
 use crate::{
     error::Error,
+    fit::slope,
     stream::{Role, Stream},
 };
 
@@ -102,7 +102,7 @@ impl Table for Growth {
                 .iter()
                 .map(|(x, numbers)| (*x, numbers[which].ln()))
                 .collect();
-            Number::exact(slope(&points))
+            Number::exact(slope(&points).unwrap_or(f64::NAN))
         };
         measured.expected("power of l in E h²", power(0), None, self.tolerance);
         measured.expected(
@@ -116,7 +116,7 @@ impl Table for Growth {
             .iter()
             .map(|(x, numbers)| ((0.5 * x).exp(), numbers[1]))
             .collect();
-        let rate = Number::exact(slope(&roots) / self.gain);
+        let rate = Number::exact(slope(&roots).unwrap_or(f64::NAN) / self.gain);
         measured.expected(
             "ln of the squared gradient per g √l",
             rate,

@@ -40,7 +40,6 @@ pub mod depth;
 pub mod edm;
 pub mod efficiency;
 pub mod emergence;
-mod fit;
 pub mod floors;
 pub mod growth;
 pub mod isometry;

@@ -8,10 +8,11 @@ use rand_distr::StandardNormal;
 use score_objective::exact::{ExactScore, Gaussian};
 use serde::{Deserialize, Serialize};
 
-use super::{Found, Measurement, Metric, adam::Adam, reconditioning::slope};
+use super::{Found, Measurement, Metric, adam::Adam};
 use crate::{
     error::Error,
     exact::place::Place,
+    fit::slope,
     stream::{Role, Stream},
     summary::Better,
 };

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Found, Measurement, Metric,
+    adam::cosine,
     tiny::{self, Adam, Affine, Layer},
 };
 use crate::{
@@ -140,7 +141,7 @@ impl Memorise {
             }
             let loss = |outputs: &Array2<f64>| tiny::logistic(outputs, y);
             let (_, gradients) = tiny::gradients(&layers, x, &loss);
-            let rate = tiny::cosine(self.rate, step, self.steps);
+            let rate = cosine(self.rate, step, self.steps);
             adam.step(&mut layers, &gradients, rate);
         }
         found.trained(self.steps);

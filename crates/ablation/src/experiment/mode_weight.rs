@@ -6,8 +6,8 @@ use ndarray::{Array1, array};
 use score_objective::exact::{GaussianMixture, fisher_divergence};
 use serde::{Deserialize, Serialize};
 
-use super::{Found, Measurement, Metric, reconditioning::slope};
-use crate::{error::Error, exact::place::Place, stream::Stream, summary::Better};
+use super::{Found, Measurement, Metric};
+use crate::{error::Error, exact::place::Place, fit::slope, stream::Stream, summary::Better};
 
 /// Gradient flow on σ^power · ½ FD(p, p_w) in w, the logit of the first weight, from ½ to nine tenths of the way to the
 /// true weight; FD is the Fisher divergence, the excess of (denoising) score matching. Exact but for quadrature.

@@ -5,6 +5,8 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
+use super::adam::cosine;
+
 /// h Wᵀ + b.
 #[derive(Clone, Debug)]
 pub(super) struct Affine {
@@ -200,12 +202,6 @@ impl Adam {
             }
         }
     }
-}
-
-/// The rate at a step, falling to 0 by a half cosine.
-pub(super) fn cosine(rate: f64, step: u64, steps: u64) -> f64 {
-    let done = step as f64 / steps as f64;
-    0.5 * rate * (1.0 + (std::f64::consts::PI * done).cos())
 }
 
 /// Trains on all examples in every step; the loss before each step.

@@ -15,7 +15,8 @@ use crate::{
     architecture::calibrates,
     cell::rate,
     error::Error,
-    experiment::{Found, reconditioning::slope},
+    experiment::Found,
+    fit::slope,
     stream::{Role, Stream},
 };
 

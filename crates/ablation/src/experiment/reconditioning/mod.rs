@@ -12,7 +12,7 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::{Found, Measurement, Metric};
-use crate::{error::Error, exact::place::Place, stream::Stream, summary::Better};
+use crate::{error::Error, exact::place::Place, fit::slope, stream::Stream, summary::Better};
 
 /// A family of problems that differ in their condition; the time to a threshold is taken for each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -259,18 +259,6 @@ pub(super) fn orthonormal(normal: &Array2<f64>) -> Array2<f64> {
     let n = normal.nrows();
     let (q, r) = DMatrix::from_fn(n, n, |i, j| normal[[i, j]]).qr().unpack();
     Array2::from_shape_fn((n, n), |(i, j)| q[(i, j)] * r[(j, j)].signum())
-}
-
-/// The least-squares slope of y over x; `None` unless x varies.
-pub(super) fn slope(points: &[(f64, f64)]) -> Option<f64> {
-    let n = points.len() as f64;
-    let (x, y) = points
-        .iter()
-        .fold((0.0, 0.0), |s, p| (s.0 + p.0, s.1 + p.1));
-    let (x, y) = (x / n, y / n);
-    let along: f64 = points.iter().map(|p| (p.0 - x) * (p.1 - y)).sum();
-    let across: f64 = points.iter().map(|p| (p.0 - x).powi(2)).sum();
-    (1e-12 < across).then(|| along / across)
 }
 
 #[cfg(test)]
