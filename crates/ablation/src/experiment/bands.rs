@@ -149,17 +149,17 @@ impl Bands {
     fn time(&self, covariance: &Array2<f64>, variance: f64, own: &Array2<f64>) -> Option<u64> {
         let dim = covariance.nrows();
         let noised = covariance + &(Array2::<f64>::eye(dim) * variance);
-        let mut weights = [Array2::zeros((dim, dim))];
-        let mut adam = Adam::new(&weights);
+        let mut weights = Array2::zeros((dim, dim));
+        let mut adam = Adam::default();
         for step in 0..=self.budget {
-            let gain = (own * &weights[0].dot(own)).sum() / own.ncols() as f64;
+            let gain = (own * &weights.dot(own)).sum() / own.ncols() as f64;
             if 0.45 <= gain {
                 return Some(step);
             }
-            let gradient = weights[0].dot(&noised) - covariance;
+            let gradient = weights.dot(&noised) - covariance;
             match self.optimiser {
-                BandOptimiser::Descent => weights[0].scaled_add(-self.rate, &gradient),
-                BandOptimiser::Adam => adam.step(&mut weights, &[gradient], self.rate),
+                BandOptimiser::Descent => weights.scaled_add(-self.rate, &gradient),
+                BandOptimiser::Adam => adam.step(weights.iter_mut().zip(&gradient), self.rate),
             }
         }
         None

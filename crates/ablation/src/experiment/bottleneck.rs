@@ -257,15 +257,12 @@ impl Bottleneck {
             let x = &x0 + &(noise * sigma);
             (x0, x)
         };
-        let mut adam = Adam::new(&network);
+        let mut adam = Adam::default();
         for step in 0..self.steps {
             let (x0, x) = draw(self.batch, &mut stream.at(Role::Data, index << 32 | step));
             let (_, gradients) = self.gradients(&network, target, &x, &x0, sigma, input);
-            adam.step(
-                &mut network,
-                &gradients,
-                cosine(self.rate, step, self.steps),
-            );
+            let pairs = network.iter_mut().flatten().zip(gradients.iter().flatten());
+            adam.step(pairs, cosine(self.rate, step, self.steps));
         }
         let (_, x) = draw(self.queries, &mut stream.at(Role::Probe, index));
         let best = data.denoise(x.view(), sigma);

@@ -121,7 +121,7 @@ impl Measurement for Implicit {
         let data = self.bed.exact(stream);
         let dim = data.dim();
         let mut network = self.draw(dim, &mut stream.at(Role::Init, 0));
-        let mut adam = Adam::new(&network);
+        let mut adam = Adam::default();
         let (mut losses, mut half) = (Vec::new(), 0.0);
         for step in 0..self.steps {
             let mut x = data.draw(self.batch, &mut stream.at(Role::Data, step));
@@ -139,7 +139,8 @@ impl Measurement for Implicit {
                 break;
             }
             losses.push(loss);
-            adam.step(&mut network, &gradients, self.rate);
+            let pairs = network.iter_mut().flatten().zip(gradients.iter().flatten());
+            adam.step(pairs, self.rate);
             if step == self.steps / 2 {
                 half = norm(&network);
             }

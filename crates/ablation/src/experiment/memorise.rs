@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Found, Measurement, Metric,
-    adam::cosine,
-    tiny::{self, Adam, Affine, Layer},
+    adam::{Adam, cosine},
+    tiny::{self, Affine, Layer},
 };
 use crate::{
     error::Error,
@@ -142,7 +142,7 @@ impl Memorise {
             let loss = |outputs: &Array2<f64>| tiny::logistic(outputs, y);
             let (_, gradients) = tiny::gradients(&layers, x, &loss);
             let rate = cosine(self.rate, step, self.steps);
-            adam.step(&mut layers, &gradients, rate);
+            tiny::step(&mut adam, &mut layers, &gradients, rate);
         }
         found.trained(self.steps);
         right(&tiny::outputs(&layers, x))

@@ -5,7 +5,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
-use super::adam::cosine;
+use super::adam::{Adam, cosine};
 
 /// h Wᵀ + b.
 #[derive(Clone, Debug)]
@@ -171,37 +171,15 @@ pub(super) fn gradients(layers: &[Layer], x: &Array2<f64>, loss: &Loss<'_>) -> (
     (value, found)
 }
 
-/// Adam (Kingma & Ba 2015) with its usual constants.
-#[derive(Debug, Default)]
-pub(super) struct Adam {
-    moments: Vec<(f64, f64)>,
-    step: i32,
-}
-
-impl Adam {
-    pub(super) fn step(&mut self, layers: &mut [Layer], gradients: &[Layer], rate: f64) {
-        self.step += 1;
-        let corrected = (
-            1.0 - 0.9_f64.powi(self.step),
-            1.0 - 0.999_f64.powi(self.step),
-        );
-        let mut at = 0;
-        for (layer, gradient) in layers.iter_mut().zip(gradients) {
-            for (own, along) in layer.affines_mut().into_iter().zip(gradient.affines()) {
-                let parameters = own.w.iter_mut().chain(own.b.iter_mut());
-                for (w, g) in parameters.zip(along.w.iter().chain(along.b.iter())) {
-                    if self.moments.len() == at {
-                        self.moments.push((0.0, 0.0));
-                    }
-                    let (mean, square) = &mut self.moments[at];
-                    *mean += 0.1 * (g - *mean);
-                    *square += 0.001 * (g * g - *square);
-                    *w -= rate * (*mean / corrected.0) / ((*square / corrected.1).sqrt() + 1e-8);
-                    at += 1;
-                }
-            }
-        }
-    }
+/// One step of Adam on all weights and biases.
+pub(super) fn step(adam: &mut Adam, layers: &mut [Layer], gradients: &[Layer], rate: f64) {
+    let own = layers.iter_mut().flat_map(Layer::affines_mut);
+    let along = gradients.iter().flat_map(Layer::affines);
+    let pairs = own.zip(along).flat_map(|(own, along)| {
+        let parameters = own.w.iter_mut().chain(&mut own.b);
+        parameters.zip(along.w.iter().chain(&along.b))
+    });
+    adam.step(pairs, rate);
 }
 
 /// Trains on all examples in every step; the loss before each step.
@@ -220,7 +198,7 @@ pub(super) fn train(
         if !value.is_finite() {
             break;
         }
-        adam.step(layers, &gradients, cosine(rate, step, steps));
+        self::step(&mut adam, layers, &gradients, cosine(rate, step, steps));
     }
     losses
 }
