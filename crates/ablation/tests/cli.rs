@@ -32,15 +32,12 @@ fn a_plan_is_printed_and_nothing_is_run() {
         text.contains("the 2×2") && text.contains("4 arms ×  1 seeds =   4 cells"),
         "{text}"
     );
-    assert!(text.contains("\n5 cells, about 1 min with "), "{text}");
+    assert!(text.contains("\n5 cells, about "), "{text}");
     let more = stdout(&run(
         folder.path(),
         &["ablate", "smoke", "--plan", "--seeds", "3", "--jobs", "1"],
     ));
-    assert!(
-        more.contains("\n15 cells, about 1 min with 1 at a time"),
-        "{more}"
-    );
+    assert!(more.contains("\n15 cells, about "), "{more}");
     assert_eq!(
         fs::read_dir(folder.path()).expect("a folder").count(),
         0,

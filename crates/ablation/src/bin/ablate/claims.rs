@@ -105,10 +105,21 @@ pub(crate) fn run(arguments: Claims) -> Result<(), Error> {
         }
     }
     if arguments.plan {
-        return plans.iter().try_for_each(|plan| {
+        let (mut cells, mut seconds) = (0, 0.0);
+        for plan in &plans {
             let jobs = jobs(plan, &arguments)?;
-            look::print_plan(plan, jobs)
-        });
+            look::print_plan(plan, jobs)?;
+            cells += plan.cells().len();
+            seconds += look::work(plan) / jobs as f64;
+        }
+        if 1 < plans.len() {
+            say(&format!(
+                "in all {cells} cells of {} runs, about {}\n",
+                plans.len(),
+                look::span(seconds)
+            ));
+        }
+        return Ok(());
     }
     if !cfg!(feature = "tch") && plans.iter().any(Plan::needs_torch) {
         return Err(Error::WithoutTorch);

@@ -154,12 +154,27 @@ pub(crate) fn print_plan(plan: &Plan, jobs: usize) -> Result<(), Error> {
     }
     // A cell that two blocks share is run once.
     let cells = plan.cells();
-    let minutes =
-        (cells.iter().map(|(_, seconds)| seconds).sum::<f64>() / 60.0 / jobs as f64).max(1.0);
-    say(&format!(
-        "\n{} cells, about {minutes:.0} min with {jobs} at a time, of {:.1} GB each at most\n\n",
-        cells.len(),
-        plan.bytes()? / 1e9
-    ));
+    if !cells.is_empty() {
+        say(&format!(
+            "\n{} cells, about {} with {jobs} at a time, of {:.1} GB each at most\n",
+            cells.len(),
+            span(work(plan) / jobs as f64),
+            plan.bytes()? / 1e9
+        ));
+    }
+    say("\n");
     Ok(())
+}
+
+/// Seconds that the cells of a plan take one after another, a cell that two blocks share once.
+pub(crate) fn work(plan: &Plan) -> f64 {
+    plan.cells().iter().map(|(_, seconds)| seconds).sum()
+}
+
+/// A span of time as one tells it.
+pub(crate) fn span(seconds: f64) -> String {
+    match seconds {
+        ..90.0 => format!("{:.0} s", seconds.max(1.0)),
+        _ => format!("{:.0} min", seconds / 60.0),
+    }
 }
