@@ -1,12 +1,13 @@
 //! The root README shows code that no compiler sees and numbers that no program wrote: each block must be one that a
-//! crate's README is tested with, each interval one of a report under `docs/results`.
+//! crate's README is tested with, each interval one of a report under `docs/results`, and what stands in “quotes” must
+//! stand in one of them or on the page of claims.
 
 use std::fs;
 use std::path::Path;
 
 use crate::error::{Error, at};
 
-/// Rust blocks of the root README that stand in no crate's README, and intervals that stand in no report.
+/// Rust blocks of the root README that stand in no crate's README, and intervals and quotes that stand in no report.
 pub(crate) fn findings(
     root: &Path,
     crates: impl IntoIterator<Item = &'static str>,
@@ -16,7 +17,7 @@ pub(crate) fn findings(
     for folder in crates {
         tested.extend(blocks(&read(&root.join(folder).join("README.md"))?));
     }
-    let mut reports = String::new();
+    let mut reports = read(&root.join("docs/claims.md"))?;
     let results = root.join("docs/results");
     for entry in fs::read_dir(&results).map_err(at("read", &results))? {
         let path = entry.map_err(at("read", &results))?.path();
@@ -30,7 +31,7 @@ pub(crate) fn findings(
     Ok(found)
 }
 
-/// Intervals, such as `[−1.10, −0.44]`, that no report has.
+/// Intervals, such as `[−1.10, −0.44]`, and “quotes” that no report has.
 fn unfounded(readme: &str, reports: &str) -> Vec<String> {
     let numeric = |text: &str| {
         text.contains(", ")
@@ -44,6 +45,16 @@ fn unfounded(readme: &str, reports: &str) -> Vec<String> {
         code ^= line.starts_with("```");
         if code {
             continue;
+        }
+        let quotes = line
+            .split('“')
+            .skip(1)
+            .filter_map(|rest| rest.split_once('”'));
+        for (quote, _) in quotes.filter(|(quote, _)| !reports.contains(quote)) {
+            found.push(format!(
+                "README.md:{}: “{quote}” stands in no report under docs/results and not in docs/claims.md; copy it from there",
+                number + 1
+            ));
         }
         for inner in line
             .split('[')
@@ -103,6 +114,9 @@ mod tests {
             )
             .is_empty()
         );
+        assert!(unfounded("it says “noise | −1.09”, and so on", report).is_empty());
+        let found = unfounded("it says “noise | −1.08”", report);
+        assert!(found.len() == 1 && found[0].contains("−1.08"), "{found:?}");
         let found = unfounded("x\n−1.09 [−1.36, −0.84]", report);
         assert!(
             found.len() == 1 && found[0].starts_with("README.md:2:"),

@@ -92,8 +92,13 @@ pub fn page(claims: &[ClaimResult]) -> String {
         })
         .collect();
     rows.sort_by_key(|(word, number, _)| (*word, *number));
-    let mut out = String::from(
+    let counts: Vec<String> = rows
+        .chunk_by(|a, b| a.0 == b.0)
+        .map(|rows| format!("{} {}", rows.len(), rows[0].0.text()))
+        .collect();
+    let mut out = format!(
         "# Claims\n\n\
+         **What it says:** of {} sentences {}.\n\n\
          Every sentence of the thesis, T1 to T36, with what the claims of this laboratory found; those that do not hold come first.\n\
          This page is written by `cargo xtask ablate claims --docs` from the results in `docs/results/claims/`, which `cargo xtask ablate claims` makes again.\n\
          A finding marked ✗ speaks against its sentence, ✓ for it, · decides nothing.\n\
@@ -101,6 +106,8 @@ pub fn page(claims: &[ClaimResult]) -> String {
          The 2×2 studies stand beside: [the default study](results/default.md), [Fashion-MNIST](results/fashion-mnist.md); every number of the exact layer is in [its table](results/exact.md).\n\
          \n## The sentences\n\n\
          | | verdict | sentence | evidence |\n|---|---|---|---|\n",
+        SENTENCES.len(),
+        counts.join(", ")
     );
     for (word, number, evidence) in &rows {
         let sentence = &SENTENCES[number - 1];
@@ -257,6 +264,9 @@ mod tests {
         assert!(text(6).contains("**SUPPORTED**") && text(6).contains("the rival"));
         assert!(text(7).contains("**SUPPORTED IN PART**"));
         assert!(text(18).contains("history"));
+        assert!(page.contains(
+            "of 36 sentences 1 REFUTED, 1 PARTLY TRUE, 1 SUPPORTED IN PART, 1 SUPPORTED, 32 NOT TESTED.\n"
+        ));
         assert!(row(5) < row(3) && row(3) < row(6) && row(6) < row(18));
     }
 }
