@@ -145,6 +145,10 @@ fn main() {
             let mut group = criterion.benchmark_group("exact");
             group.throughput(Throughput::Elements((n * components) as u64));
             group.bench_function(&name, |b| b.iter(|| mixture.score(x.view(), sigma)));
+            let single = x.mapv(|x| x as f32);
+            group.bench_function(format!("{name} f32"), |b| {
+                b.iter(|| mixture.score_f32(single.view(), sigma))
+            });
             group.finish();
             if !compare {
                 continue;

@@ -1,6 +1,6 @@
 //! What all distributions do with rows of points: check them, work on them in chunks, draw and weigh them.
 
-use ndarray::{Array1, Array2, Array3, ArrayView2, ArrayViewMut2, Axis};
+use ndarray::{Array1, Array2, Array3, ArrayView2, ArrayViewMut2, Axis, NdFloat};
 use rand::{Rng, RngCore};
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
@@ -15,12 +15,12 @@ const PARALLEL: usize = 1 << 16;
 
 /// Applies `f` to each chunk of rows of `x` and the rows of an \[n, columns\] result, where a row costs `cost`
 /// operations or so.
-pub(super) fn map_rows(
-    x: ArrayView2<'_, f64>,
+pub(super) fn map_rows<S: NdFloat>(
+    x: ArrayView2<'_, S>,
     columns: usize,
     cost: usize,
-    f: impl Fn(ArrayView2<'_, f64>, ArrayViewMut2<'_, f64>) + Sync,
-) -> Array2<f64> {
+    f: impl Fn(ArrayView2<'_, S>, ArrayViewMut2<'_, S>) + Sync,
+) -> Array2<S> {
     let mut out = Array2::zeros((x.nrows(), columns));
     let chunks = x
         .axis_chunks_iter(Axis(0), CHUNK)
@@ -35,7 +35,7 @@ pub(super) fn map_rows(
 }
 
 /// Panics unless the points have the distribution's dimension and σ is a noise level.
-pub(super) fn check_points(data: &dyn ExactScore, x: ArrayView2<'_, f64>, sigma: f64) {
+pub(super) fn check_points<S>(data: &dyn ExactScore, x: ArrayView2<'_, S>, sigma: f64) {
     assert!(
         (0.0..f64::INFINITY).contains(&sigma),
         "sigma must be non-negative and finite, not {sigma}"
@@ -61,7 +61,7 @@ pub(super) fn check_density(data: &dyn ExactScore, sigma: f64) {
 }
 
 /// Panics on a σ or a shape for which the distribution has no score.
-pub(super) fn check_query(data: &dyn ExactScore, x: ArrayView2<'_, f64>, sigma: f64) {
+pub(super) fn check_query<S>(data: &dyn ExactScore, x: ArrayView2<'_, S>, sigma: f64) {
     check_points(data, x, sigma);
     check_density(data, sigma);
 }

@@ -1,121 +1,277 @@
-//! Few dimensions: several points side by side in the lanes of vector registers, one component after another.
+//! Few dimensions: many points side by side in the lanes of vector registers, a few components at a time.
 //!
 //! Distances are sums of squared differences, as in the formula; nothing needs repair.
-//! Loops run over lanes of fixed number and write to arrays of their own: so compilers turn them into vector
-//! instructions.
+//! The innermost loops run over lanes, and are too long for compilers to unroll: so they become vector instructions of
+//! whatever width there is.
+//! In each of them a few components and up to two dimensions are written out, so that what is loaded is used more than
+//! once and what is summed stays in registers meanwhile.
 
-use super::exp::exp_or_zero;
+use std::array;
+
 use super::level::{Combination, Level};
+use super::real::Real;
 use super::registers::compiled_for_registers;
 
-/// Points at a time: whole registers of any width, and the terms of some hundred components stay in the first cache.
-const LANES: usize = 16;
-type Lane = [f64; LANES];
+/// Points at a time, at most: whole registers of any width, and the terms of some hundred components stay in the first
+/// or second cache.
+const LANES: usize = 64;
+type Lane<S> = [S; LANES];
 
-/// The posterior of [`LANES`] points.
-struct Block {
+/// Fewer points than [`LANES`] are worked on in groups of so many.
+const GROUP: usize = 16;
+
+/// Components at a time.
+const TOGETHER: usize = 4;
+
+/// The posterior of up to [`LANES`] points.
+struct Block<S> {
+    // How many lanes are in use: those of the points, and some more of earlier points, or of zero.
+    lanes: usize,
     // [D]: coordinates of the points.
-    x: Vec<Lane>,
+    x: Vec<Lane<S>>,
     // [K]: exp(logit − largest logit).
-    terms: Vec<Lane>,
+    terms: Vec<Lane<S>>,
+    largest: Lane<S>,
     // Sum of the terms.
-    total: Lane,
-    log_density: Lane,
+    total: Lane<S>,
 }
 
-impl Block {
-    fn new(level: &Level<'_>) -> Block {
+impl<S: Real> Block<S> {
+    fn new(level: &Level<'_, S>) -> Block<S> {
         Block {
-            x: vec![[0.0; LANES]; level.dim],
-            terms: vec![[0.0; LANES]; level.offset.len()],
-            total: [0.0; LANES],
-            log_density: [0.0; LANES],
+            lanes: 0,
+            x: vec![[S::zero(); LANES]; level.dim],
+            terms: vec![[S::zero(); LANES]; level.offset.len()],
+            largest: [S::zero(); LANES],
+            total: [S::zero(); LANES],
         }
     }
 
-    /// Computes the posterior at up to [`LANES`] rows; lanes without a row are those of an earlier point, or of zero.
+    /// Computes the posterior at up to [`LANES`] rows.
     #[inline(always)]
-    fn load(&mut self, level: &Level<'_>, rows: &[f64]) {
+    fn load(&mut self, level: &Level<'_, S>, rows: &[S]) {
         for (lane, row) in rows.chunks_exact(level.dim).enumerate() {
             for (x, &value) in self.x.iter_mut().zip(row) {
                 x[lane] = value;
             }
         }
-        let mut largest = [f64::NEG_INFINITY; LANES];
-        for (((term, mean), offset), precision) in (self.terms.iter_mut())
-            .zip(level.means.chunks_exact(level.dim))
-            .zip(&level.offset)
-            .zip(&level.precision)
-        {
-            let mut logit = [0.0; LANES];
-            for (x, mean) in self.x.iter().zip(mean) {
-                for (squared, x) in logit.iter_mut().zip(x) {
-                    let difference = x - mean;
-                    *squared += difference * difference;
-                }
-            }
-            let half = 0.5 * precision;
-            for squared in &mut logit {
-                *squared = offset - half * *squared;
-            }
-            *term = logit;
-            for (largest, logit) in largest.iter_mut().zip(&logit) {
-                *largest = if *largest < *logit { *logit } else { *largest };
-            }
+        self.lanes = (rows.len() / level.dim).next_multiple_of(GROUP);
+        self.largest = [S::neg_infinity(); LANES];
+        self.total = [S::zero(); LANES];
+        let (lanes, x) = (self.lanes, &self.x);
+        let (groups, rest) = self.terms.as_chunks_mut::<TOGETHER>();
+        let first_of_rest = TOGETHER * groups.len();
+        for (i, terms) in groups.iter_mut().enumerate() {
+            logits(level, TOGETHER * i, lanes, x, terms, &mut self.largest);
         }
-        self.total = [0.0; LANES];
-        for term in &mut self.terms {
-            for ((term, total), largest) in term.iter_mut().zip(&mut self.total).zip(&largest) {
-                *term = exp_or_zero(*term - largest);
-                *total += *term;
-            }
+        for (k, term) in (first_of_rest..).zip(rest.iter_mut()) {
+            let term = array::from_mut(term);
+            logits(level, k, lanes, x, term, &mut self.largest);
         }
-        for ((log_density, largest), total) in
-            (self.log_density.iter_mut().zip(&largest)).zip(&self.total)
-        {
-            *log_density = largest + total.ln();
+        for terms in groups {
+            exponentials(lanes, terms, &self.largest, &mut self.total);
+        }
+        for term in rest {
+            let term = array::from_mut(term);
+            exponentials(lanes, term, &self.largest, &mut self.total);
+        }
+    }
+
+    /// Writes Σ terms · a_k (μ_k − origin), origin of the points' shape, to `sums`.
+    #[inline(always)]
+    fn sum_up(&self, level: &Level<'_, S>, a: &[S], origin: &[Lane<S>], sums: &mut [Lane<S>]) {
+        sums.fill([S::zero(); LANES]);
+        let (groups, rest) = self.terms.as_chunks::<TOGETHER>();
+        let (a_groups, a_rest) = a.as_chunks::<TOGETHER>();
+        for (i, (terms, a)) in groups.iter().zip(a_groups).enumerate() {
+            weighted_means(level, TOGETHER * i, self.lanes, (terms, a), origin, sums);
+        }
+        let first_of_rest = TOGETHER * groups.len();
+        for (k, (term, a)) in (first_of_rest..).zip(rest.iter().zip(a_rest)) {
+            let of_one = (array::from_ref(term), array::from_ref(a));
+            weighted_means(level, k, self.lanes, of_one, origin, sums);
+        }
+    }
+}
+
+/// Where in the dimensions a loop is.
+#[derive(Clone, Copy)]
+struct Place {
+    first: bool,
+    last: bool,
+}
+
+/// Logits of N components from number `k` on, and the largest so far.
+#[inline(always)]
+fn logits<S: Real, const N: usize>(
+    level: &Level<'_, S>,
+    k: usize,
+    lanes: usize,
+    x: &[Lane<S>],
+    terms: &mut [Lane<S>; N],
+    largest: &mut Lane<S>,
+) {
+    let line = array::from_fn(|j| {
+        (
+            level.offset[k + j],
+            S::nearest(0.5) * level.precision[k + j],
+        )
+    });
+    let (pairs, rest) = x.as_chunks::<2>();
+    for (i, x) in pairs.iter().enumerate() {
+        let place = Place {
+            first: i == 0,
+            last: 2 * i + 2 == level.dim,
+        };
+        let means = coordinates(level, k, 2 * i);
+        add_squares(lanes, means, x, place, line, terms, largest);
+    }
+    if let [x] = rest {
+        let place = Place {
+            first: level.dim == 1,
+            last: true,
+        };
+        let means = coordinates(level, k, level.dim - 1);
+        let x = array::from_ref(x);
+        add_squares(lanes, means, x, place, line, terms, largest);
+    }
+}
+
+/// D coordinates from number `d` on of the means of N components from number `k` on.
+#[inline(always)]
+fn coordinates<S: Real, const N: usize, const D: usize>(
+    level: &Level<'_, S>,
+    k: usize,
+    d: usize,
+) -> [[S; D]; N] {
+    array::from_fn(|j| array::from_fn(|i| level.means[(k + j) * level.dim + d + i]))
+}
+
+/// Adds the squares of D differences; at the last of them, makes offset − factor · sum of it.
+#[inline(always)]
+fn add_squares<S: Real, const N: usize, const D: usize>(
+    lanes: usize,
+    means: [[S; D]; N],
+    x: &[Lane<S>; D],
+    place: Place,
+    line: [(S, S); N],
+    terms: &mut [Lane<S>; N],
+    largest: &mut Lane<S>,
+) {
+    for lane in 0..lanes.min(LANES) {
+        let mut most = largest[lane];
+        for j in 0..N {
+            let mut value = if place.first {
+                S::zero()
+            } else {
+                terms[j][lane]
+            };
+            for d in 0..D {
+                let difference = x[d][lane] - means[j][d];
+                value += difference * difference;
+            }
+            if place.last {
+                let (offset, factor) = line[j];
+                value = offset - factor * value;
+                most = if most < value { value } else { most };
+            }
+            terms[j][lane] = value;
+        }
+        largest[lane] = most;
+    }
+}
+
+/// From logits to terms, and their sum so far.
+#[inline(always)]
+fn exponentials<S: Real, const N: usize>(
+    lanes: usize,
+    terms: &mut [Lane<S>; N],
+    largest: &Lane<S>,
+    total: &mut Lane<S>,
+) {
+    for lane in 0..lanes.min(LANES) {
+        let mut sum = total[lane];
+        for term in &mut *terms {
+            term[lane] = (term[lane] - largest[lane]).exp_or_zero();
+            sum += term[lane];
+        }
+        total[lane] = sum;
+    }
+}
+
+/// Adds term · a (μ − origin) of N components from number `k` on.
+#[inline(always)]
+fn weighted_means<S: Real, const N: usize>(
+    level: &Level<'_, S>,
+    k: usize,
+    lanes: usize,
+    of_these: (&[Lane<S>; N], &[S; N]),
+    origin: &[Lane<S>],
+    sums: &mut [Lane<S>],
+) {
+    let (origins, origin) = origin.as_chunks::<2>();
+    let (pairs, rest) = sums.as_chunks_mut::<2>();
+    for (i, (sums, origin)) in pairs.iter_mut().zip(origins).enumerate() {
+        let means = coordinates(level, k, 2 * i);
+        add_differences(lanes, means, of_these, origin, sums);
+    }
+    if let ([sums], [origin]) = (rest, origin) {
+        let means = coordinates(level, k, level.dim - 1);
+        let (origin, sums) = (array::from_ref(origin), array::from_mut(sums));
+        add_differences(lanes, means, of_these, origin, sums);
+    }
+}
+
+#[inline(always)]
+fn add_differences<S: Real, const N: usize, const D: usize>(
+    lanes: usize,
+    means: [[S; D]; N],
+    (terms, a): (&[Lane<S>; N], &[S; N]),
+    origin: &[Lane<S>; D],
+    sums: &mut [Lane<S>; D],
+) {
+    for lane in 0..lanes.min(LANES) {
+        let weights: [S; N] = array::from_fn(|j| terms[j][lane] * a[j]);
+        for d in 0..D {
+            let mut sum = sums[d][lane];
+            for j in 0..N {
+                sum += weights[j] * (means[j][d] - origin[d][lane]);
+            }
+            sums[d][lane] = sum;
         }
     }
 }
 
 compiled_for_registers! {
-    pub(super) fn combine(level: &Level<'_>, combination: &Combination, x: &[f64], out: &mut [f64]) = combine_portable
+    pub(super) fn combine<S: Real>(
+        level: &Level<'_, S>,
+        combination: &Combination<S>,
+        x: &[S],
+        out: &mut [S],
+    ) = combine_portable
 }
 
 #[inline(always)]
-fn combine_portable(level: &Level<'_>, combination: &Combination, x: &[f64], out: &mut [f64]) {
+fn combine_portable<S: Real>(
+    level: &Level<'_, S>,
+    combination: &Combination<S>,
+    x: &[S],
+    out: &mut [S],
+) {
     let mut block = Block::new(level);
-    let mut origin = vec![[0.0; LANES]; level.dim];
-    let mut sums = vec![[0.0; LANES]; level.dim];
+    let zero = vec![[S::zero(); LANES]; level.dim];
+    let mut sums = zero.clone();
     for (x, out) in (x.chunks(LANES * level.dim)).zip(out.chunks_mut(LANES * level.dim)) {
         block.load(level, x);
-        let mut along_x = [0.0; LANES];
+        let mut along_x = [S::zero(); LANES];
         match combination {
-            Combination::Differences { .. } => origin.clone_from(&block.x),
-            Combination::Points { point, .. } => {
+            Combination::Differences { mean } => block.sum_up(level, mean, &block.x, &mut sums),
+            Combination::Points { mean, point } => {
+                block.sum_up(level, mean, &zero, &mut sums);
                 for (term, b) in block.terms.iter().zip(point) {
                     for (along_x, term) in along_x.iter_mut().zip(term) {
-                        *along_x += b * term;
+                        *along_x += *b * *term;
                     }
-                }
-            }
-        }
-        sums.fill([0.0; LANES]);
-        for ((term, mean), a) in (block.terms.iter())
-            .zip(level.means.chunks_exact(level.dim))
-            .zip(combination.mean())
-        {
-            let mut weight = *term;
-            for weight in &mut weight {
-                *weight *= a;
-            }
-            for ((sum, origin), mean) in sums.iter_mut().zip(&origin).zip(mean) {
-                let mut apart = *origin;
-                for (apart, weight) in apart.iter_mut().zip(&weight) {
-                    *apart = weight * (mean - *apart);
-                }
-                for (sum, apart) in sum.iter_mut().zip(&apart) {
-                    *sum += apart;
                 }
             }
         }
@@ -128,24 +284,26 @@ fn combine_portable(level: &Level<'_>, combination: &Combination, x: &[f64], out
 }
 
 compiled_for_registers! {
-    pub(super) fn log_density(level: &Level<'_>, x: &[f64], out: &mut [f64]) = log_density_portable
+    pub(super) fn log_density(level: &Level<'_, f64>, x: &[f64], out: &mut [f64]) = log_density_portable
 }
 
 #[inline(always)]
-fn log_density_portable(level: &Level<'_>, x: &[f64], out: &mut [f64]) {
+fn log_density_portable(level: &Level<'_, f64>, x: &[f64], out: &mut [f64]) {
     let mut block = Block::new(level);
     for (x, out) in x.chunks(LANES * level.dim).zip(out.chunks_mut(LANES)) {
         block.load(level, x);
-        out.copy_from_slice(&block.log_density[..out.len()]);
+        for ((out, largest), total) in out.iter_mut().zip(&block.largest).zip(&block.total) {
+            *out = *largest + total.ln();
+        }
     }
 }
 
 compiled_for_registers! {
-    pub(super) fn responsibilities(level: &Level<'_>, x: &[f64], out: &mut [f64]) = responsibilities_portable
+    pub(super) fn responsibilities(level: &Level<'_, f64>, x: &[f64], out: &mut [f64]) = responsibilities_portable
 }
 
 #[inline(always)]
-fn responsibilities_portable(level: &Level<'_>, x: &[f64], out: &mut [f64]) {
+fn responsibilities_portable(level: &Level<'_, f64>, x: &[f64], out: &mut [f64]) {
     let mut block = Block::new(level);
     let components = level.offset.len();
     for (x, out) in (x.chunks(LANES * level.dim)).zip(out.chunks_mut(LANES * components)) {

@@ -11,15 +11,16 @@ use super::rows::{
 use super::{ExactScore, fisher};
 use crate::Error;
 
-use level::{Level, PRODUCTS_FROM};
+use level::Level;
 use screen::Centred;
 
-mod exp;
 mod lanes;
 mod level;
 mod products;
+mod real;
 mod registers;
 mod screen;
+mod single;
 
 /// Variances below this are zero: their reciprocals overflow.
 const SMALLEST_VARIANCE: f64 = 1e-300;
@@ -39,6 +40,8 @@ const SMALLEST_VARIANCE: f64 = 1e-300;
 /// and K + D numbers per point.
 /// Where the noise is so little that few components matter, the product is in single precision and only finds them;
 /// their terms are computed in double precision.
+/// [`score_f32`](GaussianMixture::score_f32) and [`denoise_f32`](GaussianMixture::denoise_f32) are the same in single
+/// precision.
 /// Other covariances are a [`Mixture`](super::Mixture) of [`Gaussian`](super::Gaussian).
 ///
 /// ```
@@ -59,8 +62,8 @@ pub struct GaussianMixture {
     variances: Array1<f64>,
     // ‖μ_k‖²/2.
     half_norms: Vec<f64>,
-    // For finding the components that matter, in so many dimensions that products are made.
-    centred: Option<Centred>,
+    // For single precision, and for finding the components that matter where products are made.
+    centred: Centred,
 }
 
 impl GaussianMixture {
@@ -104,7 +107,7 @@ impl GaussianMixture {
         Ok(GaussianMixture {
             weights: normalised(weights)?,
             half_norms: means.rows().into_iter().map(|m| 0.5 * m.dot(&m)).collect(),
-            centred: (PRODUCTS_FROM <= means.ncols()).then(|| Centred::new(means.view())),
+            centred: Centred::new(means.view()),
             means: means.as_standard_layout().into_owned(),
             variances,
         })
@@ -296,7 +299,7 @@ impl ExactScore for GaussianMixture {
             return self.nearest(x);
         }
         let level = Level::new(self, sigma * sigma);
-        let mean = level.posterior_mean(self, sigma * sigma);
+        let mean = Level::posterior_mean(self, sigma * sigma);
         map_rows(x, self.dim(), self.means.len(), |x, out| {
             level.combine(&mean, x, out)
         })

@@ -54,9 +54,9 @@ impl Registers {
 ///
 /// That function, and what it calls in its loops, must be `#[inline(always)]`: what is called stays portable.
 macro_rules! compiled_for_registers {
-    ($visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) = $body:path) => {
+    ($visibility:vis fn $name:ident$(<$generic:ident: $bound:ident>)?($($argument:ident: $type:ty),* $(,)?) = $body:path) => {
         #[allow(unsafe_code, reason = "the compiler cannot know what the processor has")]
-        $visibility fn $name(
+        $visibility fn $name$(<$generic: $bound>)?(
             registers: $crate::exact::gaussian_mixture::registers::Registers,
             $($argument: $type),*
         ) {
@@ -64,12 +64,12 @@ macro_rules! compiled_for_registers {
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2")]
-            fn avx2($($argument: $type),*) {
+            fn avx2$(<$generic: $bound>)?($($argument: $type),*) {
                 $body($($argument),*)
             }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f")]
-            fn avx512($($argument: $type),*) {
+            fn avx512$(<$generic: $bound>)?($($argument: $type),*) {
                 $body($($argument),*)
             }
             match registers.kind() {

@@ -2,7 +2,7 @@
 //!
 //! Under little noise a few of many components matter at a point, and finding them needs no digits: logits in single
 //! precision, with a bound on their error, leave out only what is negligible.
-//! Results are computed of what is left, in double precision; none depends on the single one.
+//! Results are computed of what is left, in the precision that is asked for; none depends on the products.
 
 use std::ops::Range;
 
@@ -10,6 +10,7 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use super::level::Level;
+use super::real::{Means, Real};
 
 /// Below this expected difference of two logits most components matter, and screening is in vain.
 const WIDELY_SPREAD: f64 = 40.0;
@@ -40,10 +41,18 @@ impl Centred {
         let squares: Vec<f64> = apart.rows().into_iter().map(|m| m.dot(&m)).collect();
         Centred {
             centre: centre.to_vec(),
-            means: apart.mapv(|m| m as f32),
+            means: apart.mapv(|m| m as f32).as_standard_layout().into_owned(),
             half_norms: squares.iter().map(|s| (0.5 * s) as f32).collect(),
             radius: squares.iter().copied().fold(0.0, f64::max).sqrt(),
             mean_square: squares.iter().sum::<f64>() / squares.len() as f64,
+        }
+    }
+
+    pub(super) fn means(&self) -> Means<'_, f32> {
+        Means {
+            means: self.means.as_slice().expect("laid out at construction"),
+            half_norms: &self.half_norms,
+            centre: Some(&self.centre),
         }
     }
 }
@@ -51,6 +60,8 @@ impl Centred {
 /// The screening of points at one noise level.
 pub(super) struct Screen<'a> {
     centred: &'a Centred,
+    // What the points that come are measured from: the centre, or they are measured from it already.
+    origin: Vec<f64>,
     precision: Vec<f32>,
     offset: Vec<f32>,
     // The largest of each, by size.
@@ -68,20 +79,23 @@ pub(super) struct Screen<'a> {
 
 impl<'a> Screen<'a> {
     /// A screen for up to `rows` points at a time, unless it would be in vain.
-    pub(super) fn new(level: &Level<'a>, rows: usize) -> Option<Screen<'a>> {
-        let centred = level.centred?;
-        let largest = |values: &[f64]| values.iter().fold(0.0, |a: f64, b| a.max(b.abs()));
+    pub(super) fn new<S: Real>(level: &Level<'a, S>, rows: usize) -> Option<Screen<'a>> {
+        let centred = level.centred;
+        let largest = |values: &[S]| values.iter().fold(0.0, |a: f64, &b| a.max(b.into().abs()));
         let sharpest = largest(&level.precision);
         let components = level.offset.len();
-        let single = |values: &[f64]| values.iter().map(|v| *v as f32).collect();
+        let single = |values: &[S]| values.iter().map(|&v| v.into() as f32).collect();
         (WIDELY_SPREAD < sharpest * centred.mean_square).then(|| Screen {
             centred,
+            origin: match level.centre {
+                None => centred.centre.clone(),
+                Some(_) => vec![0.0; level.dim],
+            },
             precision: single(&level.precision),
             offset: single(&level.offset),
             sharpest,
             largest_offset: largest(&level.offset),
-            // All that is left out together is less than e^−40 = 4e-18 of the largest term.
-            depth: 40.0 + (components as f64).ln(),
+            depth: S::LEFT_OUT + (components as f64).ln(),
             points: vec![0.0; rows * level.dim],
             logits: vec![0.0; rows * components],
             left: vec![[[0; 8]; 8]; components.div_ceil(64)],
@@ -92,18 +106,18 @@ impl<'a> Screen<'a> {
     /// Appends the components that may matter at each row of `x` to `kept`, in order: where they are, in `rows`; `None`
     /// where they are too many.
     #[inline(always)]
-    pub(super) fn run(
+    pub(super) fn run<S: Real>(
         &mut self,
-        x: &[f64],
+        x: &[S],
         kept: &mut Vec<u32>,
         rows: &mut Vec<Option<Range<usize>>>,
     ) {
-        let (dim, components) = (self.centred.centre.len(), self.offset.len());
+        let (dim, components) = (self.origin.len(), self.offset.len());
         let count = x.len() / dim;
         let points = &mut self.points[..count * dim];
         for (points, x) in points.chunks_exact_mut(dim).zip(x.chunks_exact(dim)) {
-            for ((point, x), centre) in points.iter_mut().zip(x).zip(&self.centred.centre) {
-                *point = (x - centre) as f32;
+            for ((point, &x), origin) in points.iter_mut().zip(x).zip(&self.origin) {
+                *point = (x.into() - origin) as f32;
             }
         }
         let logits = &mut self.logits[..count * components];
@@ -200,7 +214,7 @@ mod tests {
         )
         .unwrap();
         let noise = 0.4;
-        let level = Level::new(&mixture, noise);
+        let level = Level::<f64>::new(&mixture, noise);
         let mut screen = Screen::new(&level, 64).expect("far apart");
         let x = mixture.draw(64, &mut rng) * 1.05;
         let (mut kept, mut rows) = (Vec::new(), Vec::new());
