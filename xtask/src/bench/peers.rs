@@ -72,7 +72,7 @@ pub(crate) fn run(workspace: &Workspace, run: &Run<'_>) -> Result<(), Error> {
         } else {
             passes(&sides, contest, run.passes)?
         };
-        for other in others.iter().filter(|other| !other.agrees) {
+        for other in ours.iter().chain(&others).filter(|side| !side.agrees) {
             eprintln!(
                 "bench: {} of {} answers otherwise: apart by {:.1e} of the largest number",
                 other.how,
@@ -194,28 +194,20 @@ fn passes(
     }
     let others = times.split_off(contest.ours.len());
     let answer = partners[0].ready.answer.clone();
-    let of_ours = contest
-        .ours
-        .iter()
-        .zip(times)
-        .map(|((how, _), passes)| Times {
-            how: (*how).to_owned(),
+    let judged = |how: &str, tolerance: f64, passes: Vec<f64>, partner: &Partner| {
+        let apart = contest::apart(&answer, &partner.ready.answer);
+        Times {
+            how: how.to_owned(),
             passes,
-            apart: None,
-            agrees: true,
-        });
-    let theirs = partners[contest.ours.len()..].iter();
-    let of_others = contest.others.iter().zip(others).zip(theirs).map(
-        |(((how, tolerance), passes), partner)| {
-            let apart = contest::apart(&answer, &partner.ready.answer);
-            Times {
-                how: (*how).to_owned(),
-                passes,
-                apart: apart.is_finite().then_some(apart),
-                agrees: apart <= *tolerance,
-            }
-        },
-    );
+            apart: apart.is_finite().then_some(apart),
+            agrees: apart <= tolerance,
+        }
+    };
+    let (mine, theirs) = partners.split_at(contest.ours.len());
+    let of_ours = (contest.ours.iter().zip(times).zip(mine))
+        .map(|(((how, _), passes), partner)| judged(how, contest::SINGLE, passes, partner));
+    let of_others = (contest.others.iter().zip(others).zip(theirs))
+        .map(|(((how, tolerance), passes), partner)| judged(how, *tolerance, passes, partner));
     Ok((of_ours.collect(), of_others.collect()))
 }
 

@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
 }
 
 /// Works of the whole program, and how they are spread.
-const WORKS: [(&str, &[&str]); 13] = [
+const WORKS: [(&str, &[&str]); 15] = [
     ("unet", &[]),
     ("unet-attention", &[]),
     ("mlp4", &[]),
@@ -49,7 +49,9 @@ const WORKS: [(&str, &[&str]); 13] = [
     ("solver-ddim", &[]),
     ("solver-dpm", &[]),
     ("score2d", &[]),
+    ("score2d", &["--numbers", "f32"]),
     ("score64d", &[]),
+    ("score64d", &["--numbers", "f32"]),
     ("probes", &[]),
 ];
 

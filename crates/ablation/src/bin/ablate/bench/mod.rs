@@ -32,6 +32,9 @@ pub(crate) struct Work {
     /// How the work is spread
     #[arg(long, value_enum, default_value_t = Spread::One)]
     spread: Spread,
+    /// The numbers that exact scores are computed with
+    #[arg(long, value_enum, default_value_t = Arithmetic::Double)]
+    numbers: Arithmetic,
     /// Threads of this process
     #[arg(long, value_name = "N", default_value_t = 2)]
     threads: i32,
@@ -97,9 +100,11 @@ struct Prepared {
 }
 
 /// Of which numbers operations are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Arithmetic {
+    #[value(name = "f32")]
     Single,
+    #[value(name = "f64")]
     Double,
 }
 
@@ -125,8 +130,8 @@ pub(crate) fn work(arguments: &Work) -> Result<(), Error> {
         Row::Grid => training::grid(),
         Row::SolverDdim => scoring::solver("DDIMScheduler"),
         Row::SolverDpm => scoring::solver("DPMSolverMultistepScheduler"),
-        Row::Score2d => scoring::score(40, 2, 1_000_000),
-        Row::Score64d => scoring::score(1024, 64, 100_000),
+        Row::Score2d => scoring::score(40, 2, 1_000_000, arguments.numbers),
+        Row::Score64d => scoring::score(1024, 64, 100_000, arguments.numbers),
         Row::Probes => training::probes(),
         Row::Machine => machine::machine(),
     };

@@ -16,7 +16,7 @@ use super::{Arithmetic, Prepared, inputs};
 const COMPARED: usize = 256;
 
 /// Equal weights, means and points from N(0, 2² I), components of variance 1 once noise is added.
-pub(super) fn score(components: usize, dim: usize, n: usize) -> Prepared {
+pub(super) fn score(components: usize, dim: usize, n: usize, numbers: Arithmetic) -> Prepared {
     let normal = |stream, rows| {
         let values = inputs::normals(stream, rows * dim)
             .into_iter()
@@ -28,24 +28,44 @@ pub(super) fn score(components: usize, dim: usize, n: usize) -> Prepared {
     let mixture = mixture.expect("within the rules");
     let x = normal(2, n);
     let sigma = 0.5;
-    let some = mixture.score(x.slice(s![..4096.min(n), ..]), sigma);
     let repeats = if dim == 2 { 3 } else { 1 };
     let pairs = (n * components) as f64;
+    let some = s![..4096.min(n), ..];
+    let (answer, pass): (Vec<f64>, Box<dyn FnMut() -> f64>) = match numbers {
+        Arithmetic::Single => {
+            let x = x.mapv(|x| x as f32);
+            let answer = mixture.score_f32(x.slice(some), sigma).mapv(f64::from);
+            let score = move || drop(black_box(mixture.score_f32(black_box(x.view()), sigma)));
+            (answer.into_iter().collect(), timed(repeats, score))
+        }
+        Arithmetic::Double => {
+            let answer = mixture.score(x.slice(some), sigma);
+            let score = move || drop(black_box(mixture.score(black_box(x.view()), sigma)));
+            (answer.into_iter().collect(), timed(repeats, score))
+        }
+    };
     Prepared {
         unit: "score of all points",
-        answer: some.iter().take(COMPARED).copied().collect(),
+        answer: answer.into_iter().take(COMPARED).collect(),
         // Distances and weighted means; and an exponential, which is some 25 operations, for each pair.
         operations: pairs * (4.0 * dim as f64 + 25.0),
-        arithmetic: Arithmetic::Double,
-        bytes: (2 * 8 * n * dim) as f64,
-        pass: Box::new(move || {
-            let begin = Instant::now();
-            for _ in 0..repeats {
-                black_box(mixture.score(black_box(x.view()), sigma));
-            }
-            begin.elapsed().as_secs_f64() / f64::from(repeats)
-        }),
+        arithmetic: numbers,
+        bytes: (2 * n * dim) as f64
+            * match numbers {
+                Arithmetic::Single => 4.0,
+                Arithmetic::Double => 8.0,
+            },
+        pass,
     }
+}
+
+/// Works `repeats` times, and returns the seconds of one.
+fn timed(repeats: u32, mut work: impl FnMut() + 'static) -> Box<dyn FnMut() -> f64> {
+    Box::new(move || {
+        let begin = Instant::now();
+        (0..repeats).for_each(|_| work());
+        begin.elapsed().as_secs_f64() / f64::from(repeats)
+    })
 }
 
 const STEPS: usize = 20;
