@@ -10,89 +10,99 @@ use score_objective::exact::{ExactScore, GaussianMixture};
 
 const UNIT: f64 = 0.5 * f32::EPSILON as f64;
 
-/// How far Σ r_k f_k may be off at a point, by each coordinate, where f_k has the given lengths and is itself off by
-/// `rounded`: with logits that are each off by at most so much, r_k lies between two numbers.
-fn bound(
-    mixture: &GaussianMixture,
-    x: ArrayView1<'_, f64>,
-    sigma: f64,
-    lengths: &Array1<f64>,
-    rounded: f64,
-) -> f64 {
-    let dim = x.len() as f64;
-    let norm = |v: Array1<f64>| v.dot(&v).sqrt();
-    let centre = mixture.means().mean_axis(Axis(0)).unwrap();
-    let from_centre = norm(&x - &centre);
-    let radii: Array1<f64> = (mixture.means().rows().into_iter())
-        .map(|mean| norm(&mean - &centre))
-        .collect();
-    let distances: Array1<f64> = (mixture.means().rows().into_iter())
-        .map(|mean| norm(&mean - &x))
-        .collect();
-    let precision = mixture.variances().mapv(|v| (v + sigma * sigma).recip());
-    let offset = Array1::from_shape_fn(distances.len(), |k| {
-        mixture.weights()[k].ln() + 0.5 * dim * precision[k].ln()
-    });
-    let logits = &offset - &(0.5 * &precision * &distances * &distances);
-    let largest = logits.fold(f64::NEG_INFINITY, |a, b| a.max(*b));
-    let most = |values: &Array1<f64>| values.fold(f64::NEG_INFINITY, |a, b| a.max(*b));
-    let expanded = if x.len() < 16 {
-        0.0
-    } else {
-        let size = 0.5 * most(&precision) * (from_centre + most(&radii)).powi(2);
-        (4.0 * UNIT * size * dim.sqrt()).min(1e-4)
-    };
-    let error = Array1::from_shape_fn(distances.len(), |k| {
-        let displaced = precision[k] * distances[k] * (from_centre + radii[k]);
-        let summed = precision[k] * distances[k].powi(2) * dim.sqrt();
-        let apart = (largest - logits[k]) + (most(&offset) - offset[k]);
-        2.0 * UNIT * (displaced + summed + apart + 2.0) + expanded
-    });
-    let log_sum = |logits: Array1<f64>| {
-        let largest = most(&logits);
-        largest + logits.mapv(|l| (l - largest).exp()).sum().ln()
-    };
-    let (least_sum, most_sum) = (log_sum(&logits - &error), log_sum(&logits + &error));
-    let terms = (0..distances.len()).map(|k| {
-        let highest = (logits[k] + error[k] - least_sum).min(0.0).exp();
-        let lowest = (logits[k] - error[k] - most_sum).exp();
-        // Terms that are left out: each below e^−30, and all below e^−20.
-        (highest - lowest + 3e-9) * lengths[k]
-    });
-    terms.sum::<f64>() + 4.0 * UNIT * rounded
+fn length(v: Array1<f64>) -> f64 {
+    v.dot(&v).sqrt()
+}
+
+fn largest<'a>(values: impl IntoIterator<Item = &'a f64>) -> f64 {
+    values
+        .into_iter()
+        .copied()
+        .fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// A point, a mixture and a level: what roundings do to the responsibilities there.
+struct Rounded {
+    // r_k is off by less.
+    shares: Array1<f64>,
+    // The largest distance from the centre of the means.
+    reach: f64,
+}
+
+impl Rounded {
+    fn new(mixture: &GaussianMixture, x: ArrayView1<'_, f64>, sigma: f64) -> Rounded {
+        let dim = x.len() as f64;
+        let centre = mixture.means().mean_axis(Axis(0)).unwrap();
+        let to = |point: ArrayView1<'_, f64>| -> Array1<f64> {
+            (mixture.means().rows().into_iter())
+                .map(|mean| length(&mean - &point))
+                .collect()
+        };
+        let (radii, distances) = (to(centre.view()), to(x));
+        let from_centre = length(&x - &centre);
+        let reach = from_centre.max(largest(&radii));
+        let precision = mixture.variances().mapv(|v| (v + sigma * sigma).recip());
+        let offset = mixture.weights().mapv(f64::ln) + 0.5 * dim * precision.mapv(f64::ln);
+        let logits = &offset - &(0.5 * &precision * &distances * &distances);
+        let size = 0.5 * largest(&precision) * (from_centre + largest(&radii)).powi(2);
+        let expanded = if x.len() < 16 {
+            0.0
+        } else {
+            (UNIT * size * dim.sqrt()).min(3e-5)
+        };
+        let error = Array1::from_shape_fn(distances.len(), |k| {
+            let displaced = precision[k] * distances[k] * (from_centre + radii[k]);
+            let summed = precision[k] * distances[k].powi(2) * dim.sqrt();
+            let apart = (largest(&logits) - logits[k]) + (largest(&offset) - offset[k]);
+            UNIT * (displaced + summed + apart + 4.0) + expanded
+        });
+        let log_sum = |logits: Array1<f64>| {
+            let most = largest(&logits);
+            most + logits.mapv(|l| (l - most).exp()).sum().ln()
+        };
+        let (least, most) = (log_sum(&logits - &error), log_sum(&logits + &error));
+        let shares = Array1::from_shape_fn(distances.len(), |k| {
+            let highest = (logits[k] + error[k] - least).min(0.0).exp();
+            let lowest = (logits[k] - error[k] - most).exp();
+            // What is left out is each below e^−30, and together below e^−20.
+            highest - lowest + highest.min(3e-9)
+        });
+        Rounded { shares, reach }
+    }
+
+    /// How far Σ r_k f_k may be off, where the f_k are these.
+    fn bound(&self, values: &Array2<f64>, sum: ArrayView1<'_, f64>) -> f64 {
+        // Errors of shares sum to zero.
+        let apart = values.rows().into_iter().map(|value| length(&value - &sum));
+        self.shares.iter().zip(apart).map(|(r, a)| r * a).sum()
+    }
 }
 
 fn check(mixture: &GaussianMixture, x: &Array2<f32>, sigma: f64) {
     let double = x.mapv(f64::from);
-    let (score, exact_score) = (
-        mixture.score_f32(x.view(), sigma),
+    let scores = mixture.score_f32(x.view(), sigma).mapv(f64::from);
+    let means = mixture.denoise_f32(x.view(), sigma).mapv(f64::from);
+    let (exact_scores, exact_means) = (
         mixture.score(double.view(), sigma),
-    );
-    let (mean, exact_mean) = (
-        mixture.denoise_f32(x.view(), sigma),
         mixture.denoise(double.view(), sigma),
     );
-    let sharpest = mixture
-        .variances()
-        .fold(0.0, |a: f64, v| a.max((v + sigma * sigma).recip()));
+    // Of as many terms as components, one after the other.
+    let sums = UNIT * (8.0 + 0.25 * mixture.weights().len() as f64);
+    let noise = sigma * sigma;
+    let variances = mixture.variances().insert_axis(Axis(1));
     for (row, x) in double.rows().into_iter().enumerate() {
-        let length = |v: Array1<f64>| v.dot(&v).sqrt();
-        let pull = Array1::from_shape_fn(mixture.variances().len(), |k| {
-            let precision = (mixture.variances()[k] + sigma * sigma).recip();
-            precision * length(&mixture.means().row(k) - &x)
-        });
-        let centre = mixture.means().mean_axis(Axis(0)).unwrap();
-        let reach = (mixture.means().rows().into_iter())
-            .map(|mean| length(&mean - &centre))
-            .fold(length(&x - &centre), f64::max);
-        let most = bound(mixture, x, sigma, &pull, sharpest * reach);
-        let error = length(score.row(row).mapv(f64::from) - exact_score.row(row));
+        let rounded = Rounded::new(mixture, x, sigma);
+        let exact = exact_scores.row(row);
+        let pulls = (&mixture.means() - &x) / &(&variances + noise);
+        let sharpest = largest(&variances.mapv(|v| (v + noise).recip()));
+        let most = rounded.bound(&pulls, exact) + sums * sharpest * rounded.reach;
+        let error = length(&scores.row(row) - &exact);
         assert!(error <= most, "score: {error:e} of {most:e} at {sigma}");
-        // Between means and x, and written with the digits of its own size.
-        let spread = Array1::from_elem(pull.len(), 2.0 * reach);
-        let size = reach + length(exact_mean.row(row).to_owned());
-        let most = bound(mixture, x, sigma, &spread, size);
-        let error = length(mean.row(row).mapv(f64::from) - exact_mean.row(row));
+        let exact = exact_means.row(row);
+        let parts = (&mixture.means() * noise + &variances * &x) / (&variances + noise);
+        let size = rounded.reach + length(exact.to_owned());
+        let most = rounded.bound(&parts, exact) + sums * size;
+        let error = length(&means.row(row) - &exact);
         assert!(error <= most, "mean: {error:e} of {most:e} at {sigma}");
     }
 }
