@@ -5,6 +5,7 @@
 use crate::{
     architecture::Architecture,
     config::{CellConfig, Objective},
+    map,
 };
 
 /// Floating-point operations per second that small layers reach on one core.
@@ -12,11 +13,12 @@ const RATE: f64 = 3.0e10;
 /// Seconds that a call of one layer costs whatever its size, forward and backward.
 const OVERHEAD: f64 = 3.5e-5;
 
-/// Predicted seconds of one cell.
-pub(crate) fn seconds(config: &CellConfig, architecture: &Architecture) -> f64 {
+/// Predicted seconds of one cell, the mean over `seeds` seeds.
+pub(crate) fn seconds(config: &CellConfig, architecture: &Architecture, seeds: u32) -> f64 {
     // Passes over the network in one training step, in forward passes: backward counts two.
+    let denoising = 3.0;
     let passes = match config.objective {
-        Objective::Denoising {} => 3.0,
+        Objective::Denoising {} => denoising,
         Objective::SlicedDifferences { .. } => 6.0,
         Objective::Sliced {} => 8.0,
     };
@@ -28,9 +30,14 @@ pub(crate) fn seconds(config: &CellConfig, architecture: &Architecture) -> f64 {
             0
         };
     let layers = architecture.layers() as f64;
-    let training = config.training.steps as f64
-        * (passes * architecture.forward_flops(config.training.batch) / RATE
-            + passes / 3.0 * layers * OVERHEAD);
+    let step = |passes: f64, batch: usize| {
+        passes * architecture.forward_flops(batch) / RATE + passes / 3.0 * layers * OVERHEAD
+    };
+    let examples = config.probes.map.as_ref().map_or(0, |map| map.examples);
+    let [by_denoising, by_own] = map::passes(config, seeds);
+    let training = config.training.steps as f64 * step(passes, config.training.batch)
+        + by_denoising * step(denoising, examples)
+        + by_own * step(passes, examples);
     let drawing = evaluations as f64
         * (architecture.forward_flops(sampling.samples) / RATE + layers * OVERHEAD / 3.0);
     let trained = if matches!(architecture, Architecture::Exact) {

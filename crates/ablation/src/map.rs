@@ -13,13 +13,22 @@
 //!
 //! An arm without noise has one column, its own objective. The denoising loss that its network was not trained with is
 //! measured on the same weights, at the noise levels as its inputs and labels, and kept apart: [`Objective::Counterfactual`].
+//!
+//! A study may ask for the same of the loss restricted [by region, mode or band](By): other columns, one map for each.
+
+mod check;
+mod parts;
 
 use std::collections::BTreeSet;
 
 use learnability::map::{LearnabilityMap, Mark};
 use serde::{Deserialize, Serialize};
 
-use crate::{architecture::Architecture, config::CellConfig, error::Error, frame::median};
+use crate::frame::median;
+
+pub(crate) use self::check::{check, passes};
+pub use self::check::{enough, flips};
+pub use self::parts::{By, Parts};
 
 /// False discovery rate at which cells are called audible, over all cells of one map.
 pub const RATE: f64 = 0.05;
@@ -47,6 +56,9 @@ pub struct MapProbe {
     pub looks: BTreeSet<Look>,
     /// In how many of the study's seeds, the first ones.
     pub seeds: u32,
+    /// Maps of parts of the loss beside it; without it there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Parts>,
 }
 
 /// What the rows of a map are.
@@ -97,10 +109,16 @@ pub struct Map {
     pub look: Look,
     /// Of which loss.
     pub objective: Objective,
+    /// What the columns restrict the loss by; none where they have all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<By>,
     /// Names of the rows.
     pub units: Vec<String>,
-    /// Noise level of each column; none for the whole objective.
+    /// Noise level of each column; none for the arm's own objective.
     pub columns: Vec<Option<f64>>,
+    /// The part of each column, where they are restricted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<usize>,
     /// The cells, unit by unit.
     pub cells: Vec<Reading>,
 }
@@ -144,6 +162,8 @@ impl Map {
         Map {
             look,
             objective,
+            by: None,
+            parts: Vec::new(),
             units: measured.units().to_vec(),
             columns: measured
                 .columns()
@@ -163,10 +183,16 @@ pub struct ArmMap {
     pub look: Look,
     /// Of which loss.
     pub objective: Objective,
+    /// What the columns restrict the loss by; none where they have all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<By>,
     /// Names of the rows.
     pub units: Vec<String>,
-    /// Noise level of each column; none for the whole objective.
+    /// Noise level of each column; none for the arm's own objective.
     pub columns: Vec<Option<f64>>,
+    /// The part of each column, where they are restricted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<usize>,
     /// The cells, unit by unit.
     pub cells: Vec<Readings>,
 }
@@ -208,12 +234,12 @@ pub struct Row<'a> {
 }
 
 impl ArmMap {
-    /// The maps of an arm from those of its cells; maps of one look and objective belong together.
+    /// The maps of an arm from those of its cells; maps of one look, objective and restriction belong together.
     pub fn over_seeds<'a>(maps: impl Iterator<Item = &'a Map> + Clone) -> Vec<ArmMap> {
-        let kinds: BTreeSet<(Objective, Look)> =
-            maps.clone().map(|map| (map.objective, map.look)).collect();
-        let of_kind = |(objective, look)| {
-            let of = |map: &&Map| (map.objective, map.look) == (objective, look);
+        let kind = |map: &Map| (map.by, map.objective, map.look);
+        let kinds: BTreeSet<(Option<By>, Objective, Look)> = maps.clone().map(kind).collect();
+        let of_kind = |of_kind| {
+            let of = |map: &&Map| kind(map) == of_kind;
             let maps: Vec<&Map> = maps.clone().filter(of).collect();
             let first = maps.first().expect("a kind is that of some map");
             let readings = |cell: usize| {
@@ -228,10 +254,12 @@ impl ArmMap {
                 }
             };
             ArmMap {
-                look,
-                objective,
+                look: first.look,
+                objective: first.objective,
+                by: first.by,
                 units: first.units.clone(),
                 columns: first.columns.clone(),
+                parts: first.parts.clone(),
                 cells: (0..first.cells.len()).map(readings).collect(),
             }
         };
@@ -274,62 +302,6 @@ impl ArmMap {
     }
 }
 
-/// Whether so many micro-batches can mark a lone audible cell among all of the map, and the levels are those of the cell.
-///
-/// # Errors
-/// [`Error::Impossible`].
-pub(crate) fn check(
-    config: &CellConfig,
-    architecture: &Architecture,
-    place: &str,
-) -> Result<(), Error> {
-    let Some(probe) = &config.probes.map else {
-        return Ok(());
-    };
-    let refuse = |name: &str, value: String, rule: String| {
-        Err(Error::Impossible {
-            place: place.to_owned(),
-            name: name.to_owned(),
-            value,
-            rule,
-        })
-    };
-    let levels = config.noise.sigma_min..=config.noise.sigma_max;
-    if let Some(level) = probe.levels.iter().find(|level| !levels.contains(level)) {
-        let rule = "every level must lie within [noise.sigma_min, noise.sigma_max]";
-        return refuse("probes.map.levels", level.to_string(), rule.to_owned());
-    }
-    if !(1..=1_000_000).contains(&probe.examples) {
-        let rule = "a micro-batch has 1 to 1,000,000 examples";
-        let value = probe.examples.to_string();
-        return refuse("probes.map.examples", value, rule.to_owned());
-    }
-    let layers = architecture.layer_names();
-    let rows: BTreeSet<&str> = layers.iter().map(|name| probe.units.row(name)).collect();
-    let cells = rows.len() * (1 + probe.levels.len());
-    let enough = enough(cells);
-    if !(enough..=1024).contains(&probe.micro_batches) {
-        let rule = format!(
-            "{enough} to 1024 are needed: the signs of so many micro-batches tell one audible cell from {cells} silent ones"
-        );
-        let value = probe.micro_batches.to_string();
-        return refuse("probes.map.micro_batches", value, rule);
-    }
-    Ok(())
-}
-
-/// Micro-batches whose signs have so many patterns that a lone cell of `cells` can be marked: 2¹⁻ⁿ ≤ rate / cells.
-pub fn enough(cells: usize) -> usize {
-    (3..63)
-        .find(|n| cells as f64 / RATE <= (1_u64 << (n - 1)) as f64)
-        .unwrap_or(63)
-}
-
-/// Random sign flips, where not all are listed, with which that many cells can be marked.
-pub fn flips(cells: usize) -> usize {
-    ((cells as f64 / RATE).ceil() as usize).max(999)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -344,8 +316,10 @@ mod tests {
         Map {
             look: Look::End,
             objective: Objective::Own,
+            by: None,
             units: vec!["a".to_owned(), "b".to_owned()],
             columns: vec![None, Some(0.5)],
+            parts: Vec::new(),
             cells: gsnr.iter().map(reading).collect(),
         }
     }
@@ -374,32 +348,33 @@ mod tests {
     }
 
     #[test]
-    fn counterfactual_maps_stay_apart() {
+    fn counterfactual_maps_and_those_of_parts_stay_apart() {
         let own = map(&[(1.0, false); 4]);
         let other = Map {
             objective: Objective::Counterfactual,
             ..own.clone()
         };
-        let arm = ArmMap::over_seeds([&own, &other, &own].into_iter());
+        let part = Map {
+            by: Some(By::Modes),
+            columns: vec![None; 2],
+            parts: vec![0, 1],
+            ..own.clone()
+        };
+        let arm = ArmMap::over_seeds([&own, &part, &other, &own].into_iter());
         let n: Vec<_> = arm
             .iter()
-            .map(|map| (map.objective, map.cells[0].n))
+            .map(|map| (map.by, map.objective, map.cells[0].n))
             .collect();
-        assert_eq!(n, [(Objective::Own, 2), (Objective::Counterfactual, 1)]);
-    }
-
-    #[test]
-    fn so_many_micro_batches_can_mark_a_lone_cell() {
-        // The measurement itself refuses one fewer, and takes this many.
-        for cells in [1, 70, 250] {
-            let n = enough(cells);
-            let floor = |n: usize| 0.5_f64.powi(n as i32 - 1);
-            assert!(
-                floor(n) * cells as f64 <= RATE && (n == 3 || RATE < floor(n - 1) * cells as f64)
-            );
-            assert!(1.0 / (1.0 + flips(cells) as f64) * cells as f64 <= RATE);
-        }
-        assert_eq!(enough(70), 12);
+        let wanted = [
+            (None, Objective::Own, 2),
+            (None, Objective::Counterfactual, 1),
+            (Some(By::Modes), Objective::Own, 1),
+        ];
+        assert_eq!(n, wanted);
+        assert_eq!(arm[2].parts, [0, 1]);
+        // A map of all of the loss is written as it was before there were parts.
+        let text = serde_json::to_string(&own).expect("plain data");
+        assert!(!text.contains("parts") && !text.contains("by"));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Where the streams of the micro-batches begin: beyond every step of training.
-const BEGIN: u64 = 1 << 48;
+pub(super) const BEGIN: u64 = 1 << 48;
 
 impl Work<'_> {
     /// Measures the map if the study asks for one at this look: the arm's own objective, with its parts by noise level
@@ -39,37 +39,28 @@ impl Work<'_> {
         let levels = || probe.levels.iter().copied().map(Some);
         if config.objective.uses_noise() {
             let columns = [None].into_iter().chain(levels()).collect();
-            self.measured(model, config, probe, look, Objective::Own, columns)
+            self.whole(model, config, probe, look, Objective::Own, columns)?;
         } else {
-            self.measured(model, config, probe, look, Objective::Own, vec![None])?;
-            let mut denoising = config.clone();
-            denoising.objective = Loss::Denoising {};
+            self.whole(model, config, probe, look, Objective::Own, vec![None])?;
             let columns: Vec<_> = levels().collect();
-            if columns.is_empty() {
-                return Ok(());
+            if !columns.is_empty() {
+                let of = Objective::Counterfactual;
+                self.whole(model, &denoising(config), probe, look, of, columns)?;
             }
-            self.measured(
-                model,
-                &denoising,
-                probe,
-                look,
-                Objective::Counterfactual,
-                columns,
-            )
         }
+        self.parts(model, probe, look)
     }
 
-    fn measured(
+    /// The map of all of the loss.
+    fn whole(
         &mut self,
         model: &Model,
         config: &CellConfig,
         probe: &MapProbe,
         look: Look,
         objective: Objective,
-        columns: Vec<Option<f64>>,
+        levels: Vec<Option<f64>>,
     ) -> Result<(), Error> {
-        let learned = &model.learned;
-        let units = rows(&learned.units, probe);
         let examples: Vec<Example> = (0..probe.micro_batches as u64)
             .map(|i| {
                 let (dataset, common) = (self.dataset, &self.common);
@@ -77,39 +68,77 @@ impl Work<'_> {
                 Example::draw(config, dataset, common, Role::Probe, begin, probe.examples)
             })
             .collect();
-        let cells = units.len() * columns.len();
-        let mut flips = self.common.at(Role::Probe, BEGIN - 1);
-        let confidence = Confidence::new(CONFIDENCE).expect("within (0, 1)");
-        let mut measured: Vec<Vec<Measurement>> = units.iter().map(|_| Vec::new()).collect();
-        for level in &columns {
-            let mut losses = |i: usize| {
-                let Example { x0, noise, levels } = &examples[i];
-                let levels = match level {
-                    None => levels.clone(),
-                    Some(sigma) => vec![kernel(*sigma); probe.examples],
-                };
-                let (x0, noise) = (x0.clone(), noise.clone());
-                let example = Example { x0, noise, levels };
-                let dropped = self.common.at(Role::Dropout, BEGIN + i as u64);
-                loss(learned, model, config, &example, &dropped).mean(Kind::Float)
+        let mut losses = |column: usize, i: usize| {
+            let Example {
+                x0,
+                noise,
+                levels: own,
+            } = &examples[i];
+            let own = match levels[column] {
+                None => own.clone(),
+                Some(sigma) => vec![kernel(sigma); probe.examples],
             };
-            let grams = unit_grams(&mut losses, probe.micro_batches, &units);
-            for (row, gram) in measured.iter_mut().zip(&grams) {
-                row.push(Measurement::of(
-                    gram,
-                    confidence,
-                    map::flips(cells),
-                    &mut flips,
-                ));
-            }
-        }
+            let (x0, noise) = (x0.clone(), noise.clone());
+            self.loss(
+                model,
+                config,
+                &Example {
+                    x0,
+                    noise,
+                    levels: own,
+                },
+                i,
+            )
+        };
         let label = |level: &Option<f64>| Column {
             label: level.map_or_else(|| WHOLE.to_owned(), |sigma| format!("σ = {sigma}")),
             noise_level: *level,
         };
+        let columns = levels.iter().map(label).collect();
+        let map = self.measured(model, probe, look, objective, columns, &mut losses)?;
+        if (look, objective) == (Look::End, Objective::Own) {
+            self.enter_whole(&map);
+        }
+        self.at.record.maps.push(map);
+        Ok(())
+    }
+
+    /// Mean loss of micro-batch `i`.
+    pub(super) fn loss(
+        &self,
+        model: &Model,
+        config: &CellConfig,
+        example: &Example,
+        i: usize,
+    ) -> Tensor {
+        let dropped = self.common.at(Role::Dropout, BEGIN + i as u64);
+        loss(&model.learned, model, config, example, &dropped).mean(Kind::Float)
+    }
+
+    /// Signal and noise of every unit in every column; `losses` gives the mean loss of a column and a micro-batch.
+    pub(super) fn measured(
+        &self,
+        model: &Model,
+        probe: &MapProbe,
+        look: Look,
+        objective: Objective,
+        columns: Vec<Column>,
+        losses: &mut dyn FnMut(usize, usize) -> Tensor,
+    ) -> Result<Map, Error> {
+        let units = rows(&model.learned.units, probe);
+        let flips = map::flips(units.len() * columns.len());
+        let mut rng = self.common.at(Role::Probe, BEGIN - 1);
+        let confidence = Confidence::new(CONFIDENCE).expect("within (0, 1)");
+        let mut measured: Vec<Vec<Measurement>> = units.iter().map(|_| Vec::new()).collect();
+        for column in 0..columns.len() {
+            let grams = unit_grams(&mut |i| losses(column, i), probe.micro_batches, &units);
+            for (row, gram) in measured.iter_mut().zip(&grams) {
+                row.push(Measurement::of(gram, confidence, flips, &mut rng));
+            }
+        }
         let measured = LearnabilityMap::new(
             units.into_iter().map(|(name, _)| name).collect(),
-            columns.iter().map(label).collect(),
+            columns,
             match objective {
                 Objective::Own => Of::Own,
                 Objective::Counterfactual => Of::Counterfactual,
@@ -123,13 +152,8 @@ impl Work<'_> {
             value: probe.micro_batches.to_string(),
             rule: error.to_string(),
         })?;
-        let steps = config.training.batch as f64 / probe.examples as f64;
-        let map = Map::of(&measured, look, objective, steps);
-        if (look, objective) == (Look::End, Objective::Own) {
-            self.enter_whole(&map);
-        }
-        self.at.record.maps.push(map);
-        Ok(())
+        let steps = self.config.training.batch as f64 / probe.examples as f64;
+        Ok(Map::of(&measured, look, objective, steps))
     }
 
     /// Existence, size and share of the gradient of the arm's own objective, over the rows.
@@ -151,6 +175,14 @@ impl Work<'_> {
     }
 }
 
+/// The same cell under the denoising loss.
+pub(super) fn denoising(config: &CellConfig) -> CellConfig {
+    CellConfig {
+        objective: Loss::Denoising {},
+        ..config.clone()
+    }
+}
+
 /// The layers, gathered into the rows of the map.
 fn rows(layers: &[(String, Vec<Tensor>)], probe: &MapProbe) -> Vec<(String, Vec<Tensor>)> {
     let mut rows: Vec<(String, Vec<Tensor>)> = Vec::new();
@@ -166,7 +198,7 @@ fn rows(layers: &[(String, Vec<Tensor>)], probe: &MapProbe) -> Vec<(String, Vec<
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
@@ -197,13 +229,31 @@ mod tests {
 
     /// The maps of an untrained cell whose parameters are changed first, in the order of the layers.
     fn maps(noise: bool, network: serde_json::Value, change: impl Fn(&str, &Tensor)) -> Vec<Map> {
+        let (mut config, probe) = (config(noise, network), probe());
+        config["probes"]["map"] = probe;
+        measured(config, change)
+    }
+
+    /// A cell of the plane, as text.
+    pub(in crate::cell) fn config(noise: bool, network: serde_json::Value) -> serde_json::Value {
         let (cell, _) = plan(STUDY).expect("the study is sound").cells().remove(0);
         let mut config = serde_json::to_value(cell.config).expect("plain data");
         config["objective"] = json!({ "kind": if noise { "denoising" } else { "sliced" } });
         config["network"] = network;
-        config["probes"]["map"] = json!({
+        config
+    }
+
+    pub(in crate::cell) fn probe() -> serde_json::Value {
+        json!({
             "levels": [0.3, 6.5], "units": "layers", "micro_batches": 64, "examples": 8, "looks": ["start"], "seeds": 4
-        });
+        })
+    }
+
+    /// What is entered of an untrained cell whose parameters are changed first.
+    pub(in crate::cell) fn measured(
+        config: serde_json::Value,
+        change: impl Fn(&str, &Tensor),
+    ) -> Vec<Map> {
         let config: crate::config::CellConfig =
             serde_json::from_value(config).expect("a configuration");
         let cell = Cell::new(config, 3);
@@ -239,7 +289,7 @@ mod tests {
         work.at.record.maps
     }
 
-    fn mlp(short: &str) -> serde_json::Value {
+    pub(in crate::cell) fn mlp(short: &str) -> serde_json::Value {
         json!({ "kind": "mlp", "width": 8, "blocks": 2, "activation": "relu", "short": short, "init": "he" })
     }
 

@@ -13,6 +13,8 @@ mod measure;
 mod model;
 #[cfg(feature = "tch")]
 pub(crate) mod optimizer;
+#[cfg(feature = "tch")]
+mod parts;
 mod regions;
 mod sampling;
 #[cfg(feature = "tch")]

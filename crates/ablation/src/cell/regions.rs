@@ -38,15 +38,9 @@ pub(super) fn enter(
         deciles.collect(),
     );
     let Some(shares) = shares else { return };
-    let largest = |row: ndarray::ArrayView1<'_, f64>| {
-        let numbered = row.iter().enumerate();
-        numbered
-            .max_by(|a, b| a.1.total_cmp(b.1))
-            .map(|(place, _)| place)
-    };
-    let of: Vec<Option<usize>> = shares.outer_iter().map(largest).collect();
+    let of = modes(shares);
     let modes = (0..shares.ncols()).filter_map(|mode| {
-        let rows: Vec<usize> = (0..n).filter(|&row| of[row] == Some(mode)).collect();
+        let rows: Vec<usize> = (0..n).filter(|&row| of[row] == mode).collect();
         (!rows.is_empty()).then(|| (mode as f64 + 1.0, format!("{}", mode + 1), error(&rows)))
     });
     record.curve(
@@ -55,6 +49,21 @@ pub(super) fn enter(
         false,
         modes.collect(),
     );
+}
+
+/// The component that has the largest share of each point.
+///
+/// # Shapes
+/// `shares`: \[n, components\], at least one of them.
+pub(super) fn modes(shares: &Array2<f64>) -> Vec<usize> {
+    let largest = |row: ndarray::ArrayView1<'_, f64>| {
+        let numbered = row.iter().enumerate();
+        let (place, _) = numbered.max_by(|a, b| a.1.total_cmp(b.1))?;
+        Some(place)
+    };
+    let of = shares.outer_iter().map(largest);
+    of.map(|mode| mode.expect("a mixture has components"))
+        .collect()
 }
 
 #[cfg(test)]

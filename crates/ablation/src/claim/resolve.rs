@@ -161,7 +161,7 @@ fn arms(claim: &Claim, overrides: &Overrides, place: &Place) -> Result<Vec<Claim
                 images.complete(&mut config, &here)?;
                 check::check(&config, &here)?;
                 let architecture = Architecture::of(&config.network, &config.shape(), &here)?;
-                let seconds = cost::seconds(&config, &architecture);
+                let seconds = cost::seconds(&config, &architecture, claim.seeds);
                 (Work::from(config), seconds)
             } else {
                 continue;

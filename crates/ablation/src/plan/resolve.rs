@@ -244,7 +244,7 @@ fn plan_block(
                 levels,
                 label,
                 parameters: architecture.parameters(),
-                seconds: crate::cost::seconds(&config, &architecture),
+                seconds: crate::cost::seconds(&config, &architecture, seeds),
                 config,
             });
         }

@@ -42,6 +42,21 @@ impl Bands {
         }
     }
 
+    /// The bands, the constant included.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The orthonormal transform of one axis, T: T·image·Tᵀ are the coefficients of an image.
+    pub fn transform(&self) -> ArrayView2<'_, f64> {
+        self.transform.view()
+    }
+
+    /// The band of each coefficient of an image, row by row.
+    pub fn index(&self) -> &[usize] {
+        &self.index
+    }
+
     /// Mean power per coefficient of each band, over all rows of `images` \[n, channels·side·side\].
     ///
     /// The separable transform mixes a frequency with its mirror images, which lie in the same band: the

@@ -1,6 +1,6 @@
 //! `rows.csv`: one row per study, block, arm, seed and probe; `map.csv`: one row per cell of a learnability map.
 
-use crate::map::{Look, Objective};
+use crate::map::{By, Look, Objective};
 use crate::summary::Summary;
 
 /// Renders every number of every seed as CSV.
@@ -60,14 +60,14 @@ pub fn csv(summary: &Summary) -> String {
 
 /// Renders every cell of every learnability map as CSV; `None` where nobody asked for a map.
 ///
-/// Columns `study,block,arm,look,loss,unit,sigma,seeds,silent_seeds,log10_gsnr,min,max`; `sigma` is empty for the whole
-/// objective, and the last three are empty where no seed hears anything. Numbers and lines as in [`csv()`].
+/// Columns `study,block,arm,look,loss,by,part,unit,sigma,seeds,silent_seeds,log10_gsnr,min,max`; `by` and `part` are empty where
+/// a cell is of all of the loss, `sigma` where it is of the arm's own objective, and the last three are empty where no seed hears anything. Numbers and lines as in [`csv()`].
 pub fn map_csv(summary: &Summary) -> Option<String> {
     let mut table = ::csv::Writer::from_writer(Vec::new());
-    let mut row = |fields: [&str; 12]| {
+    let mut row = |fields: [&str; 14]| {
         table
             .write_record(fields)
-            .expect("memory takes every row of twelve fields")
+            .expect("memory takes every row of fourteen fields")
     };
     row([
         "study",
@@ -75,6 +75,8 @@ pub fn map_csv(summary: &Summary) -> Option<String> {
         "arm",
         "look",
         "loss",
+        "by",
+        "part",
         "unit",
         "sigma",
         "seeds",
@@ -98,7 +100,9 @@ pub fn map_csv(summary: &Summary) -> Option<String> {
                         Objective::Counterfactual => "counterfactual",
                     };
                     for (unit, cells) in map.rows() {
-                        for (level, cell) in map.columns.iter().zip(cells) {
+                        for (place, (level, cell)) in map.columns.iter().zip(cells).enumerate() {
+                            let part = map.parts.get(place);
+                            let part = map.by.zip(part).map(|(by, part)| by.label(*part));
                             rows += 1;
                             row([
                                 &study.name,
@@ -106,6 +110,8 @@ pub fn map_csv(summary: &Summary) -> Option<String> {
                                 &arm.label,
                                 look,
                                 loss,
+                                map.by.map_or("", By::name),
+                                &part.unwrap_or_default(),
                                 unit,
                                 &number(*level),
                                 &cell.n.to_string(),

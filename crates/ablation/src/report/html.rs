@@ -206,6 +206,7 @@ fn section(out: &mut String, study: &StudySummary) {
     let answer = [figure::forest(study), figure::slopes(study)];
     figures(out, "pair", answer.into_iter().flatten().collect());
     out.push_str(&figure::map(study).unwrap_or_default());
+    out.push_str(&figure::parts(study).unwrap_or_default());
     figures(out, "panels", figure::depths(study));
     let mut panels: Vec<String> = figure::gradient(study).into_iter().collect();
     panels.extend(figure::curves(study));

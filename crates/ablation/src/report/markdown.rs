@@ -256,13 +256,29 @@ fn maps(out: &mut String, study: &StudySummary) {
          Signal to noise of the gradient of one training step, median over seeds; the map is in `report.html` and `map.csv`.\n\n\
          | arm | loss | unit | silent columns | lowest signal to noise | at |\n|---|---|---|---|--:|--:|\n",
     );
-    for (_, arm) in drawn {
+    for (_, arm) in &drawn {
         for [loss, unit, silent, lowest, at] in figure::lines(arm, MOST) {
             let (arm, unit) = (cell(&arm.label), cell(&unit));
             let _ = writeln!(
                 out,
                 "| {arm} | {loss} | {unit} | {silent} | {lowest} | {at} |"
             );
+        }
+    }
+    out.push_str("\n</details>\n");
+    if drawn
+        .iter()
+        .all(|(_, arm)| figure::part_lines(arm).is_empty())
+    {
+        return;
+    }
+    out.push_str(
+        "\n<details><summary>Learnability map by parts of the data: all units together</summary>\n\n\
+         | arm | loss | part | at | median signal to noise of each | silent cells |\n|---|---|---|---|--:|--:|\n",
+    );
+    for (_, arm) in drawn {
+        for line in figure::part_lines(arm) {
+            let _ = writeln!(out, "| {} | {} |", cell(&arm.label), line.join(" | "));
         }
     }
     out.push_str("\n</details>\n");

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::map::Reading;
 use crate::probing::{Increase, Probed, SkipReading};
-use crate::report::figure::{Group, Ramp, Tile, gsnr, panel};
+use crate::report::figure::{Group, LEVELS, Ramp, Tile, gsnr, panel};
 use crate::report::markdown::cell;
 use crate::report::markup::{data, escape};
 use crate::report::number::{self, DASH, significant};
@@ -60,6 +60,7 @@ pub fn probed_html(probed: &Probed) -> String {
                 "learnability map",
                 &probed.map.units,
                 &[map(probed)],
+                LEVELS,
                 probed.levels.len(),
                 ramp
             )
@@ -85,6 +86,7 @@ pub fn probed_html(probed: &Probed) -> String {
                 title,
                 &names,
                 &[skips(probed, of)],
+                LEVELS,
                 probed.levels.len(),
                 ramp,
             );
@@ -280,7 +282,7 @@ fn map(probed: &Probed) -> Group {
         }
     };
     Group {
-        title: "",
+        title: String::new(),
         apart: false,
         columns: probed
             .levels
@@ -313,7 +315,7 @@ fn skips(probed: &Probed, of: fn(&SkipReading) -> &Vec<Increase>) -> Group {
         tags: data(&[("skip", &skip.name), ("sigma", &sigma.to_string())]),
     };
     Group {
-        title: "",
+        title: String::new(),
         apart: false,
         columns: probed
             .levels

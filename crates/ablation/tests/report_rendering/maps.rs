@@ -1,6 +1,6 @@
 //! Learnability maps in the report. No number here is a result.
 
-use ablation::map::{ArmMap, Look, Objective, Readings};
+use ablation::map::{ArmMap, By, Look, Objective, Readings};
 use ablation::report;
 
 use crate::fixture;
@@ -38,9 +38,20 @@ pub(crate) fn of(noise: bool, quality: f64) -> Vec<ArmMap> {
         ArmMap {
             look,
             objective,
+            by: None,
             units: UNITS.map(str::to_owned).to_vec(),
             cells: cells.map(|(u, c)| cell(u, c)).collect(),
             columns,
+            parts: Vec::new(),
+        }
+    };
+    // The same numbers by part: so many at each level.
+    let parts = |objective: Objective, by: By, count: usize, levels: &[Option<f64>]| {
+        let columns = levels.iter().flat_map(|level| vec![*level; count]);
+        ArmMap {
+            by: Some(by),
+            parts: levels.iter().flat_map(|_| 0..count).collect(),
+            ..map(Look::End, objective, columns.collect())
         }
     };
     let levels = LEVELS.map(Some).to_vec();
@@ -50,19 +61,39 @@ pub(crate) fn of(noise: bool, quality: f64) -> Vec<ArmMap> {
         vec![
             map(Look::Start, Objective::Own, columns.clone()),
             map(Look::End, Objective::Own, columns),
+            parts(Objective::Own, By::Regions(4), 4, &[Some(0.3), Some(2.3)]),
+            parts(Objective::Own, By::Modes, 2, &[Some(0.3), Some(2.3)]),
         ]
     } else {
         vec![
             map(Look::End, Objective::Own, whole()),
             map(Look::End, Objective::Counterfactual, levels),
+            parts(Objective::Own, By::Regions(4), 4, &[None]),
+            parts(
+                Objective::Counterfactual,
+                By::Regions(4),
+                4,
+                &[Some(0.3), Some(2.3)],
+            ),
+            parts(Objective::Own, By::Modes, 2, &[None]),
+            parts(
+                Objective::Counterfactual,
+                By::Modes,
+                2,
+                &[Some(0.3), Some(2.3)],
+            ),
         ]
     }
 }
 
 /// The markup of the first study's map section.
 fn section(html: &str) -> &str {
+    section_of(html, "maps")
+}
+
+fn section_of<'a>(html: &'a str, class: &str) -> &'a str {
     let begin = html
-        .find("<section class=\"maps\"")
+        .find(&format!("<section class=\"{class}\""))
         .expect("there is a map");
     let end = begin + html[begin..].find("</section>").expect("it ends");
     &html[begin..end]
@@ -72,20 +103,51 @@ fn section(html: &str) -> &str {
 fn every_cell_is_a_tile_and_every_silent_one_a_cross() {
     let summary = fixture::summary();
     let html = report::html(&summary);
-    let section = section(&html);
-    let blocks = summary.studies[0].blocks.iter();
-    let drawn =
-        blocks.filter(|block| ["the 2×2", "well-initialised plain"].contains(&&*block.name));
-    let maps = drawn
-        .flat_map(|block| &block.arms)
-        .flat_map(|arm| &arm.maps);
-    let cells = maps.clone().map(|map| map.cells.len()).sum::<usize>();
-    let silent = maps.map(ArmMap::silent).sum::<usize>();
-    assert!(0 < silent && silent < cells, "the fixture has both");
-    assert_eq!(section.matches("class=\"tile\"").count(), cells - silent);
-    // One more of each in the key.
-    assert_eq!(section.matches("class=\"silent\"").count(), silent + 1);
-    assert_eq!(section.matches("class=\"cross\"").count(), 2 * (silent + 1));
+    // One more of each in the key, which stands once.
+    for (class, restricted, key) in [("maps", false, 1), ("maps parts", true, 0)] {
+        let section = section_of(&html, class);
+        let blocks = summary.studies[0].blocks.iter();
+        let drawn =
+            blocks.filter(|block| ["the 2×2", "well-initialised plain"].contains(&&*block.name));
+        let maps = drawn
+            .flat_map(|block| &block.arms)
+            .flat_map(|arm| &arm.maps)
+            .filter(|map| map.by.is_some() == restricted);
+        let cells = maps.clone().map(|map| map.cells.len()).sum::<usize>();
+        let silent = maps.map(ArmMap::silent).sum::<usize>();
+        assert!(0 < silent && silent < cells, "the fixture has both");
+        assert_eq!(section.matches("class=\"tile\"").count(), cells - silent);
+        assert_eq!(section.matches("class=\"silent\"").count(), silent + key);
+        assert_eq!(
+            section.matches("class=\"cross\"").count(),
+            2 * (silent + key)
+        );
+    }
+}
+
+#[test]
+fn parts_stand_by_kind_and_level_and_only_counterfactual_ones_are_framed() {
+    let summary = fixture::summary();
+    let html = report::html(&summary);
+    let section = section_of(&html, "maps parts");
+    assert_eq!(section.matches("<h4 class=\"part\">").count(), 2);
+    for figure in section.split("<figure").skip(1) {
+        let off = figure.contains("noise off</h4>");
+        assert_eq!(
+            figure.matches("class=\"apart\"").count(),
+            if off { 2 } else { 0 }
+        );
+        assert_eq!(figure.contains("own, clean"), off);
+        assert!(figure.contains(">σ = 0.3<") && figure.contains(">σ = 2.3<"));
+    }
+    let table = report::markdown(&summary);
+    for row in [
+        "| skip, noise on | own | region 1–4 | 2.3 | 0.45, 0.18, 0.071, 0.028 | 0 of 24 |",
+        "| skip, noise off | own | mode 1–2 | clean | ",
+        "| skip, noise off | counterfactual | mode 1–2 | 0.3 | ",
+    ] {
+        assert!(table.contains(row), "{row}");
+    }
 }
 
 #[test]
@@ -107,7 +169,11 @@ fn counterfactual_columns_stand_apart_and_in_noise_off_arms_alone() {
 fn one_number_has_one_colour_in_all_panels() {
     let html = report::html(&fixture::summary());
     let mut colours = std::collections::BTreeMap::new();
-    for tile in section(&html).split("<rect class=\"tile\"").skip(1) {
+    let tiles = ["maps", "maps parts"].map(|class| section_of(&html, class));
+    let tiles = tiles
+        .iter()
+        .flat_map(|section| section.split("<rect class=\"tile\"").skip(1));
+    for tile in tiles {
         let of = |key: &str, end: char| {
             let from = tile.find(key).expect("a tile has it") + key.len();
             tile[from..].split(end).next().expect("text").to_owned()
@@ -145,6 +211,10 @@ fn the_table_of_maps_reads_back() {
     let arms = summary.studies.iter().flat_map(|study| &study.blocks);
     let maps = arms.flat_map(|block| &block.arms).flat_map(|arm| &arm.maps);
     assert_eq!(rows.len(), maps.map(|map| map.cells.len()).sum::<usize>());
-    assert!(rows.iter().all(|row| row[5].len() > 3 && &row[7] == "6"));
+    assert!(rows.iter().all(|row| row[7].len() > 3 && &row[9] == "6"));
+    let of = |by: &'static str| rows.iter().filter(move |row| &row[5] == by);
+    let parts: std::collections::BTreeSet<&str> = of("region").map(|row| &row[6]).collect();
+    assert_eq!(parts.into_iter().collect::<Vec<_>>(), ["1", "2", "3", "4"]);
+    assert!(0 < of("mode").count() && of("").all(|row| row[6].is_empty()));
     assert_eq!(report::map_csv(&fixture::interim()), None);
 }

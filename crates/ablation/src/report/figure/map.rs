@@ -7,9 +7,9 @@
 
 use std::fmt::Write as _;
 
-use crate::map::{ArmMap, Look, Objective, Readings};
+use crate::map::{ArmMap, By, Look, Objective, Readings};
 use crate::report::figure::canvas::{Anchor, Canvas, short};
-use crate::report::figure::{WIDTH, of_arm};
+use crate::report::figure::{WIDTH, of_arm, parts};
 use crate::report::markup::{data, escape};
 use crate::report::number;
 use crate::report::view;
@@ -50,7 +50,7 @@ pub(in crate::report) struct Tile {
 #[derive(Clone, Debug)]
 pub(in crate::report) struct Group {
     /// Above them.
-    pub(in crate::report) title: &'static str,
+    pub(in crate::report) title: String,
     /// Whether a frame sets them apart.
     pub(in crate::report) apart: bool,
     /// Below each.
@@ -118,11 +118,15 @@ impl Ramp {
     }
 }
 
-/// One panel: rows named at the left, groups of columns side by side.
+/// What the columns of levels stand for.
+pub(in crate::report) const LEVELS: &str = "noise level sigma";
+
+/// One panel: rows named at the left, groups of columns side by side above the name of what they stand for.
 pub(in crate::report) fn panel(
     label: &str,
     units: &[String],
     groups: &[Group],
+    axis: &str,
     slots: usize,
     ramp: Ramp,
 ) -> String {
@@ -171,7 +175,7 @@ pub(in crate::report) fn panel(
             "tick",
             Anchor::Middle,
             (middle, begin - 10.0),
-            group.title,
+            &group.title,
             "",
         );
         for (row, top) in group.rows.iter().zip(&tops) {
@@ -198,7 +202,7 @@ pub(in crate::report) fn panel(
     }
     if groups.iter().any(|group| 1 < group.columns.len()) {
         let at = ((left + x - gaps) / 2.0, bottom + 33.0);
-        canvas.text("axis-title", Anchor::Middle, at, "noise level sigma", "");
+        canvas.text("axis-title", Anchor::Middle, at, axis, "");
     }
     canvas.finish(label)
 }
@@ -247,17 +251,7 @@ pub(in crate::report) fn map(study: &StudySummary) -> Option<String> {
         .into_iter()
         .filter(|(_, arm)| !arm.maps.is_empty())
         .collect();
-    let maps = || arms.iter().flat_map(|(_, arm)| &arm.maps);
-    let heard = maps()
-        .flat_map(|map| &map.cells)
-        .filter(|cell| !cell.is_silent())
-        .filter_map(|cell| cell.median);
-    // Where nothing is heard at all, there is still a map to show: all crosses.
-    let ramp = match Ramp::over(heard) {
-        Some(ramp) => ramp,
-        None if maps().next().is_some() => Ramp::over([0.0].into_iter())?,
-        None => return None,
-    };
+    let ramp = ramp(arms.iter().flat_map(|(_, arm)| &arm.maps))?;
     let mut out = format!(
         "<section class=\"maps\"{}>\n<h3>The learnability map</h3>\n<p>Is there a gradient in each unit at each noise level, \
          and can it be trusted? Colour is the signal-to-noise ratio |E g|²/tr Cov g of the gradient of one training step, median \
@@ -281,49 +275,79 @@ pub(in crate::report) fn map(study: &StudySummary) -> Option<String> {
     for (look, open, close) in looks {
         let here: Vec<_> = arms
             .iter()
-            .filter(|(_, arm)| arm.maps.iter().any(|map| map.look == look))
+            .filter(|(_, arm)| of_kind(arm, look, None).next().is_some())
             .collect();
         if here.is_empty() {
             continue;
         }
-        let slots = here.iter().map(|(_, arm)| slots(arm, look)).max();
-        let _ = writeln!(out, "{open}<div class=\"pair\">");
-        for (block, arm) in here {
-            out += &one(study, block, arm, look, slots.unwrap_or(1), ramp);
-        }
-        let _ = writeln!(out, "</div>{close}");
+        let _ = writeln!(
+            out,
+            "{open}{}{close}",
+            panels(study, &here, look, None, ramp)
+        );
     }
     out += &worst(study, &arms);
     out += "</section>\n";
     Some(out)
 }
 
-fn slots(arm: &Arm, look: Look) -> usize {
-    let maps = arm.maps.iter().filter(|map| map.look == look);
-    maps.map(|map| map.columns.len()).sum()
+/// One scale for these maps; none where there are none.
+pub(super) fn ramp<'a>(maps: impl Iterator<Item = &'a ArmMap> + Clone) -> Option<Ramp> {
+    let heard = maps
+        .clone()
+        .flat_map(|map| &map.cells)
+        .filter(|cell| !cell.is_silent())
+        .filter_map(|cell| cell.median);
+    // Where nothing is heard at all, there is still a map to show: all crosses.
+    let nothing = || Ramp::over([0.0].into_iter()).filter(|_| maps.clone().next().is_some());
+    Ramp::over(heard).or_else(nothing)
 }
 
-fn one(
+/// The maps of an arm at one look, of all of the loss or of one kind of parts.
+pub(super) fn of_kind(arm: &Arm, look: Look, by: Option<By>) -> impl Iterator<Item = &ArmMap> {
+    let maps = arm.maps.iter();
+    maps.filter(move |map| (map.look, map.by) == (look, by))
+}
+
+/// The panels of arms side by side, all of which have such maps.
+pub(super) fn panels(
     study: &StudySummary,
-    block: &Block,
-    arm: &Arm,
+    arms: &[&(&Block, &Arm)],
     look: Look,
-    slots: usize,
+    by: Option<By>,
     ramp: Ramp,
 ) -> String {
-    let maps: Vec<&ArmMap> = arm.maps.iter().filter(|map| map.look == look).collect();
-    let arm_tags = of_arm(study, block, arm)
-        .map(|(key, value)| data(&[(key, &value)]))
-        .concat();
-    let groups: Vec<Group> = maps.iter().flat_map(|map| groups(map, &arm_tags)).collect();
-    let units = &maps[0].units;
-    let said: Vec<String> = maps.iter().filter_map(|map| in_words(map)).collect();
-    format!(
-        "<figure{arm_tags}><h4>{}</h4>{}<figcaption>{}.</figcaption></figure>\n",
-        escape(&arm.label),
-        panel(&arm.label, units, &groups, slots, ramp),
-        escape(&said.join("; "))
-    )
+    let of_arm = |(block, arm): &(&Block, &Arm)| {
+        let tags = of_arm(study, block, arm);
+        tags.map(|(key, value)| data(&[(key, &value)])).concat()
+    };
+    let columns = |arm: &Arm| -> usize {
+        let maps = of_kind(arm, look, by);
+        maps.map(|map| map.columns.len()).sum()
+    };
+    let slots = arms.iter().map(|(_, arm)| columns(arm)).max().unwrap_or(1);
+    let mut out = String::from("<div class=\"pair\">\n");
+    for place in arms {
+        let ((_, arm), tags) = (place, of_arm(place));
+        let maps: Vec<&ArmMap> = of_kind(arm, look, by).collect();
+        let groups: Vec<Group> = maps
+            .iter()
+            .flat_map(|map| match by {
+                None => groups(map, &tags),
+                Some(by) => parts::groups(map, by, &tags),
+            })
+            .collect();
+        let said: Vec<String> = maps.iter().filter_map(|map| in_words(map)).collect();
+        let axis = by.map_or(LEVELS, parts::axis);
+        let _ = writeln!(
+            out,
+            "<figure{tags}><h4>{}</h4>{}<figcaption>{}.</figcaption></figure>",
+            escape(&arm.label),
+            panel(&arm.label, &maps[0].units, &groups, axis, slots, ramp),
+            escape(&said.join("; "))
+        );
+    }
+    out + "</div>\n"
 }
 
 /// The whole objective by itself, and the noise levels beside it.
@@ -337,14 +361,21 @@ fn groups(map: &ArmMap, arm_tags: &str) -> Vec<Group> {
         "its parts by noise level"
     };
     let parts = [(whole, "", false), (levels, title, apart)];
-    let of = |(places, title, apart): (Vec<usize>, &'static str, bool)| Group {
-        title,
+    let of = |(places, title, apart): (Vec<usize>, &str, bool)| Group {
+        title: title.to_owned(),
         apart,
         columns: places.iter().map(|&p| column(map.columns[p])).collect(),
         rows: map
             .rows()
             .map(|(unit, cells)| {
-                let tile = |&place: &usize| tile(unit, map.columns[place], &cells[place], arm_tags);
+                let tile = |&place: &usize| {
+                    let name = match map.columns[place] {
+                        None => format!("{unit}, own objective"),
+                        Some(level) => format!("{unit}, σ = {level}"),
+                    };
+                    let tags = data(&[("unit", unit), ("column", &column(map.columns[place]))]);
+                    tile(&name, &cells[place], arm_tags.to_owned() + &tags)
+                };
                 places.iter().map(tile).collect()
             })
             .collect(),
@@ -353,11 +384,8 @@ fn groups(map: &ArmMap, arm_tags: &str) -> Vec<Group> {
     held.map(of).collect()
 }
 
-fn tile(unit: &str, level: Option<f64>, cell: &Readings, arm_tags: &str) -> Tile {
-    let place = match level {
-        None => format!("{unit}, own objective"),
-        Some(level) => format!("{unit}, σ = {level}"),
-    };
+/// A cell with what a pointer is told of it.
+pub(super) fn tile(place: &str, cell: &Readings, tags: String) -> Tile {
     let mut words = match (cell.median, cell.min, cell.max) {
         (Some(median), Some(min), Some(max)) => {
             format!("{place}: {} [{}, {}]", gsnr(median), gsnr(min), gsnr(max))
@@ -370,7 +398,7 @@ fn tile(unit: &str, level: Option<f64>, cell: &Readings, arm_tags: &str) -> Tile
     Tile {
         height: cell.median.filter(|_| !cell.is_silent()),
         words,
-        tags: arm_tags.to_owned() + &data(&[("unit", unit), ("column", &column(level))]),
+        tags,
     }
 }
 
@@ -422,25 +450,25 @@ fn worst(study: &StudySummary, arms: &[(&Block, &Arm)]) -> String {
 
 /// Loss, unit, silent columns, lowest GSNR and its column of the units of an arm that are heard least after training.
 pub(in crate::report) fn lines(arm: &Arm, most: usize) -> Vec<[String; 5]> {
-    let ends = arm.maps.iter().filter(|map| map.look == Look::End);
-    ends.flat_map(|map| {
-        let loss = match map.objective {
-            Objective::Own => "own",
-            Objective::Counterfactual => "counterfactual",
-        };
-        map.worst().into_iter().take(most).map(move |row| {
-            let (lowest, at) = match row.lowest {
-                Some((log, level)) => (gsnr(log), column(level)),
-                None => (number::DASH.to_owned(), number::DASH.to_owned()),
+    of_kind(arm, Look::End, None)
+        .flat_map(|map| {
+            let loss = match map.objective {
+                Objective::Own => "own",
+                Objective::Counterfactual => "counterfactual",
             };
-            [
-                loss.to_owned(),
-                row.unit.to_owned(),
-                format!("{} of {}", row.silent, row.columns),
-                lowest,
-                at,
-            ]
+            map.worst().into_iter().take(most).map(move |row| {
+                let (lowest, at) = match row.lowest {
+                    Some((log, level)) => (gsnr(log), column(level)),
+                    None => (number::DASH.to_owned(), number::DASH.to_owned()),
+                };
+                [
+                    loss.to_owned(),
+                    row.unit.to_owned(),
+                    format!("{} of {}", row.silent, row.columns),
+                    lowest,
+                    at,
+                ]
+            })
         })
-    })
-    .collect()
+        .collect()
 }

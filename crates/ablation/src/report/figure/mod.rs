@@ -10,6 +10,7 @@ mod curves;
 mod depth;
 mod forest;
 mod map;
+mod parts;
 mod samples;
 mod slopes;
 
@@ -23,7 +24,8 @@ use crate::summary::{Arm, Block, StudySummary};
 pub(super) use self::curves::{curves, gradient};
 pub(super) use self::depth::depths;
 pub(super) use self::forest::forest;
-pub(super) use self::map::{Group, Ramp, Tile, gsnr, lines, map, panel};
+pub(super) use self::map::{Group, LEVELS, Ramp, Tile, gsnr, lines, map, panel};
+pub(super) use self::parts::{part_lines, parts};
 pub(super) use self::samples::samples;
 pub(super) use self::slopes::slopes;
 

@@ -1,0 +1,214 @@
+//! Whether a map can be measured as a study declares it, and what it costs.
+
+use std::collections::BTreeSet;
+
+use super::RATE;
+use crate::{architecture::Architecture, config::CellConfig, error::Error};
+
+/// Whether so many micro-batches can mark a lone audible cell among all of a map, the levels are those of the cell, and
+/// its data have the parts.
+///
+/// # Errors
+/// [`Error::Impossible`].
+pub(crate) fn check(
+    config: &CellConfig,
+    architecture: &Architecture,
+    place: &str,
+) -> Result<(), Error> {
+    let Some(probe) = &config.probes.map else {
+        return Ok(());
+    };
+    let refuse = |name: &str, value: String, rule: String| {
+        Err(Error::Impossible {
+            place: place.to_owned(),
+            name: name.to_owned(),
+            value,
+            rule,
+        })
+    };
+    let within = config.noise.sigma_min..=config.noise.sigma_max;
+    let parts = probe.parts.as_ref();
+    let of_parts = parts.map_or(&[][..], |parts| &parts.levels);
+    for (name, levels) in [
+        ("probes.map.levels", &probe.levels[..]),
+        ("probes.map.parts.levels", of_parts),
+    ] {
+        if let Some(level) = levels.iter().find(|level| !within.contains(level)) {
+            let rule = "every level must lie within [noise.sigma_min, noise.sigma_max]";
+            return refuse(name, level.to_string(), rule.to_owned());
+        }
+    }
+    if !(1..=1_000_000).contains(&probe.examples) {
+        let rule = "a micro-batch has 1 to 1,000,000 examples";
+        let value = probe.examples.to_string();
+        return refuse("probes.map.examples", value, rule.to_owned());
+    }
+    let layers = architecture.layer_names();
+    let rows: BTreeSet<&str> = layers.iter().map(|name| probe.units.row(name)).collect();
+    let mut columns = 1 + probe.levels.len();
+    if let Some(parts) = parts {
+        for (name, missing) in [
+            ("by", parts.by.is_empty()),
+            ("levels", parts.levels.is_empty()),
+        ] {
+            if missing {
+                let rule = "a map of parts needs at least one: name one, or leave `parts` out";
+                let name = format!("probes.map.parts.{name}");
+                return refuse(&name, "[]".to_owned(), rule.to_owned());
+            }
+        }
+        for by in &parts.by {
+            match by.count(config) {
+                Ok(count) => columns = columns.max(count * parts.levels.len()),
+                Err(rule) => {
+                    let value = format!("{by:?}").to_lowercase();
+                    return refuse("probes.map.parts.by", value, rule.to_owned());
+                }
+            }
+        }
+    }
+    let cells = rows.len() * columns;
+    let enough = enough(cells);
+    if !(enough..=1024).contains(&probe.micro_batches) {
+        let rule = format!(
+            "{enough} to 1024 are needed: the signs of so many micro-batches tell one audible cell from {cells} silent ones"
+        );
+        let value = probe.micro_batches.to_string();
+        return refuse("probes.map.micro_batches", value, rule);
+    }
+    Ok(())
+}
+
+/// Passes forward and back that a cell spends on its map: of the denoising loss, and of its own objective where that is
+/// another; the mean over `seeds` seeds, of which not all may have a map.
+pub(crate) fn passes(config: &CellConfig, seeds: u32) -> [f64; 2] {
+    let Some(probe) = &config.probes.map else {
+        return [0.0; 2];
+    };
+    let noise = config.objective.uses_noise();
+    let share = |of: u32| f64::from(of.min(seeds)) / f64::from(seeds.max(1));
+    let mut denoising = share(probe.seeds) * (usize::from(noise) + probe.levels.len()) as f64;
+    let mut own = share(probe.seeds) * f64::from(u8::from(!noise));
+    if let Some(parts) = &probe.parts {
+        for by in &parts.by {
+            let count = share(parts.seeds) * by.count(config).unwrap_or(0) as f64;
+            denoising += count * parts.levels.len() as f64;
+            if !noise && by.of_clean_data(&config.data) {
+                own += count;
+            }
+        }
+    }
+    [denoising, own].map(|columns| columns * (probe.looks.len() * probe.micro_batches) as f64)
+}
+
+/// Micro-batches whose signs have so many patterns that a lone cell of `cells` can be marked: 2¹⁻ⁿ ≤ rate / cells.
+pub fn enough(cells: usize) -> usize {
+    (3..63)
+        .find(|n| cells as f64 / RATE <= (1_u64 << (n - 1)) as f64)
+        .unwrap_or(63)
+}
+
+/// Random sign flips, where not all are listed, with which that many cells can be marked.
+pub fn flips(cells: usize) -> usize {
+    ((cells as f64 / RATE).ceil() as usize).max(999)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{plan, study_with};
+
+    /// The plane with this map, or what is said against it.
+    fn planned(data: &str, parts: &str) -> Result<crate::plan::Plan, String> {
+        let map = format!(
+            "depths = [], map = {{ levels = [0.3], units = \"layers\", micro_batches = 13, examples = 4, looks = [\"end\"], seeds = 1, parts = {parts} }} }}"
+        );
+        let study = study_with("depths = [2] }", &map).replace("{ kind = \"song_ermon\" }", data);
+        plan(&study).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn so_many_micro_batches_can_mark_a_lone_cell() {
+        // The measurement itself refuses one fewer, and takes this many.
+        for cells in [1, 70, 250] {
+            let n = enough(cells);
+            let floor = |n: usize| 0.5_f64.powi(n as i32 - 1);
+            assert!(
+                floor(n) * cells as f64 <= RATE && (n == 3 || RATE < floor(n - 1) * cells as f64)
+            );
+            assert!(1.0 / (1.0 + flips(cells) as f64) * cells as f64 <= RATE);
+        }
+        assert_eq!(enough(70), 12);
+    }
+
+    #[test]
+    fn parts_that_the_data_do_not_have_are_refused() {
+        let plane = r#"{ kind = "song_ermon" }"#;
+        let circle = r#"{ kind = "sphere", intrinsic = 2, ambient = 4, radius = 1.0 }"#;
+        let said = |data, parts| planned(data, parts).expect_err("it is refused");
+        for (data, parts, words) in [
+            (
+                circle,
+                r#"{ by = ["modes"], levels = [0.3], seeds = 1 }"#,
+                "by = modes, but these data are no mixture",
+            ),
+            (
+                plane,
+                r#"{ by = [{ bands = 4 }], levels = [0.3], seeds = 1 }"#,
+                "no square images",
+            ),
+            (
+                plane,
+                r#"{ by = [{ regions = 11 }], levels = [0.3], seeds = 1 }"#,
+                "2 to 10 regions",
+            ),
+            (
+                plane,
+                r#"{ by = [], levels = [0.3], seeds = 1 }"#,
+                "needs at least one",
+            ),
+            (
+                plane,
+                r#"{ by = ["modes"], levels = [0.2], seeds = 1 }"#,
+                "parts.levels = 0.2, but every level",
+            ),
+            (
+                plane,
+                r#"{ by = [{ regions = 10 }], levels = [0.3, 1.0, 3.0, 9.0], seeds = 1 }"#,
+                "to 1024 are needed",
+            ),
+            (
+                plane,
+                r#"{ by = ["fields"], levels = [0.3], seeds = 1 }"#,
+                "fields",
+            ),
+        ] {
+            let said = said(data, parts);
+            assert!(said.contains(words), "{parts}: {said}");
+        }
+        assert!(
+            planned(
+                circle,
+                r#"{ by = [{ regions = 4 }], levels = [0.3], seeds = 1 }"#
+            )
+            .is_ok()
+        );
+    }
+
+    #[test]
+    fn a_map_is_priced_by_its_passes() {
+        let parts = r#"{ by = ["modes", { regions = 4 }], levels = [0.3, 3.0], seeds = 1 }"#;
+        let plan = planned(r#"{ kind = "song_ermon" }"#, parts).expect("the study is sound");
+        let arms = &plan.studies[0].blocks[0].arms;
+        let of = |noise: bool, seeds| {
+            let arm = arms
+                .iter()
+                .find(|arm| arm.config.objective.uses_noise() == noise);
+            passes(&arm.expect("both are there").config, seeds)
+        };
+        // Own and one level, then six parts at two levels; 13 micro-batches.
+        assert_eq!(of(true, 1), [14.0 * 13.0, 0.0]);
+        assert_eq!(of(false, 1), [13.0 * 13.0, 7.0 * 13.0]);
+        assert_eq!(of(true, 4), [3.5 * 13.0, 0.0]);
+    }
+}
