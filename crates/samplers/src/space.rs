@@ -205,12 +205,14 @@ pub trait Element: Copy + Into<f64> {
 }
 
 impl Element for f64 {
+    #[inline]
     fn round(value: f64) -> f64 {
         value
     }
 }
 
 impl Element for f32 {
+    #[inline]
     fn round(value: f64) -> f32 {
         value as f32
     }

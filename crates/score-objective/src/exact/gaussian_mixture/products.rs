@@ -19,7 +19,7 @@ use super::registers::compiled_for_registers;
 use super::screen::Screen;
 
 /// Points per product: enough to pay for packing the means, few enough that their logits stay in the second cache.
-const ROWS: usize = 64;
+const ROWS: usize = 128;
 
 /// Where more than one component in so many matters, a product over all of them is faster than a sum over those.
 const CROWDED: usize = 6;
