@@ -197,6 +197,9 @@ fn absorbed_fraction_counts_what_stayed() {
     let before = [1.0_f32, -3.0, 0.0, f32::NAN];
     assert_eq!(absorbed_fraction(&before, &before), 0.75);
     assert_eq!(absorbed_fraction(&before, &[1.0, -2.0, -0.0, 0.0]), 0.5);
+    // One spacing is an update, however small.
+    let moved = [f32::from_bits(1.0_f32.to_bits() + 1), -3.0];
+    assert_eq!(absorbed_fraction(&before[..2], &moved), 0.5);
     assert!(!is_silent(0.99));
     assert!(is_silent(0.991));
 }

@@ -105,6 +105,24 @@ fn a_map_without_sound_has_no_extent() {
     assert_eq!((row.jain, row.level_aware), (None, Some(0.0)));
 }
 
+/// An estimate below zero is no access, though the test of the same gradients may hear one.
+#[test]
+fn an_audible_cell_with_a_negative_estimate_has_no_access() {
+    let map = LearnabilityMap::new(
+        units(&["below", "above"]),
+        columns(&["1"]),
+        Objective::Own,
+        vec![measured(Some(-0.5), 0.001), measured(Some(2.0), 0.001)],
+        0.05,
+    )
+    .unwrap();
+    assert_eq!(map.cell(0, 0).mark, Mark::Audible);
+    assert_eq!(map.extent(), Some((2.0, 2.0)));
+    let column = &map.by_column(2.0)[0];
+    assert_eq!(column.jain, jain(&[0.0, 2.0]));
+    assert_eq!(column.level_aware, level_aware(&[0.0, 2.0], 2.0));
+}
+
 #[test]
 fn maps_that_do_not_fit_are_refused() {
     let new = |columns, measurements: Vec<Measurement>, rate| {

@@ -103,6 +103,20 @@ fn the_best_rate_counts_and_divergence_does_not() {
         .run(confidence, losses);
     assert_eq!(solo[0].repeats, [Some(0.5), Some(0.5)]);
 
+    // A hundredth of what all together learn is where silence ends, and an interval that reaches above it decides nothing.
+    let alone = |shares: [f64; 2]| {
+        let losses = move |run: Run| match run.trained {
+            Trained::Nothing => 1.0,
+            Trained::All => 0.0,
+            Trained::Only(_) => 1.0 - shares[run.repeat],
+        };
+        let solo = Protocol::new(1, vec![0.1], 2).unwrap();
+        solo.run(confidence, losses)[0].is_silent()
+    };
+    assert!(alone([0.009, 0.009]));
+    assert!(!alone([0.011, 0.011]));
+    assert!(!alone([0.0, 0.018]));
+
     // Where all together learn nothing, there is no share; and a silent unit is one that is known to be.
     let nothing = Protocol::new(1, vec![0.1], 2)
         .unwrap()
@@ -184,10 +198,12 @@ fn looks_and_windows() {
         .collect();
     assert_eq!(looks, [0, 1, 10, 100, 1000, 10_000]);
 
-    // Three units at four looks: always, from the second on, never.
-    let marks: Vec<Vec<bool>> = (0..4).map(|look| vec![true, look != 0, false]).collect();
-    assert_eq!(participation(&marks), [1.0, 0.75, 0.0]);
-    assert_eq!(silent_throughout(&marks), [false, false, true]);
+    // Four units at four looks: always, from the second on, once, never.
+    let marks: Vec<Vec<bool>> = (0..4)
+        .map(|look| vec![true, look != 0, look == 0, false])
+        .collect();
+    assert_eq!(participation(&marks), [1.0, 0.75, 0.25, 0.0]);
+    assert_eq!(silent_throughout(&marks), [false, false, false, true]);
     assert!(participation(&[]).is_empty());
     assert_eq!(
         mean_over_looks(&[Some(0.5), None, Some(1.0), Some(0.5)]),
