@@ -4,13 +4,14 @@
     doc = "Residual building blocks in which every skip is one choice, at equal parameters: the choices alone, without libtorch (feature `tch` is off)."
 )]
 //!
-//! Modules, in reading order: what a part costs (`plan`), the choices (`choice`), equal sizes (`matching`), what a block
-//! promises (`network`), where initial values come from (`params`, `law`), and then each part with
-//! its weights: `layers`, `norms`, `resample`, `skips`, `blocks`, `attention`, `magnitude`, `mlp`.
+//! Modules, in reading order: what a part costs (`plan`), the choices (`choice`), equal sizes (`matching`), the multilayer
+//! perceptron's passes written out (`pass`), what a block promises (`network`), where initial values come from (`params`,
+//! `law`), and then each part with its weights: `layers`, `norms`, `resample`, `skips`, `blocks`, `attention`, `magnitude`, `mlp`.
 
 mod choice;
 mod error;
 mod matching;
+mod pass;
 mod plan;
 
 #[cfg(feature = "tch")]
@@ -44,6 +45,7 @@ pub use choice::{
 };
 pub use error::Error;
 pub use matching::{MATCH_TOLERANCE, Match, matched_widths};
+pub use pass::MlpPass;
 pub use plan::{Bias, Feature, Layer, LayerKind, PlannedTensor};
 
 #[cfg(feature = "tch")]

@@ -1,0 +1,280 @@
+//! Products of matrices of single precision, small enough for the second cache.
+//!
+//! A tile of four rows stays in registers while the inner dimension runs; its columns are as many as the registers hold.
+//! Every sum runs over the inner dimension in order, whatever the tile.
+
+use std::array;
+
+use super::registers::on_widest_registers;
+
+/// Rows of a tile.
+const ROWS: usize = 4;
+
+/// Columns that are worked on at a time where fewer are left than a tile has.
+const REST: usize = 16;
+
+/// The inner dimension of a pass: so much of 64 columns stays in the first cache.
+const INNER: usize = 128;
+
+/// The left factor.
+#[derive(Clone, Copy)]
+pub(super) struct Left<'a> {
+    /// Row after row of the matrix as it is stored.
+    pub(super) numbers: &'a [f32],
+    /// Length of a stored row.
+    pub(super) stored: usize,
+    /// Which way it is read.
+    pub(super) read: Read,
+}
+
+/// Which way a stored matrix is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Read {
+    /// As it is stored.
+    AsStored,
+    /// Transposed.
+    Transposed,
+}
+
+on_widest_registers! {
+    /// c = a b, plus this row in every row if there is one.
+    ///
+    /// # Shapes
+    /// a: \[m, k\] as it is read; b: \[k, columns\]; c: \[m, columns\]; row: \[columns\].
+    ///
+    /// # Panics
+    /// If the lengths disagree.
+    fn product(c: &mut [f32], a: Left<'_>, b: &[f32], columns: usize, row: Option<&[f32]>) by product_by
+}
+
+#[inline(always)]
+fn product_by<const LANES: usize>(
+    c: &mut [f32],
+    a: Left<'_>,
+    b: &[f32],
+    columns: usize,
+    row: Option<&[f32]>,
+) {
+    let inner = b.len() / columns;
+    let rows = a.numbers.len() / inner;
+    assert!(
+        b.len() == inner * columns
+            && c.len() == rows * columns
+            && a.stored
+                == if a.read == Read::AsStored {
+                    inner
+                } else {
+                    rows
+                },
+        "{} numbers in {columns} columns are not the product of {} numbers in rows of {} and {} numbers",
+        c.len(),
+        a.numbers.len(),
+        a.stored,
+        b.len()
+    );
+    for from in (0..inner).step_by(INNER) {
+        let b = &b[from * columns..inner.min(from + INNER) * columns];
+        let mut column = 0;
+        while column < columns {
+            let left = columns - column;
+            let start = match row {
+                _ if 0 < from => Start::There,
+                Some(row) => Start::Row(&row[column..]),
+                None => Start::Zero,
+            };
+            let whole = Part {
+                from,
+                start,
+                columns,
+                column,
+                filled: left,
+            };
+            if LANES <= left {
+                let part = Part {
+                    filled: LANES,
+                    ..whole
+                };
+                tiles::<LANES>(c, a, &b[column..], columns, part);
+            } else if REST <= left {
+                let part = Part {
+                    filled: REST,
+                    ..whole
+                };
+                tiles::<REST>(c, a, &b[column..], columns, part);
+            } else {
+                let mut padded = [0.0; INNER * REST];
+                for (to, b) in padded.chunks_exact_mut(REST).zip(b.chunks_exact(columns)) {
+                    to[..left].copy_from_slice(&b[column..]);
+                }
+                tiles::<REST>(c, a, &padded[..b.len() / columns * REST], REST, whole);
+            }
+            column += if LANES <= left { LANES } else { REST };
+        }
+    }
+}
+
+/// Some columns of a product, and some of the terms of their sums.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    /// The first term.
+    from: usize,
+    /// What the sums begin with.
+    start: Start<'a>,
+    /// Columns of the product.
+    columns: usize,
+    /// The first of these.
+    column: usize,
+    /// How many are meant.
+    filled: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Start<'a> {
+    Zero,
+    /// These, in every row.
+    Row(&'a [f32]),
+    /// What is there.
+    There,
+}
+
+#[inline(always)]
+fn tiles<const LANES: usize>(c: &mut [f32], a: Left<'_>, b: &[f32], stored: usize, part: Part<'_>) {
+    let rows = c.len() / part.columns;
+    let whole = rows - rows % ROWS;
+    for row in (0..whole).step_by(ROWS) {
+        tile::<ROWS, LANES>(c, a, b, stored, part, row);
+    }
+    for row in whole..rows {
+        tile::<1, LANES>(c, a, b, stored, part, row);
+    }
+}
+
+#[inline(always)]
+fn tile<const HEIGHT: usize, const LANES: usize>(
+    c: &mut [f32],
+    a: Left<'_>,
+    b: &[f32],
+    stored: usize,
+    part: Part<'_>,
+    row: usize,
+) {
+    let inner = b.len().div_ceil(stored);
+    let at = |i: usize| (row + i) * part.columns + part.column;
+    let mut sums = [[0.0; LANES]; HEIGHT];
+    for (i, sums) in sums.iter_mut().enumerate() {
+        let sums = &mut sums[..part.filled];
+        match part.start {
+            Start::Zero => {}
+            Start::Row(row) => sums.copy_from_slice(&row[..part.filled]),
+            Start::There => sums.copy_from_slice(&c[at(i)..][..part.filled]),
+        }
+    }
+    match a.read {
+        Read::AsStored => {
+            let rows: [&[f32]; HEIGHT] =
+                array::from_fn(|i| &a.numbers[(row + i) * a.stored + part.from..][..inner]);
+            for k in 0..inner {
+                add(&mut sums, array::from_fn(|i| rows[i][k]), &b[k * stored..]);
+            }
+        }
+        Read::Transposed => {
+            for k in 0..inner {
+                let a = &a.numbers[(part.from + k) * a.stored + row..][..HEIGHT];
+                add(&mut sums, array::from_fn(|i| a[i]), &b[k * stored..]);
+            }
+        }
+    }
+    for (i, sums) in sums.iter().enumerate() {
+        c[at(i)..][..part.filled].copy_from_slice(&sums[..part.filled]);
+    }
+}
+
+/// The next term of every sum.
+#[inline(always)]
+fn add<const HEIGHT: usize, const LANES: usize>(
+    sums: &mut [[f32; LANES]; HEIGHT],
+    a: [f32; HEIGHT],
+    b: &[f32],
+) {
+    let b: &[f32; LANES] = b.first_chunk().expect("as many as lanes");
+    for (sums, a) in sums.iter_mut().zip(a) {
+        for (sum, b) in sums.iter_mut().zip(b) {
+            *sum = a.mul_add(*b, *sum);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sizes that fill no tile, some, and more than one pass of the inner dimension.
+    const SIZES: [[usize; 3]; 6] = [
+        [1, 1, 1],
+        [5, 3, 2],
+        [4, 16, 64],
+        [7, 130, 48],
+        [9, 257, 83],
+        [6, 40, 150],
+    ];
+
+    fn values(count: usize, seed: f32) -> Vec<f32> {
+        let at = |i| (seed * i as f32 + seed).sin();
+        (0..count).map(at).collect()
+    }
+
+    fn left(numbers: &[f32], rows: usize, inner: usize, read: Read) -> Left<'_> {
+        let stored = if read == Read::AsStored { inner } else { rows };
+        Left {
+            numbers,
+            stored,
+            read,
+        }
+    }
+
+    #[test]
+    fn a_product_is_the_sum_of_products() {
+        for ([rows, inner, columns], read) in SIZES
+            .into_iter()
+            .flat_map(|size| [(size, Read::AsStored), (size, Read::Transposed)])
+        {
+            let (a, b) = (values(rows * inner, 0.7), values(inner * columns, 1.3));
+            let added = values(columns, 2.1);
+            for row in [None, Some(&added[..])] {
+                let mut c = vec![f32::NAN; rows * columns];
+                product(&mut c, left(&a, rows, inner, read), &b, columns, row);
+                for (place, found) in c.iter().enumerate() {
+                    let (i, j) = (place / columns, place % columns);
+                    let a = |k| match read {
+                        Read::AsStored => a[i * inner + k],
+                        Read::Transposed => a[k * rows + i],
+                    };
+                    let terms = (0..inner).map(|k| f64::from(a(k)) * f64::from(b[k * columns + j]));
+                    let wanted = terms.sum::<f64>() + row.map_or(0.0, |row| f64::from(row[j]));
+                    let error = (f64::from(*found) - wanted).abs();
+                    assert!(error < 2e-7 * inner as f64 + 1e-6, "{found} for {wanted}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn results_are_the_same_bits_on_all_registers() {
+        for [rows, inner, columns] in SIZES {
+            let (a, b) = (values(rows * inner, 0.7), values(inner * columns, 1.3));
+            let mut bits = Vec::new();
+            for by in [product, product_by::<16>, product_by::<64>] {
+                let mut c = vec![f32::NAN; rows * columns];
+                by(
+                    &mut c,
+                    left(&a, rows, inner, Read::AsStored),
+                    &b,
+                    columns,
+                    None,
+                );
+                bits.push(c.iter().map(|v| v.to_bits()).collect::<Vec<_>>());
+            }
+            assert!(bits[0] == bits[1] && bits[0] == bits[2]);
+        }
+    }
+}
