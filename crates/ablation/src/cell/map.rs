@@ -112,7 +112,8 @@ impl Work<'_> {
         i: usize,
     ) -> Tensor {
         let dropped = self.common.at(Role::Dropout, BEGIN + i as u64);
-        loss(&model.learned, model, config, example, &dropped).mean(Kind::Float)
+        let net = model.learned.in_training(dropped);
+        loss(&net, model, config, example).mean(Kind::Float)
     }
 
     /// Signal and noise of every unit in every column; `losses` gives the mean loss of a column and a micro-batch.

@@ -21,6 +21,8 @@ mod sampling;
 mod train;
 #[cfg(feature = "tch")]
 mod untrained;
+#[cfg(feature = "tch")]
+mod written;
 
 #[cfg(feature = "tch")]
 pub(crate) use learned::device;
@@ -28,6 +30,8 @@ pub(crate) use learned::device;
 pub use optimizer::Adam;
 #[cfg(feature = "tch")]
 pub(crate) use train::rate;
+#[cfg(feature = "tch")]
+pub use written::{Asked, Written};
 
 use ndarray::{Array2, ArrayView2};
 

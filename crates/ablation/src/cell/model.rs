@@ -4,15 +4,16 @@ use learnability::{gradient::Snapshot, silence::is_silent};
 use ndarray::{Array2, ArrayView2, Axis};
 use noise_schedule::Kernel;
 use rand::RngCore;
+use rand_chacha::ChaCha8Rng;
 use resnet_blocks::{Mode, Network, Params, ResidualMlp};
 use score_objective::Epsilon;
 use tch::{Tensor, nn::VarStore};
 use unet::UNet;
 
-use super::optimizer::Adam;
+use super::{optimizer::Adam, written::Written};
 use crate::{
     architecture::{Architecture, calibrates},
-    config::CellConfig,
+    config::{CellConfig, Objective},
     dataset::Dataset,
     error::Error,
     stream::{Role, Stream},
@@ -23,6 +24,8 @@ use crate::{
 pub(super) struct Model {
     pub(super) learned: Learned,
     pub(super) config: CellConfig,
+    /// The network's passes, where they are written out and its loss can do with them.
+    pub(super) written: Option<Written>,
 }
 
 /// A trainable network.
@@ -50,6 +53,10 @@ impl Model {
         Ok(Model {
             learned: Learned::build(&architecture, config, dataset, own, device)?,
             config: config.clone(),
+            // Other objectives ask for the network's derivative, or ask it several times.
+            written: matches!(config.objective, Objective::Denoising {})
+                .then(|| Written::of(&architecture, device, config.training.batch))
+                .flatten(),
         })
     }
 
@@ -140,6 +147,14 @@ impl Learned {
 
     pub(super) fn forward(&self, x: &Tensor, label: &Tensor) -> Tensor {
         self.network.forward(x, label, &mut Mode::Eval)
+    }
+
+    /// The network as training asks it; what it drops is drawn from `dropped`, and is the same in each pass.
+    pub(super) fn in_training(&self, dropped: ChaCha8Rng) -> impl Fn(&Tensor, &Tensor) -> Tensor {
+        move |x, label| {
+            let mut mode = Mode::Train(dropped.clone());
+            self.network.forward(x, label, &mut mode)
+        }
     }
 
     /// The layers of the main path, in forward order: embeddings, shifts and norms are left out.

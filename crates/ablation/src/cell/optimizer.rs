@@ -67,10 +67,36 @@ impl Adam {
         let _guard = tch::no_grad_guard();
         self.step += 1;
         let factors = Factors::new(self.step, rate);
+        let contiguous: Vec<Tensor> = gradients.iter().map(Tensor::contiguous).collect();
+        let slices: Option<Vec<&[f32]>> = contiguous.iter().map(one_pass::numbers).collect();
         let state = [&mut self.parameters, &mut self.mean, &mut self.square];
-        if !one_pass::step(state, gradients, &factors) {
+        if !slices.is_some_and(|slices| one_pass::step(state, &slices, &factors)) {
             self.step_by_tensors(gradients, &factors);
         }
+    }
+
+    /// One step along the gradient of all parameters, flat.
+    ///
+    /// # Panics
+    ///
+    /// As [`numbers`](Self::numbers), and if there are not as many.
+    pub fn step_along(&mut self, gradient: &[f32], rate: f64) {
+        self.step += 1;
+        let state = [&mut self.parameters, &mut self.mean, &mut self.square];
+        let done = one_pass::step(state, &[gradient], &Factors::new(self.step, rate));
+        assert!(
+            done,
+            "a flat gradient is for parameters in the processor's memory"
+        );
+    }
+
+    /// The parameters as they are in memory, flat.
+    ///
+    /// # Panics
+    ///
+    /// If they are not numbers of single precision in the processor's memory.
+    pub fn numbers(&self) -> &[f32] {
+        one_pass::numbers(&self.parameters).expect("single precision, in the processor's memory")
     }
 
     /// The step as operations of torch, for any device.
@@ -191,7 +217,11 @@ mod tests {
             gradients[2] = gradients[2].transpose(0, 1).contiguous().transpose(0, 1);
             let factors = Factors::new(step, 0.01);
             let state = [&mut one.parameters, &mut one.mean, &mut one.square];
-            assert!(one_pass::step(state, &gradients, &factors));
+            let contiguous: Vec<Tensor> = gradients.iter().map(Tensor::contiguous).collect();
+            let slices = contiguous
+                .iter()
+                .map(|g| one_pass::numbers(g).expect("in memory"));
+            assert!(one_pass::step(state, &slices.collect::<Vec<_>>(), &factors));
             many.step_by_tensors(&gradients, &factors);
             // Torch fuses products with sums, and its root is not always the nearest number.
             let near = |a: Vec<f32>, b: Vec<f32>, least: f32| {

@@ -4,16 +4,15 @@ use learnability::gradient::{Snapshot, UnitGradient, unit_gradients};
 use ndarray::Array2;
 use noise_schedule::{Kernel, LevelDistribution, LogUniform};
 use rand::Rng;
-use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
-use resnet_blocks::Mode;
 use score_objective::Snr;
 use tch::{Kind, Tensor};
 
 use super::{
     Turn, Work,
-    model::{Learned, Model, kernel},
+    model::{Model, kernel},
     optimizer::Adam,
+    written::Asked,
 };
 use crate::{
     checkpoint::{Numbers, Place},
@@ -99,8 +98,17 @@ impl Work<'_> {
                 return Ok(None);
             }
             let example = Example::draw(config, self.dataset, &self.own, Role::Data, step, batch);
-            let dropped = self.own.at(Role::Dropout, step);
-            let loss = loss(learned, model, config, &example, &dropped).mean(Kind::Float);
+            let look = LOOKS.contains(&step) || step + 1 == steps;
+            // A step that is looked at goes by the graph, since that is what is looked at.
+            let written = model.written.as_ref().filter(|_| !look);
+            let loss = match written {
+                Some(written) => written.loss(adam, |net| loss(net, model, config, &example)),
+                None => {
+                    let net = learned.in_training(self.own.at(Role::Dropout, step));
+                    loss(&net, model, config, &example)
+                }
+            };
+            let loss = loss.mean(Kind::Float);
             let value = loss.double_value(&[]);
             if !value.is_finite() {
                 diverged_at = Some(step);
@@ -113,7 +121,6 @@ impl Work<'_> {
                 course.losses.extend([done, mean]);
                 course.recent.clear();
             }
-            let look = LOOKS.contains(&step) || step + 1 == steps;
             if look {
                 let gradients = unit_gradients(&loss, &learned.units);
                 let (first, last) = learned.ends();
@@ -139,8 +146,14 @@ impl Work<'_> {
             }
             // The rate of the last step is zero: it absorbs everything and says nothing.
             let before = (look && step + 1 < steps).then(|| Snapshot::of(&learned.units));
-            let gradients = Tensor::run_backward(&[&loss], &parameters, false, false);
-            adam.step(&gradients, rate(&config.training, step));
+            let rate = rate(&config.training, step);
+            match written {
+                Some(written) => written.step(adam, &loss, rate),
+                None => {
+                    let gradients = Tensor::run_backward(&[&loss], &parameters, false, false);
+                    adam.step(&gradients, rate);
+                }
+            }
             if let Some(before) = before {
                 course.silence.extend([done, learned.silent_share(&before)]);
             }
@@ -199,28 +212,22 @@ fn enter(record: &mut Record, course: Course, steps: u64) {
     );
 }
 
-/// The arm's own loss on an example batch, one number per row; what the network drops is drawn from `dropped`, and
-/// is the same in each pass that the loss makes.
+/// The arm's own loss of this network on an example batch, one number per row.
 pub(super) fn loss(
-    learned: &Learned,
+    net: &Asked<'_>,
     model: &Model,
     config: &CellConfig,
     example: &Example,
-    dropped: &ChaCha8Rng,
 ) -> Tensor {
-    let net = |x: &Tensor, label: &Tensor| {
-        let mut mode = Mode::Train(dropped.clone());
-        learned.network.forward(x, label, &mut mode)
-    };
     let epsilon = model.epsilon();
     let (x0, noise) = (
-        learned.tensor(example.x0.view()),
-        learned.tensor(example.noise.view()),
+        model.learned.tensor(example.x0.view()),
+        model.learned.tensor(example.noise.view()),
     );
-    let score = |x: &Tensor| score_objective::torch::score(&net, &epsilon, x, &example.levels);
+    let score = |x: &Tensor| score_objective::torch::score(net, &epsilon, x, &example.levels);
     match config.objective {
         Objective::Denoising {} => score_objective::torch::denoising_loss(
-            &net,
+            net,
             &epsilon,
             &Snr,
             &x0,

@@ -24,8 +24,8 @@ impl Work<'_> {
             let architecture = Architecture::of(&deeper.network, &deeper.shape(), "probes.depths")?;
             let learned = Learned::build(&architecture, &deeper, dataset, own, device)?;
             let example = Example::draw(config, dataset, own, Role::Data, 0, config.training.batch);
-            let dropped = self.own.at(Role::Dropout, 0);
-            let loss = loss(&learned, model, config, &example, &dropped).mean(Kind::Float);
+            let net = learned.in_training(self.own.at(Role::Dropout, 0));
+            let loss = loss(&net, model, config, &example).mean(Kind::Float);
             let gradients = unit_gradients(&loss, &learned.units);
             let (first, last) = learned.ends();
             let layers = (2 * depth) as f64;

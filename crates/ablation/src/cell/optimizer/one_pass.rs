@@ -14,12 +14,11 @@ use super::{EPSILON, Factors};
 
 /// Changes parameters, mean and mean square of the gradients, all flat, along the gradients.
 ///
-/// Does nothing and returns false unless all are numbers of single precision in the processor's memory.
-pub(super) fn step(state: [&mut Tensor; 3], gradients: &[Tensor], factors: &Factors) -> bool {
-    let length: usize = gradients.iter().map(Tensor::numel).sum();
-    let single = |t: &Tensor| t.device() == Device::Cpu && t.kind() == Kind::Float;
-    let flat = |t: &&mut Tensor| single(t) && t.is_contiguous() && t.numel() == length;
-    if !(state.iter().all(flat) && gradients.iter().all(single)) {
+/// Does nothing and returns false unless they are as many numbers of single precision in the processor's memory.
+pub(super) fn step(state: [&mut Tensor; 3], gradients: &[&[f32]], factors: &Factors) -> bool {
+    let length: usize = gradients.iter().map(|gradient| gradient.len()).sum();
+    let fits = |tensor: &&mut Tensor| numbers(tensor).is_some_and(|flat| flat.len() == length);
+    if !state.iter().all(fits) {
         return false;
     }
     let [mut parameters, mut mean, mut square] = state.map(|tensor| {
@@ -28,16 +27,24 @@ pub(super) fn step(state: [&mut Tensor; 3], gradients: &[Tensor], factors: &Fact
         unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), length) }
     });
     for gradient in gradients {
-        let gradient = gradient.contiguous();
-        let count = gradient.numel();
-        // SAFETY: as above, and nobody writes it.
-        let values =
-            unsafe { std::slice::from_raw_parts(gradient.data_ptr().cast::<f32>(), count) };
-        let of_these = [&mut parameters, &mut mean, &mut square]
-            .map(|rest| rest.split_off_mut(..count).expect("as many as gradients"));
-        update(of_these, values, factors);
+        let of_these = [&mut parameters, &mut mean, &mut square].map(|rest| {
+            rest.split_off_mut(..gradient.len())
+                .expect("as many as gradients")
+        });
+        update(of_these, gradient, factors);
     }
     true
+}
+
+/// The numbers of a tensor, if they are of single precision and one behind the other in the processor's memory.
+///
+/// Nobody may write them through another tensor while the slice lives.
+pub(super) fn numbers(tensor: &Tensor) -> Option<&[f32]> {
+    let in_place = tensor.device() == Device::Cpu && tensor.is_contiguous();
+    (in_place && tensor.kind() == Kind::Float).then(|| {
+        // SAFETY: so many numbers of single precision one behind the other, as was just asked, which the tensor keeps.
+        unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<f32>(), tensor.numel()) }
+    })
 }
 
 fn update(state: [&mut [f32]; 3], gradient: &[f32], factors: &Factors) {

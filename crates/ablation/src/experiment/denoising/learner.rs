@@ -13,7 +13,10 @@ use unet::UNet;
 
 use super::{Denoising, Levels, Target, Weighting};
 use crate::{
-    architecture::Architecture, cell::optimizer::Adam, error::Error, stream::Role, stream::Stream,
+    architecture::Architecture,
+    cell::{Asked, Written, optimizer::Adam},
+    error::Error,
+    stream::{Role, Stream},
 };
 
 /// Examples that are evaluated at a time.
@@ -24,6 +27,8 @@ pub(super) struct Learner {
     network: Box<dyn Network>,
     parameters: Vec<Tensor>,
     adam: Adam,
+    /// The network's passes, where they are written out and its loss can do with them.
+    written: Option<Written>,
     row: Box<dyn Preconditioner>,
     weight: Box<dyn Fn(Kernel) -> f64>,
     /// Whether it learns the score of the clean data, which has no level.
@@ -88,13 +93,18 @@ impl Learner {
                 Box::new(move |k| weight.weight(k))
             }
         };
+        let clean = matches!(experiment.levels, Levels::Clean {});
         Ok(Learner {
             network,
+            // The sliced objective asks for the network's derivative.
+            written: (!clean)
+                .then(|| Written::of(&architecture, tch::Device::Cpu, experiment.training.batch))
+                .flatten(),
             adam: Adam::new(&mut parameters),
             parameters,
             row,
             weight,
-            clean: matches!(experiment.levels, Levels::Clean {}),
+            clean,
             shape: shape.iter().map(|&n| n as i64).collect(),
         })
     }
@@ -119,23 +129,34 @@ impl Learner {
 
     /// One step; the loss before it.
     pub(super) fn step(&mut self, batch: &Batch, rate: f64) -> f64 {
-        let net = |x: &Tensor, label: &Tensor| self.network.forward(x, label, &mut Mode::Eval);
         let (x0, noise) = (
             self.tensor(batch.x0.view()),
             self.tensor(batch.noise.view()),
         );
-        let loss = if self.clean {
-            let score = |x: &Tensor| torch::score(&net, &*self.row, x, &batch.levels);
-            torch::sliced_score_matching(&score, &x0, &noise.sign())
-        } else {
-            let weight = |k: Kernel| (self.weight)(k);
-            torch::denoising_loss(&net, &*self.row, &weight, &x0, &noise, &batch.levels)
+        let of = |net: &Asked<'_>| {
+            let loss = if self.clean {
+                let score = |x: &Tensor| torch::score(net, &*self.row, x, &batch.levels);
+                torch::sliced_score_matching(&score, &x0, &noise.sign())
+            } else {
+                let weight = |k: Kernel| (self.weight)(k);
+                torch::denoising_loss(net, &*self.row, &weight, &x0, &noise, &batch.levels)
+            };
+            loss.mean(Kind::Float)
         };
-        let loss = loss.mean(Kind::Float);
+        let loss = match &self.written {
+            Some(written) => written.loss(&self.adam, of),
+            None => of(&|x, label| self.network.forward(x, label, &mut Mode::Eval)),
+        };
         let value = loss.double_value(&[]);
-        if value.is_finite() {
-            let gradients = Tensor::run_backward(&[&loss], &self.parameters, false, false);
-            self.adam.step(&gradients, rate);
+        if !value.is_finite() {
+            return value;
+        }
+        match &self.written {
+            Some(written) => written.step(&mut self.adam, &loss, rate),
+            None => {
+                let gradients = Tensor::run_backward(&[&loss], &self.parameters, false, false);
+                self.adam.step(&gradients, rate);
+            }
         }
         value
     }

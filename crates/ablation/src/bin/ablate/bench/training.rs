@@ -6,7 +6,11 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Instant;
 
-use ablation::{Error, cell::Adam};
+use ablation::{
+    Error,
+    architecture::Architecture,
+    cell::{Adam, Written},
+};
 use learnability::gradient::{Snapshot, unit_gradients};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -35,6 +39,8 @@ struct Trainer {
     units: Vec<(String, Vec<Tensor>)>,
     parameters: Vec<Tensor>,
     adam: Adam,
+    /// The network's passes, where they are written out.
+    written: Option<Written>,
     data: Tensor,
     noising: Noising,
     rng: ChaCha8Rng,
@@ -77,6 +83,7 @@ impl Trainer {
         let data = single(&inputs::normals(5, size.iter().product::<i64>() as usize)).view(size);
         Self {
             adam: Adam::new(&mut parameters),
+            written: None,
             network,
             units,
             parameters,
@@ -112,7 +119,10 @@ impl Trainer {
             }
         }
         let units = units(&params);
-        Self::new(Box::new(network), store, units, noising, seed)
+        Self {
+            written: Written::of(&Architecture::Mlp(config), Device::Cpu, POINTS),
+            ..Self::new(Box::new(network), store, units, noising, seed)
+        }
     }
 
     /// The network of a folder of diffusers.
@@ -198,6 +208,14 @@ impl Trainer {
     }
 
     fn learn(&mut self, batch: &Batch) -> f64 {
+        if let Some(written) = &self.written {
+            let loss = written.loss(&self.adam, |net| {
+                let answer = net(&batch.noised, &batch.label);
+                answer.mse_loss(&batch.noise, tch::Reduction::Mean)
+            });
+            written.step(&mut self.adam, &loss, RATE);
+            return loss.double_value(&[]);
+        }
         let loss = self.loss(batch);
         let value = loss.double_value(&[]);
         let gradients = Tensor::run_backward(&[&loss], &self.parameters, false, false);
