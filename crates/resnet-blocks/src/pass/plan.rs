@@ -114,19 +114,28 @@ impl Affine {
     pub(super) fn transpose(&self, parameters: &[f32], transposed: &mut [f32]) {
         let weight = self.weight(parameters);
         let transposed = &mut transposed[self.at..][..weight.len()];
-        // Sixteen rows at a time are a cache line of each transposed one.
-        let parts = weight.chunks(LINE * self.inputs);
-        for (from, rows) in (0..).step_by(LINE).zip(parts) {
-            let count = rows.len() / self.inputs;
-            for column in 0..self.inputs {
-                let mut line = [0.0; LINE];
-                for (row, number) in line[..count].iter_mut().enumerate() {
-                    *number = rows[row * self.inputs + column];
+        // Blocks of a cache line by a cache line, in between in registers and the first cache.
+        for from in (0..self.outputs).step_by(LINE) {
+            for column in (0..self.inputs).step_by(LINE) {
+                let [height, width] =
+                    [self.outputs - from, self.inputs - column].map(|left| left.min(LINE));
+                let mut block = [[0.0; LINE]; LINE];
+                for row in 0..height {
+                    let numbers = &weight[(from + row) * self.inputs + column..];
+                    match numbers.first_chunk::<LINE>() {
+                        Some(numbers) if width == LINE => {
+                            (0..LINE).for_each(|i| block[i][row] = numbers[i]);
+                        }
+                        _ => (0..width).for_each(|i| block[i][row] = numbers[i]),
+                    }
                 }
-                let to = &mut transposed[column * self.outputs + from..][..count];
-                to.iter_mut()
-                    .zip(line)
-                    .for_each(|(to, number)| *to = number);
+                for (i, line) in block[..width].iter().enumerate() {
+                    let to = &mut transposed[(column + i) * self.outputs + from..];
+                    match to.first_chunk_mut::<LINE>() {
+                        Some(to) if height == LINE => *to = *line,
+                        _ => to[..height].copy_from_slice(&line[..height]),
+                    }
+                }
             }
         }
     }
