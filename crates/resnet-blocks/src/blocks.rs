@@ -162,24 +162,24 @@ impl Block for ConvBlock {
         let [norm1, norm2] = &self.norms;
         let [conv1, conv2] = &self.convs;
         let [first, second] = self.injections.each_ref().map(|l| l.as_ref().map(inject));
-        let normal = match &first {
-            Some(parts) => norm1.modulated(x, parts),
-            None => norm1.forward(x),
+        let mut hidden = match &first {
+            Some(parts) => self.activation.apply(&norm1.modulated(x, parts)),
+            None => norm1.activated(x, None, self.activation),
         };
-        let mut hidden = self.activation.apply(&normal);
         if let Some(resample) = self.resample {
             hidden = resample.apply(&hidden);
         }
         let hidden = conv1.forward(&hidden, mode);
-        let normal = match (self.injection, &second) {
-            (Injection::Shift, Some(shift)) => {
-                norm2.forward(&(hidden + shift.unsqueeze(-1).unsqueeze(-1)))
+        let phi = self.activation;
+        let hidden = match (self.injection, &second) {
+            (Injection::Shift, shift) => norm2.activated(&hidden, shift.as_ref(), phi),
+            (Injection::ScaleShift, Some(parts)) => {
+                phi.apply(&scale_and_shift(&norm2.forward(&hidden), parts))
             }
-            (Injection::ScaleShift, Some(parts)) => scale_and_shift(&norm2.forward(&hidden), parts),
-            (Injection::Adaptive, Some(parts)) => norm2.modulated(&hidden, parts),
-            _ => norm2.forward(&hidden),
+            (Injection::Adaptive, Some(parts)) => phi.apply(&norm2.modulated(&hidden, parts)),
+            _ => norm2.activated(&hidden, None, phi),
         };
-        let hidden = self.dropout.apply(self.activation.apply(&normal), mode);
+        let hidden = self.dropout.apply(hidden, mode);
         conv2.forward(&hidden, mode)
     }
 }

@@ -82,11 +82,22 @@ impl Linear {
         if let Mode::Calibrate = mode {
             let last = x.dim() as i64 - 1;
             standardise(&self.weight, self.bias.as_ref(), last, |weight, bias| {
-                x.linear(weight, bias)
+                linear(x, weight, bias)
             });
         }
-        x.linear(&self.weight, self.bias.as_ref())
+        linear(x, &self.weight, self.bias.as_ref())
     }
+}
+
+/// W x + b in the kind of x.
+pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+    let bias = bias.map(|bias| in_kind_of(x, bias));
+    x.linear(&in_kind_of(x, weight), bias)
+}
+
+/// A variable as a layer uses it on x: a cast that gradients pass through, or the variable itself.
+pub(crate) fn in_kind_of(x: &Tensor, variable: &Tensor) -> Tensor {
+    variable.to_kind(x.kind())
 }
 
 impl Block for Linear {
@@ -159,7 +170,8 @@ impl Conv2d {
             }
         };
         let apply = |weight: &Tensor, bias: Option<&Tensor>| {
-            x.conv2d(weight, bias, [self.stride; 2], [around; 2], [1, 1], 1)
+            let (weight, bias) = (in_kind_of(&x, weight), bias.map(|b| in_kind_of(&x, b)));
+            x.conv2d(&weight, bias, [self.stride; 2], [around; 2], [1, 1], 1)
         };
         if let Mode::Calibrate = mode {
             standardise(&self.weight, self.bias.as_ref(), 1, apply);

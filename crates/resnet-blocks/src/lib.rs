@@ -17,6 +17,8 @@ mod plan;
 #[cfg(feature = "tch")]
 mod attention;
 #[cfg(feature = "tch")]
+mod bfloat16;
+#[cfg(feature = "tch")]
 mod blocks;
 #[cfg(feature = "tch")]
 mod law;
@@ -28,6 +30,8 @@ mod magnitude;
 mod mlp;
 #[cfg(feature = "tch")]
 mod network;
+#[cfg(all(feature = "tch", norm_silu_node))]
+mod norm_silu;
 #[cfg(feature = "tch")]
 mod norms;
 #[cfg(feature = "tch")]
@@ -50,6 +54,8 @@ pub use plan::{Bias, Feature, Layer, LayerKind, PlannedTensor};
 
 #[cfg(feature = "tch")]
 pub use attention::AttentionBlock;
+#[cfg(feature = "tch")]
+pub use bfloat16::Bfloat16;
 #[cfg(feature = "tch")]
 pub use blocks::{ConvBlock, MlpBlock, Residual};
 #[cfg(feature = "tch")]

@@ -4,7 +4,10 @@ use tch::Tensor;
 
 use crate::{
     Activation, AttentionScores, Block, Error, Init, Law, MagnitudeBlockConfig, MagnitudeFlavour,
-    Mode, Params, Resample, ShortSkip, Skip, attention::attend, norms::unit_magnitude,
+    Mode, Params, Resample, ShortSkip, Skip,
+    attention::attend,
+    layers::{in_kind_of, linear},
+    norms::unit_magnitude,
 };
 
 /// gain W x / |W|: a matrix whose rows are divided by their length, so that x of independent features of
@@ -46,7 +49,7 @@ impl MagnitudeLinear {
     /// # Panics
     /// If x has another width.
     pub fn forward(&self, x: &Tensor, gain: &Tensor, mode: &mut Mode) -> Tensor {
-        x.linear(&(normal_rows(&self.weight, mode) * gain), None::<&Tensor>)
+        linear(x, &(normal_rows(&self.weight, mode) * gain), None)
     }
 }
 
@@ -84,7 +87,7 @@ impl MagnitudeConv2d {
     /// If x has other channels.
     pub fn forward(&self, x: &Tensor, mode: &mut Mode) -> Tensor {
         let around = self.weight.size()[2] / 2;
-        let weight = normal_rows(&self.weight, mode);
+        let weight = in_kind_of(x, &normal_rows(&self.weight, mode));
         x.conv2d(&weight, None::<&Tensor>, [1, 1], [around; 2], [1, 1], 1)
     }
 }

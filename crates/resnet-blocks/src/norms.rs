@@ -2,7 +2,9 @@
 
 use tch::{Kind, Tensor};
 
-use crate::{Error, Law, Norm, Params};
+#[cfg(norm_silu_node)]
+use crate::norm_silu::norm_silu;
+use crate::{Activation, Error, Law, Norm, Params, layers::in_kind_of};
 
 /// A [`Norm`] for so many channels, with its scale and shift, or with those that an embedding gives.
 #[derive(Debug)]
@@ -76,7 +78,7 @@ impl Normalise {
         let along = |numbers: &Tensor| {
             let mut dims = vec![1; x.dim()];
             dims[1] = -1;
-            numbers.view(&dims[..])
+            in_kind_of(x, numbers).view(&dims[..])
         };
         match self.norm {
             Norm::None => x.shallow_clone(),
@@ -108,6 +110,27 @@ impl Normalise {
                 along(shift).addcmul(&normal.addcmul(&means, &along(mean)), &along(scale))
             }
         }
+    }
+
+    /// phi(norm(x + shift)), in one pass where there is one.
+    ///
+    /// # Shapes
+    /// x: `[B, channels, ...]`; shift: `[B, channels]`; result: as x.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    pub fn activated(&self, x: &Tensor, shift: Option<&Tensor>, phi: Activation) -> Tensor {
+        #[cfg(norm_silu_node)]
+        if let (Activation::Silu, Norm::Group { eps, .. } | Norm::Layer { eps }) = (phi, self.norm)
+            && let (Some(scale), Some(bias)) = (&self.scale, &self.shift)
+            && let Some(y) = norm_silu(x, shift, [scale, bias], self.groups, eps)
+        {
+            return y;
+        }
+        phi.apply(&match shift {
+            Some(shift) => self.forward(&(x + shift.unsqueeze(-1).unsqueeze(-1))),
+            None => self.forward(x),
+        })
     }
 
     /// norm(x) (1 + s) + t with what an embedding gives, the parts (s, t); (s) for `Rms`, and for

@@ -5,6 +5,7 @@ use tch::{Kind, Tensor};
 use crate::{
     Backbone, Bias, Error, FreeU, Init, Law, Linear, LongSkip, Mode, Norm, Normalise, Params,
     ShortSkip, Skip,
+    layers::{in_kind_of, linear},
 };
 
 impl ShortSkip {
@@ -133,7 +134,7 @@ impl Skip for Gain {
     fn join(&self, shortcut: &Tensor, branch: &Tensor, _mode: &mut Mode) -> Tensor {
         let mut dims = vec![1; branch.dim()];
         dims[1] = -1;
-        shortcut.addcmul(branch, &self.0.view(&dims[..]))
+        shortcut.addcmul(branch, &in_kind_of(branch, &self.0).view(&dims[..]))
     }
 }
 
@@ -145,12 +146,12 @@ struct Gate {
 
 impl Skip for Gate {
     fn join(&self, shortcut: &Tensor, branch: &Tensor, _mode: &mut Mode) -> Tensor {
-        let bias = Some(&self.bias);
         let gate = if shortcut.dim() == 4 {
-            let kernel = self.weight.unsqueeze(-1).unsqueeze(-1);
-            shortcut.conv2d(&kernel, bias, [1, 1], [0, 0], [1, 1], 1)
+            let [weight, bias] = [&self.weight, &self.bias].map(|v| in_kind_of(shortcut, v));
+            let kernel = weight.unsqueeze(-1).unsqueeze(-1);
+            shortcut.conv2d(&kernel, Some(bias), [1, 1], [0, 0], [1, 1], 1)
         } else {
-            shortcut.linear(&self.weight, bias)
+            linear(shortcut, &self.weight, Some(&self.bias))
         };
         shortcut.lerp_tensor(branch, &gate.sigmoid())
     }

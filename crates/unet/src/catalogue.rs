@@ -1,8 +1,8 @@
 //! The catalogue: what a plan names, with weights.
 
 use resnet_blocks::{
-    AttentionBlock, Block, Border, Conv2d, Conv2dConfig, Law, MagnitudeBlock, MagnitudeConv2d,
-    Mode, Norm, Normalise, Params, Resample, Residual, Skip,
+    Activation, AttentionBlock, Block, Border, Conv2d, Conv2dConfig, Law, MagnitudeBlock,
+    MagnitudeConv2d, Mode, Norm, Normalise, Params, Resample, Residual, Skip,
 };
 use tch::Tensor;
 
@@ -79,7 +79,8 @@ impl ReadOut {
 
 impl Block for ReadOut {
     fn forward(&self, x: &Tensor, _embedding: &Tensor, mode: &mut Mode) -> Tensor {
-        self.conv.forward(&self.norm.forward(x).silu(), mode)
+        let activated = self.norm.activated(x, None, Activation::Silu);
+        self.conv.forward(&activated, mode)
     }
 }
 
@@ -109,6 +110,6 @@ struct MagnitudeReadOut {
 
 impl Block for MagnitudeReadOut {
     fn forward(&self, x: &Tensor, _embedding: &Tensor, mode: &mut Mode) -> Tensor {
-        self.conv.forward(x, mode) * &self.gain
+        self.conv.forward(x, mode) * self.gain.to_kind(x.kind())
     }
 }

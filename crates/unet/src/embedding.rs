@@ -197,7 +197,7 @@ impl Embedding {
             LayersNode::Magnitude(linear) => linear.forward(&features, &one, mode),
         };
         let e = match (&self.class, &classes) {
-            (ClassNode::Rows(rows), Some(classes)) => e + row(rows, &classes.view([-1])),
+            (ClassNode::Rows(rows), Some(classes)) => e + row(rows, &classes.view([-1]), kind),
             (ClassNode::AsLabel(layers), Some(classes)) => {
                 e + layers.forward(&self.features.of(&classes.view([-1]), kind), mode)
             }
@@ -279,13 +279,14 @@ impl FeatureNode {
                 let turns = t.to_kind(exact).unsqueeze(-1) * frequencies + phases;
                 ((turns * (2.0 * PI)).cos() * 2f64.sqrt()).to_kind(kind)
             }
-            FeatureNode::Learned { rows } => row(rows, t),
+            FeatureNode::Learned { rows } => row(rows, t, kind),
         }
     }
 }
 
-fn row(rows: &Tensor, index: &Tensor) -> Tensor {
-    Tensor::embedding(rows, &index.round().to_kind(Kind::Int64), -1, false, false)
+fn row(rows: &Tensor, index: &Tensor, kind: Kind) -> Tensor {
+    let index = index.round().to_kind(Kind::Int64);
+    Tensor::embedding(rows, &index, -1, false, false).to_kind(kind)
 }
 
 impl TwoLayers {

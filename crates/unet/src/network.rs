@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use resnet_blocks::{Block, Conv2d, Mode, Network, Params, Resample, Skip};
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use crate::{
     Error, SkipEdit, Topology, UNetConfig,
@@ -315,6 +315,7 @@ impl UNet {
                 Tensor::cat(&[x, estimate], 1)
             }
         };
+        let input = arranged(input);
         let mut state = State {
             stream: input.shallow_clone(),
             image: input,
@@ -410,6 +411,18 @@ impl State<'_> {
             }
         }
     }
+}
+
+/// x in the order of memory that convolutions of its kind are fastest in; what follows keeps it.
+fn arranged(x: Tensor) -> Tensor {
+    if x.kind() != Kind::BFloat16 || x.device() != Device::Cpu {
+        return x;
+    }
+    let (batch, channels, height, width) = x.size4().expect("an image has four dimensions");
+    // Of one channel torch takes either order for the other, and goes by the strides.
+    let strides = [channels * height * width, 1, width * channels, channels];
+    let pixels = x.permute([0, 2, 3, 1]).contiguous();
+    pixels.as_strided([batch, channels, height, width], strides, None::<i64>)
 }
 
 /// x without the rows and columns that it has more than `like`.
