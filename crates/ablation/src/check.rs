@@ -2,7 +2,7 @@
 
 use crate::{
     architecture::MOST_BLOCKS,
-    config::{CellConfig, Data, Network, Objective, Start},
+    config::{CellConfig, Data, Device, Network, Objective, Precision, Start},
     error::Error,
 };
 
@@ -263,6 +263,29 @@ pub(crate) fn check(config: &CellConfig, place: &str) -> Result<(), Error> {
         config.numerics.threads,
         "1 to 1024 threads"
     );
+    if config.numerics.precision == Precision::Bf16 {
+        require!(
+            matches!(
+                config.network.trained(),
+                Network::Unet { .. } | Network::Published { .. }
+            ),
+            "numerics.precision",
+            Precision::Bf16,
+            "bfloat16 is for U-Nets: of a network on vectors it would round the points; leave it out"
+        );
+        require!(
+            matches!(config.objective, Objective::Denoising {}),
+            "numerics.precision",
+            Precision::Bf16,
+            "score matching on clean data takes derivatives of the score, which bfloat16 rounds away: train with noise, or leave it out"
+        );
+        require!(
+            config.numerics.device == Device::Cpu,
+            "numerics.precision",
+            Precision::Bf16,
+            "bfloat16 is known to agree with single precision on the processor alone: leave it out on a card"
+        );
+    }
     Ok(())
 }
 
@@ -390,6 +413,39 @@ mod tests {
             );
         }
         assert!(check_value(base()).is_ok());
+    }
+
+    #[test]
+    fn bfloat16_is_for_u_nets_that_learn_with_noise() {
+        let mut config = base();
+        let network = json!({ "kind": "unet", "base": 8, "multipliers": [1, 2], "blocks": 1, "activation": "silu", "norm": "group", "short": "identity", "long": "add", "init": "he" });
+        config["data"] = json!({ "kind": "gaussian_field" });
+        config["network"] = network.clone();
+        config["objective"] = json!({ "kind": "denoising" });
+        config["numerics"]["precision"] = json!("bf16");
+        assert!(check_value(config.clone()).is_ok());
+        for (pointer, value, why) in [
+            ("/network", base()["network"].clone(), "U-Nets"),
+            ("/network", json!({ "kind": "exact" }), "U-Nets"),
+            ("/objective", json!({ "kind": "sliced" }), "derivatives"),
+            (
+                "/objective",
+                json!({ "kind": "sliced_differences", "step": 0.1 }),
+                "derivatives",
+            ),
+            ("/numerics/device", json!("cuda"), "processor"),
+        ] {
+            let mut config = config.clone();
+            *config.pointer_mut(pointer).expect("the setting exists") = value;
+            let message = refusal(check_value(config.clone()));
+            assert!(
+                message.starts_with("here: numerics.precision = Bf16"),
+                "{message}"
+            );
+            assert!(message.contains(why), "{message}");
+            config["numerics"]["precision"] = json!("f32");
+            assert!(check_value(config).is_ok());
+        }
     }
 
     #[test]

@@ -7,14 +7,14 @@ use std::{
 
 use ndarray::{ArrayD, ArrayViewD};
 use noise_schedule::Kernel;
-use resnet_blocks::{Mode, Network, Params, ResidualMlp};
+use resnet_blocks::{Bfloat16, Mode, Network, Params, ResidualMlp};
 use score_objective::Epsilon;
 use tch::{Device, Tensor, nn::VarStore};
 use unet::UNet;
 
 use crate::{
     architecture::Architecture,
-    config::CellConfig,
+    config::{CellConfig, Precision},
     error::Error,
     record::{Outcome, Record, Stage},
     store, tensors,
@@ -32,6 +32,7 @@ pub struct Trained {
     variables: Vec<(String, Tensor)>,
     network: Kept,
     device: Device,
+    precision: Precision,
 }
 
 #[derive(Debug)]
@@ -100,6 +101,7 @@ impl Trained {
         }
         Ok(Trained {
             folder: folder.to_owned(),
+            precision: config.numerics.precision,
             config,
             words: architecture.words(),
             variables,
@@ -111,6 +113,11 @@ impl Trained {
     /// What the cell was.
     pub fn config(&self) -> &CellConfig {
         &self.config
+    }
+
+    /// The same, denoising in this precision instead of the cell's; only a U-Net has another than f32.
+    pub(crate) fn in_precision(self, precision: Precision) -> Trained {
+        Trained { precision, ..self }
     }
 
     /// The network.
@@ -162,7 +169,10 @@ impl Trained {
             score_objective::torch::denoise(&net, &epsilon, x, &levels)
         };
         let denoised = match &self.network {
-            Kept::UNet(network) => eval(network, &single),
+            Kept::UNet(network) => match self.precision {
+                Precision::F32 => eval(network, &single),
+                Precision::Bf16 => eval(&Bfloat16(network.clone()), &single),
+            },
             // An MLP takes an image as one row of numbers.
             Kept::Mlp(network) => eval(network, &single.view([n as i64, -1])).view_as(&single),
         };

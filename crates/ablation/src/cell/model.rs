@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 use noise_schedule::Kernel;
 use rand::RngCore;
 use rand_chacha::ChaCha8Rng;
-use resnet_blocks::{Mode, Network, Params, ResidualMlp};
+use resnet_blocks::{Bfloat16, Mode, Network, Params, ResidualMlp};
 use score_objective::Epsilon;
 use tch::{Tensor, nn::VarStore};
 use unet::UNet;
@@ -13,7 +13,7 @@ use unet::UNet;
 use super::{optimizer::Adam, written::Written};
 use crate::{
     architecture::{Architecture, calibrates},
-    config::{CellConfig, Objective},
+    config::{CellConfig, Objective, Precision},
     dataset::Dataset,
     error::Error,
     stream::{Role, Stream},
@@ -105,7 +105,11 @@ impl Learned {
                 Box::new(ResidualMlp::new(&params, mlp).map_err(|e| impossible(e.to_string()))?)
             }
             Architecture::UNet(unet) => {
-                Box::new(UNet::new(&params, unet).map_err(|e| impossible(e.to_string()))?)
+                let unet = UNet::new(&params, unet).map_err(|e| impossible(e.to_string()))?;
+                match config.numerics.precision {
+                    Precision::F32 => Box::new(unet),
+                    Precision::Bf16 => Box::new(Bfloat16(unet)),
+                }
             }
         };
         let units = params

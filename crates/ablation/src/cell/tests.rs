@@ -4,6 +4,8 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+#[cfg(feature = "tch")]
+use crate::config::Precision;
 use crate::fixture::{STUDY, plan};
 
 /// Leaves the cell before the given step of its life, and keeps a checkpoint there and at each of `also`.
@@ -106,6 +108,37 @@ fn cells() -> Vec<Cell> {
         cells.push(cell(json!({ "kind": "song_ermon" }), random, true));
     }
     cells
+}
+
+#[cfg(feature = "tch")]
+#[test]
+fn a_cell_in_bfloat16_is_another_cell_of_nearly_the_same_numbers() {
+    let unet = json!({ "kind": "unet", "base": 8, "multipliers": [1, 2], "blocks": 1, "activation": "silu", "norm": "group", "short": "identity", "long": "concat", "init": "he" });
+    let single = cell(json!({ "kind": "gaussian_field" }), unet, true);
+    let mut config = single.config.diffusion().expect("a network").clone();
+    config.noise.data_std = 1.0;
+    let single = Cell::new(config.clone(), 3);
+    config.numerics.precision = Precision::F32;
+    assert_eq!(Cell::new(config.clone(), 3).id, single.id, "the default");
+    config.numerics.precision = Precision::Bf16;
+    let rounded = Cell::new(config, 3);
+    assert_ne!(rounded.id, single.id);
+    let [exact, near] = [single, rounded].map(|cell| undisturbed(&cell).0);
+    let said = serde_json::to_value(&near.record).expect("plain data");
+    assert_eq!(said["cell"]["config"]["numerics"]["precision"], "bf16");
+    assert_ne!(exact.weights, near.weights);
+    for name in [
+        "training_loss",
+        "log_energy_distance",
+        "log_denoising_error",
+    ] {
+        let [exact, near] = [&exact, &near].map(|cell| cell.record.values[name]);
+        let least = 0.05 * exact.abs().max(1.0);
+        assert!(
+            (near - exact).abs() < least,
+            "{name}: {near} against {exact}"
+        );
+    }
 }
 
 #[test]

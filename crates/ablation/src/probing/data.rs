@@ -36,6 +36,7 @@ pub(super) fn sampling(request: &Request) -> sample::Request {
         seed: request.seed,
         noise: None,
         classes: request.class.into_iter().collect(),
+        precision: None,
         device: request.device,
         out: request.out.join("samples.safetensors"),
     }

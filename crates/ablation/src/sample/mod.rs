@@ -61,6 +61,8 @@ pub struct Request {
     pub classes: Vec<f64>,
     /// Where the network is evaluated.
     pub device: config::Device,
+    /// What the network computes with; by default single precision, or what the cell computed with.
+    pub precision: Option<config::Precision>,
     /// `.png` for a grid of pictures, `.safetensors` for the numbers.
     pub out: PathBuf,
 }
@@ -144,7 +146,7 @@ impl Sampler {
         Ok(Sampler {
             initial: initial * prepared.init_noise_sigma,
             pixels: place.pixels(request.scheduler.as_deref())?,
-            model: place.open(device, classes)?,
+            model: place.open(device, request.precision, classes)?,
             prepared,
             noise,
             out,

@@ -18,7 +18,7 @@ use super::{
     scheduler::{self, Chosen},
 };
 use crate::{
-    config::{CellConfig, Data},
+    config::{CellConfig, Data, Network, Precision},
     error::Error,
     files, store, tensors,
     trained::Trained,
@@ -55,6 +55,7 @@ pub(crate) enum Model {
         network: UNet,
         classes: Option<Tensor>,
         device: Device,
+        precision: Precision,
         chunk: usize,
     },
     Cell(Box<Trained>),
@@ -329,11 +330,36 @@ impl Place {
     }
 
     /// Reads the weights.
-    pub(crate) fn open(&self, device: Device, classes: Option<Tensor>) -> Result<Model, Error> {
+    pub(crate) fn open(
+        &self,
+        device: Device,
+        precision: Option<Precision>,
+        classes: Option<Tensor>,
+    ) -> Result<Model, Error> {
+        if precision == Some(Precision::Bf16) {
+            let refused = |rule| Err(impossible("--precision", Precision::Bf16, rule));
+            if device != Device::Cpu {
+                return refused(
+                    "it is known to agree with f32 on the processor alone: leave it out on a card",
+                );
+            }
+            if let Place::Cell { config, .. } = self
+                && !matches!(
+                    config.network.trained(),
+                    Network::Unet { .. } | Network::Published { .. }
+                )
+            {
+                return refused(
+                    "bfloat16 is for U-Nets, and the cell's network is none: leave it out",
+                );
+            }
+        }
         match self {
             Place::Cell { folder, config } => {
                 tch::set_num_threads(config.numerics.threads as i32);
-                Ok(Model::Cell(Box::new(Trained::open(folder, device)?)))
+                let trained = Trained::open(folder, device)?;
+                let precision = precision.unwrap_or(config.numerics.precision);
+                Ok(Model::Cell(Box::new(trained.in_precision(precision))))
             }
             Place::Folder { network, plan, .. } => {
                 let store = VarStore::new(device);
@@ -351,6 +377,7 @@ impl Place {
                     })?,
                     classes,
                     device,
+                    precision: precision.unwrap_or(Precision::F32),
                     chunk,
                 })
             }
@@ -386,6 +413,7 @@ impl Model {
                 network,
                 classes,
                 device,
+                precision,
                 ..
             } => {
                 let _guard = tch::no_grad_guard();
@@ -397,6 +425,10 @@ impl Model {
                     estimate: None,
                 };
                 let shown = tensors::single(shown, *device);
+                let shown = match precision {
+                    Precision::F32 => shown,
+                    Precision::Bf16 => shown.to_kind(Kind::BFloat16),
+                };
                 let mode = &mut Mode::Eval;
                 tensors::array(&network.forward_with(&shown, &label, conditions, mode))
             }

@@ -42,6 +42,7 @@ pub(crate) fn request(model: &str) -> Request {
         seed: 0,
         noise: None,
         classes: Vec::new(),
+        precision: None,
         device: config::Device::Cpu,
         out: std::env::temp_dir().join("not-written.safetensors"),
     }
@@ -101,6 +102,18 @@ fn samples_are_those_of_diffusers() {
         compared += 1;
     }
     assert_eq!(compared, 11);
+}
+
+#[test]
+fn bfloat16_samples_nearly_the_same() {
+    let exact = samples(&case("ddim"));
+    let near = samples(&Request {
+        precision: Some(config::Precision::Bf16),
+        ..case("ddim")
+    });
+    let off = ((&near - &exact).norm() / exact.norm()).double_value(&[]);
+    // Weights that were never trained amplify what is rounded.
+    assert!(1e-4 < off && off < 0.2, "off by {off}");
 }
 
 #[test]

@@ -145,6 +145,24 @@ impl From<Device> for config::Device {
     }
 }
 
+/// Numbers that a network computes with.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Precision {
+    /// Single precision
+    F32,
+    /// bfloat16 between variables and sums in single precision: faster
+    Bf16,
+}
+
+impl From<Precision> for config::Precision {
+    fn from(precision: Precision) -> config::Precision {
+        match precision {
+            Precision::F32 => config::Precision::F32,
+            Precision::Bf16 => config::Precision::Bf16,
+        }
+    }
+}
+
 /// Plans a study, runs what is missing, and reports it.
 pub(crate) fn run(arguments: Ablate) -> Result<(), Error> {
     match arguments.part {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use ablation::Error;
 use clap::Args;
 
-use crate::run::Device;
+use crate::run::{Device, Precision};
 
 /// Arguments of `sample`.
 #[derive(Args)]
@@ -50,6 +50,9 @@ pub(crate) struct Sample {
     /// Where the network is evaluated
     #[arg(long, value_enum, value_name = "D", default_value_t = Device::Cpu)]
     device: Device,
+    /// What the network computes with [default: f32; of a cell the study's]
+    #[arg(long, value_enum, value_name = "P")]
+    precision: Option<Precision>,
     /// A grid of pictures (.png), or the numbers (.safetensors, `samples`)
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -114,6 +117,7 @@ mod work {
             noise: arguments.noise,
             classes: arguments.classes,
             device: arguments.device.into(),
+            precision: arguments.precision.map(Into::into),
             out: arguments.out,
         };
         let mut sampler = Sampler::prepare(&request)?;

@@ -19,6 +19,8 @@ use ablation::Error;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use crate::run::Precision;
+
 /// Arguments of `bench-work`.
 #[derive(Args)]
 pub(crate) struct Work {
@@ -35,6 +37,9 @@ pub(crate) struct Work {
     /// The numbers that exact scores are computed with
     #[arg(long, value_enum, default_value_t = Arithmetic::Double)]
     numbers: Arithmetic,
+    /// What networks of images compute with
+    #[arg(long, value_enum, value_name = "P", default_value_t = Precision::F32)]
+    precision: Precision,
     /// Threads of this process
     #[arg(long, value_name = "N", default_value_t = 2)]
     threads: i32,
@@ -119,10 +124,11 @@ pub(crate) fn work(arguments: &Work) -> Result<(), Error> {
         Row::Unet | Row::UnetAttention | Row::Sampling | Row::Start => {
             let attention = arguments.row == Row::UnetAttention;
             let unet = networks::ensure(&arguments.dir, attention)?;
+            let precision = arguments.precision.into();
             match arguments.row {
-                Row::Sampling => sampling::sampling(&arguments.dir)?,
-                Row::Start => training::start(&unet)?,
-                _ => training::unet(&unet)?,
+                Row::Sampling => sampling::sampling(&arguments.dir, precision)?,
+                Row::Start => training::start(&unet, precision)?,
+                _ => training::unet(&unet, precision)?,
             }
         }
         Row::Mlp4 => training::mlp(4, arguments.spread),

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use ablation::{
-    Error, config,
+    Error,
+    config::{self, Precision},
     sample::{Request, Sampler},
 };
 
@@ -14,7 +15,7 @@ use super::{Arithmetic, Prepared};
 const COMPARED: usize = 256;
 
 /// 64 images by 20 steps, with the noise of `initial.safetensors` where it is there; the unit is all of them.
-pub(super) fn sampling(dir: &Path) -> Result<Prepared, Error> {
+pub(super) fn sampling(dir: &Path, precision: Precision) -> Result<Prepared, Error> {
     let (scheduler, noise) = (dir.join("scheduler"), dir.join("initial.safetensors"));
     let request = Request {
         model: dir.join("unet"),
@@ -30,6 +31,7 @@ pub(super) fn sampling(dir: &Path) -> Result<Prepared, Error> {
         noise: Some(noise).filter(|file| file.is_file()),
         classes: Vec::new(),
         device: config::Device::Cpu,
+        precision: Some(precision),
         out: dir.join("ours.safetensors"),
     };
     let mut sampler = Sampler::prepare(&request)?;

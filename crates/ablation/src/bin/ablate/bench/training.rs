@@ -10,14 +10,15 @@ use ablation::{
     Error,
     architecture::Architecture,
     cell::{Adam, Written},
+    config::Precision,
 };
 use learnability::gradient::{Snapshot, unit_gradients};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 use resnet_blocks::{
-    Activation, Init, MlpBlockConfig, Mode, Network, Params, ResidualMlp, ResidualMlpConfig,
-    ShortSkip,
+    Activation, Bfloat16, Init, MlpBlockConfig, Mode, Network, Params, ResidualMlp,
+    ResidualMlpConfig, ShortSkip,
 };
 use tch::{Device, Kind, Tensor, nn::VarStore};
 use unet::{
@@ -126,7 +127,7 @@ impl Trainer {
     }
 
     /// The network of a folder of diffusers.
-    fn unet(dir: &Path) -> Result<Self, Error> {
+    fn unet(dir: &Path, precision: Precision) -> Result<Self, Error> {
         let store = VarStore::new(Device::Cpu);
         let network =
             UNet::from_diffusers(&store.root(), dir).map_err(|error| Error::Unusable {
@@ -136,13 +137,11 @@ impl Trainer {
         let one = |(name, tensor): &(String, Tensor)| (name.clone(), vec![tensor.shallow_clone()]);
         let trainable = network.tensors().iter().filter(|(_, t)| t.requires_grad());
         let units = trainable.map(one).collect();
-        Ok(Self::new(
-            Box::new(network),
-            store,
-            units,
-            Noising::Diffusion,
-            0,
-        ))
+        let network: Box<dyn Network> = match precision {
+            Precision::F32 => Box::new(network),
+            Precision::Bf16 => Box::new(Bfloat16(network)),
+        };
+        Ok(Self::new(network, store, units, Noising::Diffusion, 0))
     }
 
     /// The batch of given noise and uniform numbers.
@@ -296,9 +295,9 @@ pub(super) fn unet_operations(dir: &Path) -> Result<f64, Error> {
 }
 
 /// The first step of the U-Net in a folder; it is done when this returns.
-pub(super) fn start(dir: &Path) -> Result<Prepared, Error> {
+pub(super) fn start(dir: &Path, precision: Precision) -> Result<Prepared, Error> {
     let operations = unet_operations(dir)?;
-    let mut trainer = Trainer::unet(dir)?;
+    let mut trainer = Trainer::unet(dir, precision)?;
     let batch = trainer.common(0);
     let answer = vec![trainer.learn(&batch)];
     Ok(Prepared {
@@ -312,9 +311,9 @@ pub(super) fn start(dir: &Path) -> Result<Prepared, Error> {
 }
 
 /// A step of the U-Net in a folder.
-pub(super) fn unet(dir: &Path) -> Result<Prepared, Error> {
+pub(super) fn unet(dir: &Path, precision: Precision) -> Result<Prepared, Error> {
     let operations = unet_operations(dir)?;
-    let mut trainer = Trainer::unet(dir)?;
+    let mut trainer = Trainer::unet(dir, precision)?;
     Ok(Prepared {
         unit: "step",
         answer: trainer.answer(),
