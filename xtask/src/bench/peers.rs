@@ -72,7 +72,7 @@ pub(crate) fn run(workspace: &Workspace, run: &Run<'_>) -> Result<(), Error> {
         } else {
             passes(&sides, contest, run.passes)?
         };
-        for other in ours.iter().chain(&others).filter(|side| !side.agrees) {
+        for other in ours.iter().chain(&others).filter(|one| !one.agrees) {
             eprintln!(
                 "bench: {} of {} answers otherwise: apart by {:.1e} of the largest number",
                 other.how,
@@ -194,21 +194,25 @@ fn passes(
     }
     let others = times.split_off(contest.ours.len());
     let answer = partners[0].ready.answer.clone();
-    let judged = |how: &str, tolerance: f64, passes: Vec<f64>, partner: &Partner| {
-        let apart = contest::apart(&answer, &partner.ready.answer);
-        Times {
-            how: how.to_owned(),
-            passes,
-            apart: apart.is_finite().then_some(apart),
-            agrees: apart <= tolerance,
-        }
-    };
-    let (mine, theirs) = partners.split_at(contest.ours.len());
-    let of_ours = (contest.ours.iter().zip(times).zip(mine))
-        .map(|(((how, _), passes), partner)| judged(how, contest::SINGLE, passes, partner));
-    let of_others = (contest.others.iter().zip(others).zip(theirs))
-        .map(|(((how, tolerance), passes), partner)| judged(how, *tolerance, passes, partner));
-    Ok((of_ours.collect(), of_others.collect()))
+    // Each against the first of ours; another of ours may lie from it as far as any of the others.
+    let widest = contest.others.iter().map(|(_, tolerance)| *tolerance);
+    let widest = widest.fold(0.0, f64::max);
+    let mine = contest.ours.iter().map(|(how, _)| (*how, widest));
+    let all = mine.chain(contest.others.iter().copied());
+    let judged = all.zip(times.into_iter().chain(others)).zip(&partners);
+    let mut ours: Vec<Times> = judged
+        .map(|(((how, tolerance), passes), partner)| {
+            let apart = contest::apart(&answer, &partner.ready.answer);
+            Times {
+                how: how.to_owned(),
+                passes,
+                apart: apart.is_finite().then_some(apart),
+                agrees: apart <= tolerance,
+            }
+        })
+        .collect();
+    let others = ours.split_off(contest.ours.len());
+    Ok((ours, others))
 }
 
 /// Each pass starts a process, until it is ready; one start before them fills caches.
