@@ -23,7 +23,7 @@ const SHARD: usize = 256;
 /// Shards at most: each has a gradient of its own.
 const SHARDS: usize = 16;
 
-/// The forward and the backward pass of a [`ResidualMlp`](crate::ResidualMlp), with the buffers that they need: the same
+/// The forward and the backward pass of a `ResidualMlp`, with the buffers that they need: the same
 /// function and the same gradient up to rounding, without a graph and without fresh memory in a step.
 ///
 /// For networks whose step is a hundred small operations, what is not multiplication is most of the time of a graph.
