@@ -9,7 +9,7 @@ use super::Adam;
 use crate::architecture::Architecture;
 
 /// A network whose passes are written out ([`MlpPass`]): the same function and gradient as that of the graph, to rounding,
-/// several times as fast.
+/// about one and a half times as fast.
 ///
 /// It serves losses that ask the network once and want its first derivatives: torch's graph begins at the answer and ends at
 /// the loss, and its gradient by the answer is what the backward pass takes.
