@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use ndarray::{Array1, Array2, Array4, ArrayD, s};
 use samplers::{
-    Prepared as Plan, Scheduler,
+    Prepared as Plan, Silent,
     compat::{Options, diffusers},
 };
 use score_objective::exact::{ExactScore, GaussianMixture};
@@ -93,13 +93,13 @@ pub(super) fn solver(class: &'static str) -> Prepared {
     };
     let (start, answer) = (array(3), array(4));
     let trajectory = move || {
-        let mut scheduler = Scheduler::new(plan.clone());
-        let mut x = start.clone();
+        let mut model = |x: &ArrayD<f32>, at| {
+            let answer = black_box(&answer);
+            plan.prediction.denoised(answer, x, at)
+        };
+        let x = start.clone();
         let begin = Instant::now();
-        while let Some(call) = scheduler.next_call() {
-            let mut source = |_: &ArrayD<f32>, _, _| unreachable!("it draws nothing");
-            x = scheduler.step(black_box(&answer), call.timestep, &x, &mut source);
-        }
+        let x = plan.run(&mut model, &mut Silent, x);
         (begin.elapsed().as_secs_f64() / STEPS as f64, x)
     };
     let (_, x) = trajectory();
