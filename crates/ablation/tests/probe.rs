@@ -112,6 +112,8 @@ fn without_data_the_model_draws_its_own_and_says_so() {
         "2",
         "--steps",
         "3",
+        "--sample-steps",
+        "4",
         "--micro-batch",
         "1",
         "--units",
@@ -125,9 +127,11 @@ fn without_data_the_model_draws_its_own_and_says_so() {
         .collect();
     let text = words.join(" ");
     assert!(
-        text.contains("samples that the model drew itself"),
+        text.contains("samples that the model drew itself in 4 steps"),
         "{text}"
     );
+    let said = common::stderr(&output);
+    assert!(said.contains("in 4 steps (--sample-steps)"), "{said}");
     assert!(
         text.contains("what it gets wrong about real data"),
         "{text}"

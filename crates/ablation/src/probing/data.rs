@@ -5,7 +5,7 @@ use std::path::Path;
 use ndarray::{ArrayD, IxDyn};
 use rand::seq::index;
 
-use super::Request;
+use super::{Drawing, Request};
 use crate::{
     config::Data,
     data::{self, Images},
@@ -48,7 +48,7 @@ pub(super) fn examples(
     place: &Place,
     shape: &[usize],
     n: usize,
-    drawing: &mut dyn FnMut(usize),
+    drawing: &mut dyn FnMut(Drawing),
 ) -> Result<Examples, Error> {
     let sized = |numbers: Vec<f64>| {
         let size = [&[n], shape].concat();
@@ -80,10 +80,20 @@ pub(super) fn examples(
     files::create_dir(&request.out)?;
     let mut sampler = Sampler::prepare(&sample::Request {
         samples: Some(n),
+        steps: Some(request.sample_steps),
         ..sampling(request)
     })?;
-    drawing(n);
-    let samples = sampler.run(&mut || {});
+    let mut far = Drawing {
+        samples: n,
+        steps: request.sample_steps,
+        done: 0,
+        of: sampler.evaluations(),
+    };
+    drawing(far);
+    let samples = sampler.run(&mut || {
+        far.done += 1;
+        drawing(far);
+    });
     let broken = samples.not_finite();
     if 0 < broken {
         return Err(Error::Unusable {
@@ -95,7 +105,7 @@ pub(super) fn examples(
     }
     Ok(Examples {
         x0: samples.values,
-        words: format!("{n} samples that the model drew itself in {} steps", request.steps),
+        words: format!("{n} samples that the model drew itself in {} steps", request.sample_steps),
         caveats: vec![
             "No data was given: the loss is that on the model's own samples, so what it gets wrong about real data is invisible, and the gradient says what would make it agree with itself. Signals are weaker than on data. Give images with --data.".to_owned(),
         ],

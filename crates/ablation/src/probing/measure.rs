@@ -12,7 +12,7 @@ use tch::Kind;
 use unet::{SkipEdit, UNet};
 
 use super::{
-    Increase, Level, Probed, Request, SkipReading,
+    Drawing, Increase, Level, Probed, Request, SkipReading,
     data::{Examples, examples, impossible},
     subject::{Net, Subject},
 };
@@ -43,18 +43,20 @@ pub struct Prober {
 }
 
 impl Prober {
-    /// Reads the model and the data; where there are none, draws samples of the model, after saying to `drawing` how many.
+    /// Reads the model and the data; where there are none, draws samples of the model, and says to `drawing` how
+    /// far it is: before the first evaluation, and after each.
     ///
     /// # Errors
     /// [`Error::Impossible`] for arguments that break a rule or do not fit the model; [`Error::Unusable`] for a model that
     /// is not whole; [`Error::Sampler`] for a scheduler; [`Error::Data`] for images; [`Error::Files`] where the report
     /// cannot be written; [`Error::Device`].
-    pub fn prepare(request: Request, drawing: &mut dyn FnMut(usize)) -> Result<Prober, Error> {
+    pub fn prepare(request: Request, drawing: &mut dyn FnMut(Drawing)) -> Result<Prober, Error> {
         for (name, value, least) in [
             ("--levels", request.levels, 2),
             ("--micro-batch", request.examples, 1),
             ("--batch", request.batch, 1),
             ("--steps", request.steps, 1),
+            ("--sample-steps", request.sample_steps, 1),
         ] {
             if value < least {
                 let rule = format!("it must be at least {least}");

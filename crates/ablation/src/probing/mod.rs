@@ -44,6 +44,8 @@ pub struct Request {
     pub scheduler: Option<String>,
     /// Inference steps, whose levels are chosen from.
     pub steps: usize,
+    /// Inference steps of the samples that the model draws itself, where there are no data.
+    pub sample_steps: usize,
     /// Noise levels.
     pub levels: usize,
     /// What the rows of the map are.
@@ -62,6 +64,19 @@ pub struct Request {
     pub device: Device,
     /// Folder of the report.
     pub out: PathBuf,
+}
+
+/// How far a model is with the samples that it draws itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drawing {
+    /// Samples.
+    pub samples: usize,
+    /// Inference steps.
+    pub steps: usize,
+    /// Evaluations of the network that are done, of a part of the samples each.
+    pub done: u64,
+    /// Evaluations in all.
+    pub of: u64,
 }
 
 /// What was found.

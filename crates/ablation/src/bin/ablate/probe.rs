@@ -26,6 +26,9 @@ pub(crate) struct Probe {
     /// Inference steps, whose noise levels are chosen from
     #[arg(long, value_name = "N", default_value_t = 50)]
     steps: usize,
+    /// Inference steps of the samples that the model draws itself without --data
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    sample_steps: usize,
     /// Noise levels
     #[arg(long, value_name = "N", default_value_t = 5)]
     levels: usize,
@@ -86,6 +89,10 @@ pub(crate) fn probe(arguments: Probe) -> Result<(), Error> {
         report,
     };
     use indicatif::{ProgressBar, ProgressStyle};
+    use std::time::{Duration, Instant};
+
+    /// How long nothing is said of the drawing where there is no bar.
+    const SILENCE: Duration = Duration::from_secs(30);
 
     let out = arguments.out.clone();
     let request = Request {
@@ -94,6 +101,7 @@ pub(crate) fn probe(arguments: Probe) -> Result<(), Error> {
         data_folders: crate::overrides(None).data_folders,
         scheduler: arguments.scheduler,
         steps: arguments.steps,
+        sample_steps: arguments.sample_steps,
         levels: arguments.levels,
         units: arguments.units.into(),
         micro_batches: arguments.micro_batches,
@@ -104,11 +112,29 @@ pub(crate) fn probe(arguments: Probe) -> Result<(), Error> {
         device: arguments.device.into(),
         out: arguments.out,
     };
-    let prober = Prober::prepare(request, &mut |samples| {
-        eprintln!("ablate: no --data: the model draws {samples} samples of its own first");
+    let bar = |of: u64, what: &str| {
+        let style = format!("{{bar:32}} {{pos}}/{{len}} {what}, {{eta}} left");
+        let style = ProgressStyle::with_template(&style);
+        ProgressBar::new(of).with_style(style.expect("a valid template"))
+    };
+    let (mut drawn, mut said) = (ProgressBar::hidden(), Instant::now());
+    let prober = Prober::prepare(request, &mut |drawing| {
+        if drawing.done == 0 {
+            eprintln!(
+                "ablate: no --data: the model draws {} samples of its own first,\n\
+                 ablate: in {} steps (--sample-steps)",
+                drawing.samples, drawing.steps
+            );
+            drawn = bar(drawing.of, "evaluations");
+        }
+        drawn.set_position(drawing.done);
+        if drawn.is_hidden() && SILENCE < said.elapsed() {
+            eprintln!("ablate: {} of {} evaluations", drawing.done, drawing.of);
+            said = Instant::now();
+        }
     })?;
-    let style = ProgressStyle::with_template("{bar:32} {pos}/{len} passes, {eta} left");
-    let bar = ProgressBar::new(prober.passes()).with_style(style.expect("a valid template"));
+    drawn.finish_and_clear();
+    let bar = bar(prober.passes(), "passes");
     let probed = prober.run(&mut || bar.inc(1))?;
     bar.finish_and_clear();
     let mut json = serde_json::to_string_pretty(&probed).expect("plain data");
