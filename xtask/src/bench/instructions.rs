@@ -40,10 +40,12 @@ impl Counter {
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Perf => {
-                "instructions:u by `perf stat`, one run of each benchmark less one of none"
+                "instructions:u by `perf stat`, one run of each benchmark, its preparation included, \
+                 less one of none"
             }
             Self::Callgrind => {
-                "by `valgrind --tool=callgrind`, one run of each benchmark less one of none; \
+                "by `valgrind --tool=callgrind`, one run of each benchmark, its preparation included, \
+                 less one of none; \
                  an emulated processor without AVX-512"
             }
         }
