@@ -101,7 +101,9 @@ extern "C" {
 void* norm_silu_node(const void* x, const void* shift, const void* weight, const void* bias, int64_t groups,
                      double eps, Kernels given, char* said, size_t length) {
   try {
-    kernels = given;
+    // Once, and before any other thread goes on: they are the same in every call.
+    static const bool set = (kernels = given, true);
+    (void)set;
     std::optional<Tensor> some;
     if (shift) some = *static_cast<const Tensor*>(shift);
     return new Tensor(NormSilu::apply(*static_cast<const Tensor*>(x), some, *static_cast<const Tensor*>(weight),
