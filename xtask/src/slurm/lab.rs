@@ -45,14 +45,17 @@ impl Lab {
         Ok(lab)
     }
 
-    /// Waits until every node is idle and the queue is empty.
+    /// Waits until every node is idle, the queue is empty, and no job runs that a controller has forgotten: it would give
+    /// the number of that job to another, and take the node out of service when the two meet there.
     pub(super) fn settle(&self) -> Result<(), Error> {
         eventually("every node is idle", || {
             let idle = ask("sinfo -h -N -o %T").unwrap_or_default();
             let jobs = ask("squeue -h").unwrap_or_else(|_| "?".to_owned());
+            let forgotten = ask("pgrep -c slurmstepd || true").unwrap_or_default();
             idle.lines().count() == 2 * NODES.len()
                 && idle.lines().all(|state| state.trim() == "idle")
                 && jobs.trim().is_empty()
+                && forgotten.trim() == "0"
         })
     }
 
