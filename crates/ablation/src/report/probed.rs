@@ -281,23 +281,16 @@ fn map(probed: &Probed) -> Group {
             tags: data(&[("unit", unit), ("sigma", &sigma.to_string())]),
         }
     };
-    Group {
-        title: String::new(),
-        apart: false,
-        columns: probed
-            .levels
-            .iter()
-            .map(|l| significant(l.sigma, 2))
-            .collect(),
-        rows: rows
-            .map(|(unit, cells)| {
-                let levels = cells.iter().zip(&probed.levels);
-                levels
-                    .map(|(cell, level)| tile(unit, cell, level.sigma))
-                    .collect()
-            })
-            .collect(),
-    }
+    by_level(
+        probed,
+        rows.map(|(unit, cells)| {
+            let levels = cells.iter().zip(&probed.levels);
+            levels
+                .map(|(cell, level)| tile(unit, cell, level.sigma))
+                .collect()
+        })
+        .collect(),
+    )
 }
 
 fn skips(probed: &Probed, of: fn(&SkipReading) -> &Vec<Increase>) -> Group {
@@ -314,15 +307,9 @@ fn skips(probed: &Probed, of: fn(&SkipReading) -> &Vec<Increase>) -> Group {
         ),
         tags: data(&[("skip", &skip.name), ("sigma", &sigma.to_string())]),
     };
-    Group {
-        title: String::new(),
-        apart: false,
-        columns: probed
-            .levels
-            .iter()
-            .map(|l| significant(l.sigma, 2))
-            .collect(),
-        rows: probed
+    by_level(
+        probed,
+        probed
             .skips
             .iter()
             .map(|skip| {
@@ -332,6 +319,17 @@ fn skips(probed: &Probed, of: fn(&SkipReading) -> &Vec<Increase>) -> Group {
                     .collect()
             })
             .collect(),
+    )
+}
+
+/// A column for each noise level.
+fn by_level(probed: &Probed, rows: Vec<Vec<Tile>>) -> Group {
+    let levels = probed.levels.iter();
+    Group {
+        title: String::new(),
+        apart: false,
+        columns: levels.map(|level| significant(level.sigma, 2)).collect(),
+        rows,
     }
 }
 
