@@ -32,13 +32,27 @@ fn node() {
         );
         return;
     }
-    cc::Build::new()
+    let mut build = cc::Build::new();
+    build
         .cpp(true)
         .std("c++17")
         .warnings(false)
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
-        .file(source)
-        .compile("norm_silu_node");
+        .file(source);
+    // `at::parallel_for` is a template: its threads are those that this compiler makes of OpenMP's pragmas, and without
+    // them it runs on one. They come from the library that libtorch has beside it, so that both share one team.
+    let team = "libgomp.so.1";
+    if Path::new(&library).join(team).is_file()
+        && build.is_flag_supported("-fopenmp").unwrap_or(false)
+    {
+        build.flag("-fopenmp");
+        println!(
+            "cargo:rustc-link-search=native={}",
+            Path::new(&library).display()
+        );
+        println!("cargo:rustc-link-lib=dylib:+verbatim={team}");
+    }
+    build.compile("norm_silu_node");
     println!("cargo:rustc-cfg=norm_silu_node");
 }
