@@ -10,6 +10,7 @@ mod bench;
 mod beside;
 mod claims;
 mod cluster;
+mod heap;
 mod look;
 mod probe;
 mod rounds;
@@ -135,6 +136,7 @@ fn say(text: &str) {
 }
 
 fn main() -> ExitCode {
+    heap::keep();
     let outcome = match Cli::parse().command {
         Command::Ablate(arguments) => run::run(*arguments).map(|()| ExitCode::SUCCESS),
         Command::Report { dir, tensorboard } => {
