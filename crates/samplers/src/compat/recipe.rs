@@ -4,6 +4,7 @@
 //! So they are computed once, with the peer's rounding, and checked once: a peer that divides by zero at some levels
 //! is refused when it is prepared.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use noise_schedule::Kernel;
@@ -102,6 +103,8 @@ pub(crate) struct Recipe<X> {
     taken: usize,
     /// The slopes that may still be needed, the latest first.
     memory: Vec<X>,
+    /// How many slopes a stage asks for at most, its own among them.
+    longest: usize,
 }
 
 impl<X> Recipe<X> {
@@ -127,7 +130,9 @@ impl<X> Recipe<X> {
                 });
             }
         }
+        let stages = steps.iter().flat_map(|(_, stages)| stages);
         Ok(Recipe {
+            longest: stages.map(|stage| stage.weights.len()).max().unwrap_or(0),
             steps: steps.into(),
             precision,
             order,
@@ -175,50 +180,62 @@ impl<X: Coordinates> Stepper<X> for Recipe<X> {
         let steps = Arc::clone(&self.steps);
         let (_, stages) = &steps[self.taken];
         self.taken += 1;
-        let mut noised = |x: &X, kept: f64, scale: f64| match (kept, scale) {
-            (1.0, 0.0) => x.clone(),
-            (_, 0.0) => X::axpby(kept, x, 0.0, x),
-            _ => X::axpby(kept, x, scale, &noise.between(x, from, to)),
+        let mut noised = |x: X, kept: f64, scale: f64| match (kept, scale) {
+            (1.0, 0.0) => x,
+            (_, 0.0) => X::combine_in(kept, x, &[]),
+            _ => {
+                let fresh = noise.between(&x, from, to);
+                X::combine_in(kept, x, &[(scale, &fresh)])
+            }
         };
-        let (kept, scale) = stages[0].before;
-        let mut current = noised(x, kept, scale);
+        // Nothing is copied that is not changed: a copy takes as long as a sum.
+        let mut current = match stages[0].before {
+            (1.0, 0.0) => Cow::Borrowed(x),
+            (kept, scale) => Cow::Owned(noised(x.clone(), kept, scale)),
+        };
         let mut start = match self.precision {
             Precision::State => current.clone(),
-            Precision::Start | Precision::Single => current.apply(|value| f64::from(value as f32)),
+            Precision::Start | Precision::Single => {
+                Cow::Owned(current.apply(|value| f64::from(value as f32)))
+            }
         };
         for stage in stages {
-            let given = model.denoise(&current, stage.at);
-            let mut denoised = given.clone();
+            let mut denoised = model.denoise(&current, stage.at);
+            let given = (stage.raw != 0.0).then(|| denoised.clone());
             if stage.estimate != (0.0, 1.0) {
                 let (c, d) = stage.estimate;
-                denoised = X::axpby(c, &current, d, &denoised);
+                denoised = X::combine_in(d, denoised, &[(c, &*current)]);
             }
             if let Some(clip) = stage.clip {
                 denoised = clip.apply(&denoised);
             }
             let (a, b) = stage.slope;
-            let slope = match stage.raw {
-                0.0 => X::axpby(a, &current, b, &denoised),
-                raw => X::combine(&[(a, &current), (b, &denoised), (raw, &given)]),
-            };
-            self.memory.insert(0, slope);
-            start = noised(&start, 1.0, stage.between);
+            let raw = given.iter().map(|given| (stage.raw, given));
+            let others: Vec<(f64, &X)> = [(a, &*current)].into_iter().chain(raw).collect();
+            self.memory.insert(0, X::combine_in(b, denoised, &others));
+            if stage.between != 0.0 {
+                start = Cow::Owned(noised(start.into_owned(), 1.0, stage.between));
+            }
             // A number of theirs times a state in f32 is rounded to f32.
             let single = (self.precision == Precision::Single && stage.kept != 1.0)
                 .then(|| start.apply(|value| f64::from(stage.kept as f32 * value as f32)));
             let kept = single
                 .as_ref()
-                .map_or((stage.kept, &start), |product| (1.0, product));
-            let weighted = stage.weights.iter().copied().zip(&self.memory);
-            let terms: Vec<(f64, &X)> = [kept].into_iter().chain(weighted).collect();
-            current = noised(&X::combine(&terms), 1.0, stage.after);
+                .map_or((stage.kept, &*start), |product| (1.0, product));
+            // A slope that no later stage asks for gives its memory to the state.
+            let oldest = (self.memory.len() == self.longest).then(|| self.memory.pop());
+            let weights = stage.weights.iter().copied();
+            let terms: Vec<(f64, &X)> = [kept]
+                .into_iter()
+                .chain(weights.zip(&self.memory))
+                .collect();
+            let last = stage.weights.get(self.memory.len());
+            let sum = match (oldest.flatten(), last) {
+                (Some(oldest), Some(&weight)) => X::combine_in(weight, oldest, &terms),
+                _ => X::combine(&terms),
+            };
+            current = Cow::Owned(noised(sum, 1.0, stage.after));
         }
-        let longest = steps
-            .iter()
-            .flat_map(|(_, stages)| stages)
-            .map(|stage| stage.weights.len())
-            .max();
-        self.memory.truncate(longest.unwrap_or(0));
-        current
+        current.into_owned()
     }
 }
