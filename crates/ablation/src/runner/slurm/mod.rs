@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    plan::Plan,
+    plan::{Cell, Plan},
     store::{Round, State, Store},
     worker::own_digest,
 };
@@ -139,14 +139,12 @@ fn advance(plan: &Plan, store: &Store, refusals: Refusals) -> Result<Gathered, E
         });
     };
     let mut cells = plan.cells();
-    cells.retain(|(cell, _)| !store.is_listed_done(&cell.id));
+    let is_missing = |(cell, _): &(Cell, f64)| !store.is_listed_done(&cell.id);
+    cells.retain(is_missing);
     let rounds = store.rounds()?;
-    if cells.is_empty() {
-        // Tasks that have not begun would find nothing to do.
-        rounds.iter().for_each(queue::withdraw);
-        return Ok(Gathered::Complete);
-    }
-    if let Some(last) = rounds.last() {
+    if let Some(last) = rounds.last()
+        && !cells.is_empty()
+    {
         let Some(job) = store.job(last.number) else {
             return adopt(store, last, &settings);
         };
@@ -160,9 +158,18 @@ fn advance(plan: &Plan, store: &Store, refusals: Refusals) -> Result<Gathered, E
             )));
         }
         bury(store, &job)?;
-        if let (Refusals::Stop, Some((status, message))) = (refusals, store.refusal(last.number)) {
+        // Its tasks may have finished cells after the first look.
+        cells.retain(is_missing);
+        if let (Refusals::Stop, Some((status, message))) = (refusals, store.refusal(last.number))
+            && !cells.is_empty()
+        {
             return Err(Error::Worker { message, status });
         }
+    }
+    if cells.is_empty() {
+        // Tasks that have not begun would find nothing to do.
+        rounds.iter().for_each(queue::withdraw);
+        return Ok(Gathered::Complete);
     }
     let missing = cells.len();
     cells.retain(|(cell, _)| !store.is_given_up(&cell.id));
@@ -231,18 +238,15 @@ fn hand_in(store: &Store, round: &Round, settings: &Settings) -> Result<Gathered
         source,
     };
     let root = std::path::absolute(store.root()).map_err(failed)?;
-    let program = store.keep_program(&own_digest())?;
-    let program: PathBuf = std::path::absolute(program).map_err(failed)?;
-    let text = script::tasks(&root, &program, round, settings);
-    let path = store.write_script(round.number, "sbatch", &text)?;
-    let job = match queue::submit(&path, &round.mark) {
-        Ok(job) => job,
-        Err(error) => {
-            // Nothing of it is in the queue; the next try is the same round.
-            store.withdraw_round(round);
-            return Err(error);
-        }
+    let submitted = || -> Result<(String, PathBuf), Error> {
+        let program = store.keep_program(&own_digest())?;
+        let program = std::path::absolute(program).map_err(failed)?;
+        let text = script::tasks(&root, &program, round, settings);
+        let path = store.write_script(round.number, "sbatch", &text)?;
+        Ok((queue::submit(&path, &round.mark)?, program))
     };
+    // Where it fails nothing of it is in the queue; the next try is the same round.
+    let (job, program) = submitted().inspect_err(|_| store.withdraw_round(round))?;
     store.note_job(round.number, &job)?;
     let text = script::gather(&root, &program, round, &job, settings);
     let path = store.write_script(round.number, "gather.sbatch", &text)?;
