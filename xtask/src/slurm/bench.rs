@@ -1,23 +1,22 @@
 //! Studies to run on the cluster, and runs in the middle of their work.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use super::lab::{Lab, eventually};
-use super::{ask, workplace};
+use serde_json::Value;
+
+use super::lab::{Lab, eventually, put_back};
+use super::outcome::{Outcome, results};
+use super::{ask, sh, workplace};
 use crate::error::{Error, at};
-
-/// Bytes of every result, by cell.
-pub(super) type Results = BTreeMap<String, Vec<u8>>;
 
 /// A study, and what it comes to on this machine alone.
 pub(super) struct Study {
     pub(super) file: PathBuf,
     pub(super) seeds: &'static str,
-    pub(super) undisturbed: Results,
+    pub(super) undisturbed: Outcome,
 }
 
 /// A cluster and studies: of cells that are soon done, and of cells that can be hit in the middle.
@@ -49,7 +48,7 @@ impl Bench {
             Ok(Study {
                 file,
                 seeds,
-                undisturbed: Results::new(),
+                undisturbed: Outcome::default(),
             })
         };
         let mut bench = Bench {
@@ -69,11 +68,22 @@ impl Bench {
         Ok(bench)
     }
 
-    pub(super) fn alone(&self, name: &str, study: &Study) -> Result<Results, Error> {
+    pub(super) fn alone(&self, name: &str, study: &Study) -> Result<Outcome, Error> {
         let root = self.place.join(name);
         let output = finish(self.ablate(study, &root, &["--jobs", "2"]))?;
         succeeded(&output)?;
-        Ok(results(&root))
+        let outcome = Outcome::of(&root);
+        match outcome.summary.is_null() {
+            true => Err(wrong("there is no summary", root.display().to_string())),
+            false => Ok(outcome),
+        }
+    }
+
+    /// Another command of the program on a run.
+    pub(super) fn command(&self, name: &str, root: &Path) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg(name).arg(root).current_dir(&self.place);
+        command
     }
 
     pub(super) fn ablate(&self, study: &Study, root: &Path, words: &[&str]) -> Command {
@@ -107,6 +117,21 @@ impl Bench {
         root: PathBuf,
         words: &[&str],
     ) -> Result<Running, Error> {
+        let running = self.started(study, root, words)?;
+        eventually("two cells are on their way", || {
+            put_back();
+            2 <= running.checkpoints()
+        })?;
+        Ok(running)
+    }
+
+    /// A run in the background.
+    pub(super) fn started(
+        &self,
+        study: &Study,
+        root: PathBuf,
+        words: &[&str],
+    ) -> Result<Running, Error> {
         let usual = [
             "--engine",
             "slurm",
@@ -126,9 +151,7 @@ impl Bench {
             command: "ablate".to_owned(),
             source,
         })?;
-        let running = Running { child, root, log };
-        eventually("two cells are on their way", || 2 <= running.checkpoints())?;
-        Ok(running)
+        Ok(Running { child, root, log })
     }
 
     /// What must be true of every run in the end.
@@ -138,19 +161,21 @@ impl Bench {
 
     pub(super) fn is_as(&self, study: &Study, running: Running) -> Result<(), Error> {
         let Running { root, log, .. } = &running;
+        let wanted = &study.undisturbed;
         eventually("every cell has a result", || {
-            results(root).len() == study.undisturbed.len()
+            results(root).len() == wanted.results.len()
         })?;
-        eventually("there is a report", || root.join("report.md").is_file())?;
         let said = fs::read_to_string(log).unwrap_or_default();
         let tell = |what: &str| Err(wrong(what, format!("{}\n{said}", root.display())));
-        if results(root) != study.undisturbed {
+        if results(root) != wanted.results {
             return tell("results differ from those of an undisturbed run");
         }
-        let mut verify = Command::new(&self.program);
-        verify.arg("verify").arg(root);
-        succeeded(&finish(verify)?)?;
-        if said.contains("panicked") {
+        // There may be one of what was finished before.
+        eventually("the report is that of an undisturbed run", || {
+            Outcome::of(root).summary == wanted.summary && root.join("report.md").is_file()
+        })?;
+        succeeded(&finish(self.command("verify", root))?)?;
+        if running.has_panicked() {
             return tell("it panicked");
         }
         Ok(())
@@ -194,16 +219,70 @@ impl Running {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// The processes that work on cells.
-    pub(super) fn workers(&self) -> Vec<String> {
+    /// Whether whoever watches or a task has panicked.
+    pub(super) fn has_panicked(&self) -> bool {
+        let logs = fs::read_dir(self.root.join("workers"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let paths = logs.map(|log| log.path()).chain([self.log.clone()]);
+        let mut texts = paths.map(|path| fs::read(path).unwrap_or_default());
+        texts.any(|text| String::from_utf8_lossy(&text).contains("panicked"))
+    }
+
+    /// The cells that are worked on, each with the number of the process.
+    pub(super) fn at_work(&self) -> Vec<(String, String)> {
         let claims = fs::read_dir(self.root.join("claims"))
             .into_iter()
             .flatten()
             .flatten();
-        let read = claims.filter(|claim| !claim.file_name().to_string_lossy().contains('.'));
-        let first = |text: String| text.split(' ').next().map(str::to_owned);
-        read.filter_map(|claim| first(fs::read_to_string(claim.path()).ok()?))
+        let read = claims.filter_map(|claim| {
+            let cell = claim.file_name().to_string_lossy().into_owned();
+            let text = fs::read_to_string(claim.path()).ok()?;
+            Some((cell, text.split(' ').next()?.to_owned()))
+        });
+        // Names with a dot are claims that are being written; a claim outlives a worker that was killed.
+        let lives = |worker: &str| Path::new("/proc").join(worker).exists();
+        read.filter(|(cell, worker)| !cell.contains('.') && lives(worker))
             .collect()
+    }
+
+    /// Kills every worker.
+    pub(super) fn kill_workers(&self) {
+        for (_, worker) in self.at_work() {
+            let _ = sh(&format!("kill -KILL {worker}"));
+        }
+    }
+
+    /// The cells of a round.
+    fn cells(&self, round: usize) -> Vec<String> {
+        let path = self.root.join("rounds").join(format!("{round}.json"));
+        let text = fs::read(path).unwrap_or_default();
+        let round: Value = serde_json::from_slice(&text).unwrap_or_default();
+        let cells = round["cells"].as_array().into_iter().flatten();
+        cells
+            .filter_map(|cell| Some(cell.as_str()?.to_owned()))
+            .collect()
+    }
+
+    /// Each round is of cells of the one before, and of none that had a result when the round was written.
+    pub(super) fn resubmits_only_what_is_missing(&self) -> Result<(), Error> {
+        let written = |name: String| -> Option<SystemTime> {
+            fs::metadata(self.root.join(name)).ok()?.modified().ok()
+        };
+        for round in 2..=self.rounds() {
+            let begun = written(format!("rounds/{round}.json"));
+            let (before, cells) = (self.cells(round - 1), self.cells(round));
+            let is_missing = |cell: &String| {
+                let result = written(format!("cells/{cell}/result.json"));
+                before.contains(cell) && result.is_none_or(|result| begun < Some(result))
+            };
+            if cells.is_empty() || !cells.iter().all(is_missing) {
+                let what = format!("round {round} is not of what round {} left", round - 1);
+                return Err(wrong(&what, format!("{before:?}, then {cells:?}")));
+            }
+        }
+        Ok(())
     }
 
     /// Waits for whoever watches.
@@ -243,19 +322,6 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The results of a run, by cell.
-pub(super) fn results(root: &Path) -> Results {
-    let cells = fs::read_dir(root.join("cells"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    let read = cells.filter_map(|cell| {
-        let bytes = fs::read(cell.path().join("result.json")).ok()?;
-        Some((cell.file_name().to_string_lossy().into_owned(), bytes))
-    });
-    read.collect()
 }
 
 pub(super) fn finish(mut command: Command) -> Result<Output, Error> {

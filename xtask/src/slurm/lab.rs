@@ -1,5 +1,6 @@
 //! A Slurm of two nodes on one machine, without systemd and without cgroups.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -12,6 +13,8 @@ use crate::error::{Error, at};
 pub(super) const NODES: [&str; 2] = ["n1", "n2"];
 /// The most tasks of an array, plus one: few, so that a study has more cells.
 pub(super) const MAX_ARRAY_SIZE: usize = 7;
+/// Looks, five a second, for which a node that was put back must stay in service.
+const LOOKS_AFTER_RETURN: u32 = 15;
 
 /// A running cluster; its daemons end with it.
 pub(super) struct Lab {
@@ -46,16 +49,25 @@ impl Lab {
     }
 
     /// Waits until every node is idle, the queue is empty, and no job runs that a controller has forgotten: it would give
-    /// the number of that job to another, and take the node out of service when the two meet there.
+    /// the number of that job to another, and take the node out of service when the two meet there. It may do so seconds
+    /// after the node was put back, so one that was is looked at for longer.
     pub(super) fn settle(&self) -> Result<(), Error> {
+        let (mut looks, mut wanted) = (0, 1);
         eventually("every node is idle", || {
+            if put_back() {
+                (looks, wanted) = (0, LOOKS_AFTER_RETURN);
+                return false;
+            }
             let idle = ask("sinfo -h -N -o %T").unwrap_or_default();
             let jobs = ask("squeue -h").unwrap_or_else(|_| "?".to_owned());
-            let forgotten = ask("pgrep -c slurmstepd || true").unwrap_or_default();
-            idle.lines().count() == 2 * NODES.len()
+            // A zombie is no job, where nobody has seen it off.
+            let forgotten = ask("pgrep -c -r D,R,S,T slurmstepd || true").unwrap_or_default();
+            let is_idle = idle.lines().count() == 2 * NODES.len()
                 && idle.lines().all(|state| state.trim() == "idle")
                 && jobs.trim().is_empty()
-                && forgotten.trim() == "0"
+                && forgotten.trim() == "0";
+            looks = if is_idle { looks + 1 } else { 0 };
+            wanted <= looks
         })
     }
 
@@ -92,7 +104,22 @@ impl Drop for Lab {
     }
 }
 
-/// Asks until it is so; two minutes, which is long on the busiest machine.
+/// Puts nodes back that Slurm has taken out of service, as a person would; whether there was one.
+pub(super) fn put_back() -> bool {
+    let states = ask("sinfo -h -N -o '%N %T'").unwrap_or_default();
+    let is_out = |state: &str| state.contains("drain") || state.contains("down");
+    let nodes = states.lines().filter_map(|line| line.split_once(' '));
+    let out: BTreeSet<&str> = nodes
+        .filter(|(_, state)| is_out(state))
+        .map(|(name, _)| name)
+        .collect();
+    for name in &out {
+        let _ = sh(&format!("scontrol update nodename={name} state=resume"));
+    }
+    !out.is_empty()
+}
+
+/// Asks until it is so; three minutes, which is long on the busiest machine.
 pub(super) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) -> Result<(), Error> {
     let begun = Instant::now();
     while !is_so() {

@@ -6,6 +6,7 @@
 mod bench;
 mod faults;
 mod lab;
+mod outcome;
 
 use std::ffi::OsString;
 use std::fs;
@@ -23,7 +24,7 @@ use lab::Lab;
 /// Arguments of `cargo xtask test-slurm`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// In a container that is thrown away: install Slurm here, into its own /etc
+    /// In a container that is thrown away, and that may mount: install Slurm here, into its own /etc
     #[arg(long)]
     here: bool,
     /// Only faults whose name has this in it
@@ -32,6 +33,9 @@ pub(crate) struct Arguments {
     #[arg(long, hide = true, value_name = "NAMESPACE")]
     inside: Option<String>,
 }
+
+/// What an installation writes to, below the root.
+const WRITTEN: [&str; 4] = ["etc", "usr", "var", "run"];
 
 /// `cargo xtask test-slurm`.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Error> {
@@ -45,7 +49,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
                 .args(["build", "-p", "ablation", "--bin", "ablate"])
                 .run()?;
             if arguments.here {
-                if !is_container() {
+                if !is_container(Path::new("/")) {
                     return Err(refusal("--here is for containers, and this is none"));
                 }
                 return test(workspace, arguments);
@@ -87,22 +91,40 @@ fn namespace() -> String {
     link.to_string_lossy().into_owned()
 }
 
-fn is_container() -> bool {
-    ["/.dockerenv", "/run/.containerenv"]
+/// Whether Docker or Podman has made the file system below `root`.
+fn is_container(root: &Path) -> bool {
+    [".dockerenv", "run/.containerenv"]
         .iter()
-        .any(|mark| Path::new(mark).exists())
+        .any(|mark| root.join(mark).exists())
+}
+
+/// Whether the mount namespace `own` is another than that `outside`, which we came from, and our parent is the first
+/// process of a list of its own.
+fn is_apart(own: &str, outside: &str, parent: u32) -> bool {
+    let is_name = |name: &str| name.starts_with("mnt:[");
+    is_name(own) && is_name(outside) && own != outside && parent == 1
+}
+
+/// Whether what an installation writes to is covered by memory, in the words of `/proc/self/mountinfo`.
+fn is_covered(mounts: &str) -> bool {
+    WRITTEN.iter().all(|folder| {
+        let place = format!("/{folder}");
+        // What was mounted there last is what is seen.
+        let mut last_first = mounts.lines().rev();
+        let seen = last_first.find(|line| line.split(' ').nth(4) == Some(place.as_str()));
+        seen.is_some_and(|line| line.contains(&format!("upperdir=/mnt/{folder}/")))
+    })
 }
 
 /// Puts a file system in memory over what an installation writes to.
 fn cover(outside: &str) -> Result<(), Error> {
-    let own = namespace();
-    if own.is_empty() || own == outside || std::os::unix::process::parent_id() != 1 {
+    if !is_apart(&namespace(), outside, std::os::unix::process::parent_id()) {
         return Err(refusal("it is not in namespaces of its own"));
     }
     // What is written to there is in memory, and nobody else sees it.
     let place = Path::new("/mnt");
     sh("mount -t tmpfs -o size=3g tmpfs /mnt")?;
-    for folder in ["etc", "usr", "var", "run"] {
+    for folder in WRITTEN {
         let layers = place.join(folder);
         let layers = layers.display();
         sh(&format!(
@@ -111,12 +133,7 @@ fn cover(outside: &str) -> Result<(), Error> {
         ))?;
     }
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let covered = |folder: &str| {
-        mounts
-            .lines()
-            .any(|line| line.split(' ').nth(4) == Some(folder) && line.contains("upperdir=/mnt/"))
-    };
-    if !["/etc", "/usr", "/var", "/run"].into_iter().all(covered) {
+    if !is_covered(&mounts) {
         return Err(refusal("/etc is not covered"));
     }
     sh("hostname lab && echo 127.0.0.1 lab >> /etc/hosts")
@@ -183,4 +200,62 @@ fn workplace() -> Result<PathBuf, Error> {
     Ok(PathBuf::from(
         ask("mktemp -d /tmp/slurm-lab.XXXXXX")?.trim(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_refused_outside_of_namespaces_of_its_own() {
+        let (own, outside) = ("mnt:[4026532177]", "mnt:[4026531841]");
+        assert!(is_apart(own, outside, 1));
+        for (own, outside, parent) in [
+            (own, outside, 2),
+            (outside, outside, 1),
+            (own, "", 1),
+            ("", outside, 1),
+            (own, "elsewhere", 1),
+        ] {
+            assert!(!is_apart(own, outside, parent), "{own} {outside} {parent}");
+        }
+    }
+
+    #[test]
+    fn it_is_refused_where_one_folder_is_not_covered() {
+        let line = |folder: &str, upper: &str| {
+            format!(
+                "120 100 0:60 / /{folder} rw,relatime - overlay overlay \
+                 rw,lowerdir=/{folder},upperdir={upper}/{folder}/up,workdir=/mnt/{folder}/work\n"
+            )
+        };
+        let whole: String = WRITTEN.iter().map(|folder| line(folder, "/mnt")).collect();
+        assert!(is_covered(&whole));
+        assert!(!is_covered(""));
+        for folder in WRITTEN {
+            let covered = line(folder, "/mnt");
+            assert!(!is_covered(&whole.replace(&covered, "")), "{folder}");
+            // By something that stays, or by something that was mounted later.
+            let elsewhere = line(folder, "/home");
+            assert!(
+                !is_covered(&whole.replace(&covered, &elsewhere)),
+                "{folder}"
+            );
+            assert!(!is_covered(&(whole.clone() + &elsewhere)), "{folder}");
+        }
+    }
+
+    #[test]
+    fn a_container_bears_a_mark() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        assert!(!is_container(root.path()));
+        fs::create_dir(root.path().join("run")).expect("a folder");
+        assert!(!is_container(root.path()));
+        for mark in [".dockerenv", "run/.containerenv"] {
+            let mark = root.path().join(mark);
+            fs::write(&mark, "").expect("a mark");
+            assert!(is_container(root.path()), "{}", mark.display());
+            fs::remove_file(mark).expect("it was there");
+        }
+    }
 }
