@@ -46,6 +46,20 @@ fn a_plan_is_printed_and_nothing_is_run() {
 }
 
 #[test]
+fn of_cards_that_are_shown_each_has_a_cell() {
+    let folder = tempdir().expect("a temporary folder");
+    for (shown, words) in [("0,1", "with 2 at a time"), ("5", "with 1 at a time")] {
+        let output = ablate(folder.path())
+            .args(["ablate", "smoke", "--device", "cuda", "--plan"])
+            .env("CUDA_VISIBLE_DEVICES", shown)
+            .output()
+            .expect("it starts");
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(stdout(&output).contains(words), "{}", stdout(&output));
+    }
+}
+
+#[test]
 fn the_default_study_is_found_without_a_name() {
     let folder = tempdir().expect("a temporary folder");
     let bare = stdout(&run(folder.path(), &["ablate", "--plan", "--jobs", "2"]));

@@ -236,7 +236,76 @@ fn has_ended(child: &Child) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeMap, fs, path::Path};
+
+    use tempfile::tempdir;
+
     use super::*;
+    use crate::{
+        fixture::{STUDY, plan},
+        runner::OtherBuilds,
+    };
+
+    /// A worker that writes which card it sees, and sleeps.
+    const SLEEPER: &str = "#!/bin/sh\necho \"$CUDA_VISIBLE_DEVICES\" > \"$2/card-$$.new\"\n\
+                           mv \"$2/card-$$.new\" \"$2/card-$$\"\nexec sleep 60\n";
+
+    /// The cards that workers see, by process, once there are so many.
+    fn cards(root: &Path, count: usize) -> BTreeMap<u32, String> {
+        let begun = Instant::now();
+        loop {
+            let files = fs::read_dir(root).expect("a folder").flatten();
+            let read = files.filter_map(|file| {
+                let name = file.file_name().to_string_lossy().into_owned();
+                let worker = name.strip_prefix("card-")?.parse().ok()?;
+                Some((worker, fs::read_to_string(file.path()).ok()?))
+            });
+            let found: BTreeMap<u32, String> = read.collect();
+            if count <= found.len() {
+                return found;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{found:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn each_worker_has_a_card_and_its_successor_has_the_same() {
+        let folder = tempdir().expect("a temporary folder");
+        let store = Store::create(folder.path(), &plan(STUDY).expect("sound")).expect("a run");
+        let program = folder.path().join("sleeper");
+        // By another process: were the file open for writing here, a child of another test would keep it open, and it
+        // could not be started.
+        let written = Command::new("sh")
+            .args(["-c", "printf %s \"$1\" > \"$0\" && chmod +x \"$0\""])
+            .args([program.as_os_str(), SLEEPER.as_ref()])
+            .status();
+        assert!(written.is_ok_and(|status| status.success()));
+        let engine = Engine {
+            program: &program,
+            arguments: &[],
+            jobs: 2,
+            cards: &["3".to_owned(), "7".to_owned()],
+            other_builds: OtherBuilds::Keep,
+        };
+        let mut crew = Crew::new(&store, &engine);
+        crew.hire(5).expect("they start");
+        let first = cards(folder.path(), 2);
+        let seen: Vec<&str> = crew.living().iter().map(|id| first[id].trim()).collect();
+        assert_eq!(seen, ["3", "7"]);
+        let lost = crew.living()[0];
+        let pid = pid_of(&crew.workers[0].child).expect("it lives");
+        kill_process(pid, Signal::KILL).expect("it is ours");
+        while crew.living().contains(&lost) {
+            crew.bury().expect("its death is noted");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        crew.hire(5).expect("another starts");
+        let all = cards(folder.path(), 3);
+        let mut seen: Vec<&str> = crew.living().iter().map(|id| all[id].trim()).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, ["3", "7"]);
+    }
 
     #[test]
     fn a_crash_is_told_from_a_kill() {
