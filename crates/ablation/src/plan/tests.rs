@@ -214,6 +214,24 @@ fn cells_come_seed_by_seed_and_each_once() {
 }
 
 #[test]
+fn within_a_seed_the_longest_cells_come_first() {
+    let cells = plan(STUDY).expect("sound").cells();
+    let mut falls = 0;
+    for pair in cells.windows(2) {
+        let ((one, before), (other, after)) = (&pair[0], &pair[1]);
+        if one.seed == other.seed {
+            assert!(
+                after <= before,
+                "seed {}: {before} s, then {after} s",
+                one.seed
+            );
+            falls += u32::from(after < before);
+        }
+    }
+    assert!(0 < falls, "cells of one cost have any order");
+}
+
+#[test]
 fn a_plan_survives_its_file() {
     let plan = plan(STUDY).expect("sound");
     let text = serde_json::to_string(&plan).expect("plain data");
