@@ -66,6 +66,38 @@ fn gnu_parallel_or_xargs_runs_the_line_that_is_printed() {
 }
 
 #[test]
+fn the_readme_shows_the_line_that_is_printed() {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+    let readme = fs::read_to_string(readme).expect("the workspace has one");
+    let (command, shown) = readme
+        .lines()
+        .zip(readme.lines().skip(1))
+        .find(|(_, line)| line.starts_with("seq 0 "))
+        .expect("the README shows a line for GNU parallel");
+    let folder = tempdir().expect("a temporary folder");
+    let exact = include_str!("../common/exact.toml");
+    let named = exact.replace("name = \"exact\"", "name = \"my-study\"");
+    assert_ne!(named, exact);
+    fs::write(folder.path().join("my-study.toml"), named).expect("a study");
+    let words: Vec<&str> = command.split(' ').collect();
+    assert_eq!(words[..2], ["cargo", "xtask"], "{command}");
+    let output = run(folder.path(), &words[2..]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let said = stdout(&output);
+    let printed = said.lines().find_map(|line| line.trim().split_once(" | "));
+    let (numbers, rest) = printed.expect("a line");
+    // With libtorch its folder stands before the program.
+    let parallel = &rest[rest.find("parallel ").expect("what starts the workers")..];
+    let kept = fs::read_dir(folder.path().join("runs/my-study/bin")).expect("a folder");
+    let build = kept.flatten().next().expect("the program was kept").path();
+    let program = build.join("ablate").canonicalize().expect("it is there");
+    let program = program.to_str().expect("text");
+    let wanted = shown.replace("runs/my-study/bin/…/ablate", program);
+    assert_ne!(wanted, shown);
+    assert_eq!(format!("{numbers} | {parallel}"), wanted);
+}
+
+#[test]
 fn a_worker_that_is_started_twice_does_no_harm() {
     let (folder, _) = frozen(&LONG, "2");
     let start = |task: &str| {
