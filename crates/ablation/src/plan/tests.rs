@@ -11,6 +11,7 @@ use crate::{
     error::Error,
     fixture::{STUDY, plan, plan_with, refusal, study_with},
     study,
+    summary::Role,
 };
 
 fn ids(plan: &Plan) -> BTreeSet<String> {
@@ -385,6 +386,22 @@ fn the_built_in_studies_are_sound() {
             );
         }
         assert_eq!(ids(&plan).len(), plan.cells().len());
+    }
+}
+
+#[test]
+fn the_studies_that_register_contrasts_have_a_control_arm() {
+    let precision = concat!(env!("CARGO_MANIFEST_DIR"), "/studies/precision.toml");
+    let names = catalog::STUDIES.iter().map(|built_in| built_in.name);
+    for name in names.chain([precision]) {
+        for study in study::load(name).expect("it parses").studies {
+            let mut beside = study.beside.iter();
+            assert!(
+                beside.any(|block| block.role == Role::AA),
+                "{}: what chance alone does is not known",
+                study.name
+            );
+        }
     }
 }
 
