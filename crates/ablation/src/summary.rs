@@ -332,6 +332,16 @@ pub struct VerdictRow {
     pub deciding_low: Option<f64>,
     /// The paired t interval that decides.
     pub deciding_high: Option<f64>,
+    /// P(A > B), A − B being the effect: the share of pairs of a seed of A and a seed of B in which A is larger, ties
+    /// by half; none for fewer than two seeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub larger: Option<f64>,
+    /// Percentile bootstrap interval of it over whole seeds, 95 %; approximate below 20 seeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub larger_low: Option<f64>,
+    /// Percentile bootstrap interval of it over whole seeds, 95 %; approximate below 20 seeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub larger_high: Option<f64>,
     /// The look at which it was judged, from 1; what a look decides stays decided.
     pub look: Option<u32>,
     /// Whether more seeds cannot change the verdict.

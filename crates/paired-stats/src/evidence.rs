@@ -46,8 +46,8 @@ pub struct Evidence<'a> {
     pub planned_seeds: usize,
     /// Complete seed blocks that a verdict takes at least (8).
     pub minimum_seeds: usize,
-    /// The contrasts of the blocks in which nothing diverged, where something did. When they
-    /// would be judged differently, nothing is concluded.
+    /// The contrasts of the blocks in which nothing diverged, where something did. Where they do not
+    /// bear the verdict out, as [`decide`](crate::decide) says, nothing is concluded.
     pub sensitivity: Option<&'a [f64]>,
     /// The condition under which the contrast was measured, where it is narrower than the claim.
     pub condition: Option<String>,

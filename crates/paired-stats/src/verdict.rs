@@ -11,6 +11,9 @@ use crate::power::{MAX_SEEDS, seeds_needed, seeds_needed_equal};
 /// The power for which the seeds still needed are counted.
 const PLANNED_POWER: f64 = 0.8;
 
+/// Blocks without divergence from which their interval is looked at.
+const LEAST_KEPT: usize = 3;
+
 /// What may be concluded about one contrast.
 ///
 /// The words of its `Display` are the same in every report: `SUPPORTED`, `REFUTED (reversed)`,
@@ -79,9 +82,17 @@ pub enum Refutation {
 /// For [`Direction::Equal`]: SUPPORTED where −delta < low and high < delta, REFUTED (different)
 /// where the interval lies outside (−delta, delta), INCONCLUSIVE otherwise.
 ///
-/// A verdict other than INCONCLUSIVE must survive without the diverged blocks: if the interval of
-/// `sensitivity` is judged differently, or holds fewer blocks than the minimum, the verdict is
-/// INCONCLUSIVE with that reason. Deterministic rows go to [`decide_deterministic`].
+/// A verdict other than INCONCLUSIVE must survive without the diverged blocks, those of `sensitivity`:
+///
+/// | blocks left | they must |
+/// |---|---|
+/// | the minimum or more | be judged alike, at the same confidence |
+/// | 3 or more | not contradict it: their 1 − alpha interval has room for it |
+/// | fewer | nothing: that so many diverge is the finding, and there is nothing to hold against it |
+///
+/// Where they do not, the verdict is INCONCLUSIVE with that reason. Fewer blocks than the minimum have no
+/// verdict of their own, so they cannot have another one; to ask for one would leave every effect open that
+/// makes an arm diverge. Deterministic rows go to [`decide_deterministic`].
 ///
 /// ```
 /// use paired_stats::{Direction, Evidence, Expectation, decide, sign_flip};
@@ -256,7 +267,7 @@ fn judge(expectation: &Expectation, evidence: &Evidence<'_>) -> Result<Verdict, 
             1 => None,
             _ => further_seeds(
                 expectation,
-                &oriented(expectation, evidence, evidence.values)?,
+                &oriented(expectation, evidence.values, evidence.confidence)?,
             )?,
         };
         return Ok(Verdict::Inconclusive {
@@ -266,7 +277,7 @@ fn judge(expectation: &Expectation, evidence: &Evidence<'_>) -> Result<Verdict, 
             seeds_needed: Some(estimate.map_or(minimum, |needed| needed.max(minimum))),
         });
     }
-    let interval = oriented(expectation, evidence, evidence.values)?;
+    let interval = oriented(expectation, evidence.values, evidence.confidence)?;
     let significant = p <= evidence.alpha;
     let class = classify(expectation, &interval, significant);
     if class != Class::Open
@@ -306,13 +317,9 @@ fn judge(expectation: &Expectation, evidence: &Evidence<'_>) -> Result<Verdict, 
 }
 
 /// The paired t interval of the oriented values.
-fn oriented(
-    expectation: &Expectation,
-    evidence: &Evidence<'_>,
-    values: &[f64],
-) -> Result<Interval, Error> {
+fn oriented(expectation: &Expectation, values: &[f64], confidence: f64) -> Result<Interval, Error> {
     let oriented: Vec<f64> = values.iter().map(|v| expectation.orient(*v)).collect();
-    paired_t(&oriented, evidence.confidence)
+    paired_t(&oriented, confidence)
 }
 
 /// The rules on an oriented interval.
@@ -342,22 +349,42 @@ fn disagreement(
     class: Class,
     minimum: usize,
 ) -> Result<Option<String>, Error> {
+    if kept.len() < LEAST_KEPT {
+        return Ok(None);
+    }
+    let differs = if kept.len() < minimum {
+        // The interval of one contrast alone is the narrower one, and contradicts sooner.
+        let interval = oriented(expectation, kept, 1.0 - evidence.alpha)?;
+        excludes(expectation, &interval, class).then_some("contradicted by")
+    } else {
+        let interval = oriented(expectation, kept, evidence.confidence)?;
+        let without = classify(expectation, &interval, true);
+        (without.word() != class.word()).then_some(match without {
+            Class::Open => "left open by",
+            _ => "contradicted by",
+        })
+    };
     let diverged = evidence.values.len().saturating_sub(kept.len());
-    if kept.len() < minimum {
-        return Ok(Some(format!(
-            "{} with {diverged} diverged blocks at the declared worst value, but only {} blocks are left without them, and a verdict takes at least {minimum}",
+    Ok(differs.map(|differs| {
+        format!(
+            "{} with {diverged} diverged blocks at the declared worst value, but {differs} the {} others alone",
             class.word(),
             kept.len(),
-        )));
-    }
-    let without = classify(expectation, &oriented(expectation, evidence, kept)?, true);
-    Ok((without.word() != class.word()).then(|| {
-        format!(
-            "{} with {diverged} diverged blocks at the declared worst value, but {} without them",
-            class.word(),
-            without.word(),
         )
     }))
+}
+
+/// Whether an oriented interval has no room for what a class says.
+fn excludes(expectation: &Expectation, interval: &Interval, class: Class) -> bool {
+    let Interval { low, high, .. } = *interval;
+    let delta = expectation.delta;
+    match (class, expectation.direction) {
+        (Class::Open, _) => false,
+        (Class::Supported, Direction::Equal) => high <= -delta || delta <= low,
+        (Class::Refuted(_), Direction::Equal) => -delta <= low && high <= delta,
+        (Class::Supported, _) => high <= delta,
+        (Class::Refuted(_), _) => delta <= low,
+    }
 }
 
 /// A confidence as a reader takes it: `95 %`, `98.33 %`.

@@ -246,35 +246,75 @@ fn below_the_minimum_nothing_is_decided() {
     assert_eq!(decide(&HIGHER, &lenient), Verdict::Supported);
 }
 
+/// The verdict on `with`, of which `without` are the blocks in which nothing diverged.
+fn qualified(expectation: &Expectation, with: &[f64], without: &[f64]) -> Verdict {
+    let mut evidence = evidence(with, 0.01);
+    evidence.sensitivity = Some(without);
+    decide(expectation, &evidence)
+}
+
 #[test]
 fn a_verdict_must_survive_without_the_diverged_blocks() {
-    let with = values(2.0, 0.5);
-    for (without, expected) in [
-        (values(2.0, 0.9), "SUPPORTED"),
-        (values(1.0, 0.9), "INCONCLUSIVE"),
-        (values(0.0, 0.5), "INCONCLUSIVE"),
-        (with[..7].to_vec(), "INCONCLUSIVE"),
+    let with = [values(2.0, 0.5), values(2.0, 0.5)].concat();
+    for (without, says) in [
+        (values(2.0, 0.9), None),
+        (values(1.0, 0.9), Some("left open by the 8 others alone")),
+        (values(0.0, 0.5), Some("contradicted by the 8 others alone")),
     ] {
-        let mut evidence = evidence(&with, 0.01);
-        evidence.sensitivity = Some(&without);
-        let verdict = decide(&HIGHER, &evidence);
-        assert_eq!(verdict.to_string(), expected);
-        assert_eq!(
-            verdict
-                .reason()
-                .is_some_and(|r| r.starts_with("SUPPORTED with")),
-            expected == "INCONCLUSIVE"
-        );
+        let verdict = qualified(&HIGHER, &with, &without);
+        match says {
+            None => assert_eq!(verdict, Verdict::Supported),
+            Some(says) => {
+                let reason = verdict.reason().expect("a reason");
+                assert!(
+                    reason.starts_with("SUPPORTED with 8 diverged blocks"),
+                    "{reason}"
+                );
+                assert!(
+                    verdict.word() == "INCONCLUSIVE" && reason.ends_with(says),
+                    "{reason}"
+                );
+            }
+        }
     }
     // Two kinds of refutation are one class.
-    let negligible = values(0.0, 0.5);
-    let too_small = values(-1.0, 0.5);
-    let mut evidence = evidence(&negligible, 0.9);
-    evidence.sensitivity = Some(&too_small);
     assert_eq!(
-        decide(&HIGHER, &evidence),
+        qualified(&HIGHER, &values(0.0, 0.5), &values(-1.0, 0.5)),
         Verdict::Refuted(Refutation::Negligible)
     );
+}
+
+#[test]
+fn fewer_blocks_than_a_verdict_takes_may_only_contradict() {
+    let seven = |mean: f64| values(mean, 0.5)[..7].to_vec();
+    // Delta is 1; the first 7 blocks lie 0.13 lower, ±0.48.
+    for (with, without, expected) in [
+        (2.0, seven(2.0), "SUPPORTED"),
+        // Across delta: they leave it open, and have no verdict of their own.
+        (2.0, seven(1.0), "SUPPORTED"),
+        (2.0, seven(0.0), "INCONCLUSIVE"),
+        (2.0, vec![0.0, 0.01], "SUPPORTED"),
+        (2.0, vec![0.0, 0.01, -0.01], "INCONCLUSIVE"),
+        (2.0, vec![], "SUPPORTED"),
+        (0.0, seven(0.0), "REFUTED (negligible)"),
+        (0.0, seven(1.0), "REFUTED (negligible)"),
+        (0.0, seven(2.0), "INCONCLUSIVE"),
+    ] {
+        let verdict = qualified(&HIGHER, &values(with, 0.5), &without).to_string();
+        assert_eq!(verdict, expected, "{with}: {without:?}");
+    }
+    let equal = |with, without: &[f64]| qualified(&EQUAL, &values(with, 0.5), without).to_string();
+    assert_eq!(equal(0.0, &seven(1.0)), "SUPPORTED");
+    assert_eq!(equal(0.0, &seven(3.0)), "INCONCLUSIVE");
+    assert_eq!(equal(3.0, &seven(1.2)), "REFUTED (different)");
+    assert_eq!(equal(3.0, &seven(0.0)), "INCONCLUSIVE");
+    // At the level of one contrast alone, whatever its share of the family leaves: 99.9 % would reach delta.
+    let with = values(3.0, 0.5);
+    let mut shared = evidence(&with, 0.01);
+    let without = values(0.6, 0.5)[..7].to_vec();
+    shared.confidence = 0.999;
+    shared.sensitivity = Some(&without);
+    assert_eq!(decide(&HIGHER, &shared).word(), "INCONCLUSIVE");
 }
 
 #[test]

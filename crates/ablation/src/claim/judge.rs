@@ -9,16 +9,15 @@ use paired_stats::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClaimArm, FIRST_TUNING_SEED, PlannedClaim, Registered, Rule,
+    ClaimArm, PlannedClaim, Registered, Rule,
     measure::{Numbers, Term},
+    table::{Table, id},
 };
 use crate::{
     exact::report::{Finding, Report},
     frame::{ALPHA, CONFIDENCE, MINIMUM_SEEDS, Results},
-    plan::{Cell, Plan},
+    plan::Plan,
     record::{Outcome, Record},
-    summary::Better,
-    work::Work,
 };
 
 /// All claims of a run, judged.
@@ -183,10 +182,6 @@ fn of_exact(claim: &PlannedClaim, exact: Option<&Report>) -> Vec<Finding> {
     claim.exact.iter().map(found).collect()
 }
 
-fn id(arm: &ClaimArm, seed: u32) -> String {
-    Cell::new(arm.config.clone(), seed).id
-}
-
 /// Why nothing can be concluded from these cells.
 fn problems(results: &Results, cells: &BTreeSet<String>) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -208,65 +203,6 @@ fn problems(results: &Results, cells: &BTreeSet<String>) -> Vec<Problem> {
     problems
 }
 
-/// The numbers of a claim's arms.
-struct Table<'a> {
-    claim: &'a PlannedClaim,
-    results: &'a Results,
-}
-
-impl Table<'_> {
-    fn arm(&self, arm: &str, value: Option<f64>) -> Option<&ClaimArm> {
-        let arms = &self.claim.arms;
-        arms.iter().find(|own| own.arm == arm && own.value == value)
-    }
-}
-
-impl Numbers for Table<'_> {
-    fn metric(&self, arm: &str, value: Option<f64>, metric: &str, seed: u32) -> Option<f64> {
-        let id = id(self.arm(arm, value)?, seed);
-        let (record, _) = self.results.records.get(&id)?;
-        record.values.get(metric).copied()
-    }
-
-    fn tuned(&self, arm: &str, metric: &str) -> Option<f64> {
-        let grid = self.claim.grid.as_ref()?;
-        let sign = match better(&self.arm(arm, Some(grid.values[0]))?.config, metric) {
-            Better::Higher => -1.0,
-            Better::Lower | Better::Descriptive => 1.0,
-        };
-        let seeds = FIRST_TUNING_SEED..FIRST_TUNING_SEED + grid.tuning_seeds;
-        let mut best: Option<(f64, f64)> = None;
-        for &value in &grid.values {
-            let sum: Option<f64> = seeds
-                .clone()
-                .map(|seed| self.metric(arm, Some(value), metric, seed))
-                .sum();
-            // With a cell missing nothing is chosen: another choice would change the numbers later.
-            let sum = sign * sum?;
-            if best.is_none_or(|(least, _)| sum < least) {
-                best = Some((sum, value));
-            }
-        }
-        best.map(|(_, value)| value)
-    }
-
-    fn grid(&self) -> &[f64] {
-        self.claim.grid.as_ref().map_or(&[], |grid| &grid.values)
-    }
-}
-
-fn better(work: &Work, metric: &str) -> Better {
-    let probe = || crate::catalog::probe(metric).map(|probe| probe.better);
-    let found = match work {
-        Work::Diffusion(_) => probe(),
-        Work::Experiment(experiment) => {
-            let mut metrics = experiment.metrics().iter();
-            metrics.find(|own| own.name == metric).map(|own| own.better)
-        }
-    };
-    found.unwrap_or(Better::Lower)
-}
-
 /// The registered sentences of a claim, which are one family.
 fn findings(claim: &PlannedClaim, results: &Results, problems: &[Problem]) -> Vec<Finding> {
     let table = Table { claim, results };
@@ -280,6 +216,7 @@ fn findings(claim: &PlannedClaim, results: &Results, problems: &[Problem]) -> Ve
                 .collect()
         })
         .collect();
+    let calm: Vec<Option<Vec<f64>>> = claim.findings.iter().map(|of| table.calm(of)).collect();
     let judged = || {
         let cases = claim.findings.iter().zip(&values);
         cases.filter_map(|(registered, values)| Some((registered.rule.expectation()?, values)))
@@ -297,39 +234,41 @@ fn findings(claim: &PlannedClaim, results: &Results, problems: &[Problem]) -> Ve
     let verdicts: Vec<(Verdict, Option<f64>, f64)> = claim
         .findings
         .iter()
-        .zip(&values)
-        .map(|(registered, values)| match registered.rule.expectation() {
-            None => {
-                let reason = "reported; nothing was registered".to_owned();
-                (Verdict::NotTested { reason }, None, CONFIDENCE)
-            }
-            Some(expectation) => {
-                let share = shares.next();
-                let (p, confidence) = share.map_or((1.0, CONFIDENCE), |share| {
-                    (share.adjusted_p, share.confidence)
-                });
-                let verdict = if claim.seeds == 1 && values.len() == 1 {
-                    decide_deterministic(&expectation, values[0], problems)
-                } else {
-                    decide(
-                        &expectation,
-                        &Evidence {
-                            values,
-                            adjusted_p: p,
-                            alpha: ALPHA,
-                            confidence,
-                            validity: problems.to_vec(),
-                            planned_seeds: claim.seeds as usize,
-                            minimum_seeds: MINIMUM_SEEDS as usize,
-                            sensitivity: None,
-                            condition: None,
-                        },
-                    )
-                };
-                let verdict = registered.rule.confined(verdict, values, confidence);
-                (verdict, Some(p), confidence)
-            }
-        })
+        .zip(values.iter().zip(&calm))
+        .map(
+            |(registered, (values, calm))| match registered.rule.expectation() {
+                None => {
+                    let reason = "reported; nothing was registered".to_owned();
+                    (Verdict::NotTested { reason }, None, CONFIDENCE)
+                }
+                Some(expectation) => {
+                    let share = shares.next();
+                    let (p, confidence) = share.map_or((1.0, CONFIDENCE), |share| {
+                        (share.adjusted_p, share.confidence)
+                    });
+                    let verdict = if claim.seeds == 1 && values.len() == 1 {
+                        decide_deterministic(&expectation, values[0], problems)
+                    } else {
+                        decide(
+                            &expectation,
+                            &Evidence {
+                                values,
+                                adjusted_p: p,
+                                alpha: ALPHA,
+                                confidence,
+                                validity: problems.to_vec(),
+                                planned_seeds: claim.seeds as usize,
+                                minimum_seeds: MINIMUM_SEEDS as usize,
+                                sensitivity: calm.as_deref(),
+                                condition: None,
+                            },
+                        )
+                    };
+                    let verdict = registered.rule.confined(verdict, values, confidence);
+                    (verdict, Some(p), confidence)
+                }
+            },
+        )
         .collect();
     let cases = claim.findings.iter().zip(&values).zip(&verdicts);
     cases

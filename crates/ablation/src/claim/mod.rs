@@ -9,6 +9,7 @@ pub mod judge;
 mod load;
 pub mod measure;
 mod resolve;
+mod table;
 #[cfg(test)]
 mod tests;
 mod thesis;

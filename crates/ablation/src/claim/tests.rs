@@ -8,7 +8,7 @@ use crate::{
     error::Error,
     frame::Results,
     plan::{Cell, Overrides, Plan},
-    record::{Attempt, Evaluations, Outcome, Record},
+    record::{Attempt, Evaluations, Outcome, Record, Stage},
     study,
 };
 
@@ -27,6 +27,15 @@ fn planned(text: &str) -> Result<Plan, Error> {
 
 /// Judges the tiny claim with these accuracies of its two arms in each seed.
 fn judged(text: &str, accuracy: impl Fn(&str, u32) -> Option<f64>) -> ClaimResult {
+    judged_where(text, accuracy, |_, _| false)
+}
+
+/// The same, where some cells diverged and took these numbers for it.
+fn judged_where(
+    text: &str,
+    accuracy: impl Fn(&str, u32) -> Option<f64>,
+    diverged: impl Fn(&str, u32) -> bool,
+) -> ClaimResult {
     let plan = planned(text).expect("a sound claim");
     let mut results = Results::default();
     for arm in &plan.claims[0].arms {
@@ -37,7 +46,13 @@ fn judged(text: &str, accuracy: impl Fn(&str, u32) -> Option<f64>) -> ClaimResul
             let cell = Cell::new(arm.config.clone(), seed);
             let record = Record {
                 schema: 1,
-                outcome: Outcome::Measured {},
+                outcome: match diverged(&arm.name, seed) {
+                    true => Outcome::Diverged {
+                        stage: Stage::Training,
+                        step: 3,
+                    },
+                    false => Outcome::Measured {},
+                },
                 evaluations: Evaluations::default(),
                 values: [("accuracy".to_owned(), value)].into(),
                 curves: BTreeMap::new(),
@@ -94,6 +109,26 @@ fn a_condition_stands_unless_the_other_finding_lifts_it() {
     // The same, where the other finding is supported too.
     let lifted = text.replace("delta = 0.05, refute = 0.05", "delta = 0.5, refute = 0.5");
     assert_eq!(judged(&lifted, wide).primary().verdict, "SUPPORTED");
+}
+
+#[test]
+fn seeds_that_did_not_diverge_must_not_contradict_a_finding() {
+    // The narrow arm diverges in five of eight seeds; the wide one is better there, and in the others by this much.
+    for (calm, verdict) in [
+        (0.3, "SUPPORTED"),
+        (0.1, "SUPPORTED"),
+        (0.0, "INCONCLUSIVE"),
+    ] {
+        let accuracy = |arm: &str, seed: u32| {
+            let gain = if seed < 5 { 0.8 } else { calm };
+            let wide = f64::from(u8::from(arm == "wide"));
+            Some(0.1 + wide * (gain + wiggle(seed)))
+        };
+        let result = judged_where(TINY, accuracy, |arm, seed| arm == "narrow" && seed < 5);
+        let primary = result.primary();
+        assert_eq!(primary.verdict, verdict, "{calm}: {:?}", primary.reason);
+        assert_eq!(result.diverged, 5);
+    }
 }
 
 #[test]

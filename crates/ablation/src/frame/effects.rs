@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use paired_stats::{SignFlip, TwoByTwo, bootstrap_t, paired_t, sign_flip, sign_flip_sampled};
+use paired_stats::{
+    Interval, SignFlip, TwoByTwo, bootstrap_t, paired_t, percentile, probability_larger, sign_flip,
+    sign_flip_sampled,
+};
 
 use crate::{
     plan::PlannedStudy,
@@ -22,6 +25,8 @@ const FLIPS_DRAWS: u64 = 1 << 63;
 const PLANNING_DRAWS: u64 = 1 << 62;
 /// Keeps the draws of bands over depths apart from all.
 const DEPTH_DRAWS: u64 = 1 << 61;
+/// Keeps the resamples of P(A > B) apart from all.
+const ORDER_DRAWS: u64 = 1 << 60;
 
 /// Every effect of every probe in every block that has it.
 pub(super) fn all_effects(
@@ -67,6 +72,8 @@ pub(super) fn all_effects(
 #[derive(Debug, Default)]
 pub(super) struct PerSeed {
     pub(super) complete: BTreeMap<u32, f64>,
+    /// The two numbers of which each of those is the difference, the second less the first.
+    pub(super) sides: BTreeMap<u32, [f64; 2]>,
     /// Seeds among the complete ones in which a cell diverged before the probe was measured.
     pub(super) diverged: BTreeSet<u32>,
     /// Seeds that have no number because a cell diverged.
@@ -175,20 +182,22 @@ pub(super) fn per_seed(
             }
             continue;
         };
-        let value = match (effect, &values[..]) {
-            (EffectName::Skip, &[y00, y01, y10, y11]) => {
-                TwoByTwo { y00, y01, y10, y11 }.effects().skip
+        let (value, sides) = match values[..] {
+            [from, to] => (to - from, [from, to]),
+            [y00, y01, y10, y11] => {
+                let of = TwoByTwo { y00, y01, y10, y11 }.effects();
+                match effect {
+                    EffectName::Noise => (of.noise, [0.5 * (y00 + y10), 0.5 * (y01 + y11)]),
+                    EffectName::Interaction => {
+                        (of.interaction, [of.skip_without_noise, of.skip_with_noise])
+                    }
+                    _ => (of.skip, [0.5 * (y00 + y01), 0.5 * (y10 + y11)]),
+                }
             }
-            (EffectName::Noise, &[y00, y01, y10, y11]) => {
-                TwoByTwo { y00, y01, y10, y11 }.effects().noise
-            }
-            (EffectName::Interaction, &[y00, y01, y10, y11]) => {
-                TwoByTwo { y00, y01, y10, y11 }.effects().interaction
-            }
-            (_, &[from, to]) => to - from,
             _ => unreachable!("an effect has two or four arms"),
         };
         found.complete.insert(seed, value);
+        found.sides.insert(seed, sides);
         if diverged {
             found.diverged.insert(seed);
         }
@@ -233,6 +242,21 @@ pub(super) fn flips(study: &str, values: &[f64]) -> Option<SignFlip> {
             sign_flip_sampled(values, FLIPS, &mut rng)
         })
         .ok()
+}
+
+/// P(A > B) over pairs of these seeds, A − B being the effect, with its percentile interval over whole seeds.
+pub(super) fn order(study: &str, values: &PerSeed, seeds: &BTreeMap<u32, f64>) -> Option<Interval> {
+    let sides = values.sides.iter();
+    let sides: Vec<[f64; 2]> = sides
+        .filter(|(seed, _)| seeds.contains_key(seed))
+        .map(|(_, sides)| *sides)
+        .collect();
+    let larger = |of: &[[f64; 2]]| {
+        let [from, to] = [0, 1].map(|side| of.iter().map(|sides| sides[side]).collect::<Vec<_>>());
+        probability_larger(&to, &from)
+    };
+    let mut rng = stream(study).at(stream::Role::Bootstrap, ORDER_DRAWS | sides.len() as u64);
+    percentile(&sides, larger, CONFIDENCE, RESAMPLES, &mut rng).ok()
 }
 
 /// The draws of synthetic studies that plan a study's seeds.

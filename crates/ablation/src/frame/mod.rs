@@ -116,11 +116,19 @@ fn summarise_study(
 ) -> StudySummary {
     let Standing {
         blocks,
-        verdicts,
+        mut verdicts,
         looks,
         ended,
         ..
     } = Standing::of(study, results, problems, looks);
+    for (row, contrast) in verdicts.iter_mut().zip(&study.contrasts) {
+        let block = verdict::block_of(study, &blocks, contrast);
+        let values = effects::per_seed(&blocks, block, &contrast.probe, contrast.effect);
+        let order = effects::order(&study.name, &values, &row.numbers.seeds);
+        row.larger = order.map(|order| order.estimate);
+        row.larger_low = order.map(|order| order.low);
+        row.larger_high = order.map(|order| order.high);
+    }
     let mut probes: Vec<&str> = vec![&study.primary];
     for (id, ..) in catalog::PROBES {
         let occurs = blocks

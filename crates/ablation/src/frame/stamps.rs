@@ -55,6 +55,13 @@ pub(super) fn stamps(
         );
         stamp("EXPLORATORY", reason);
     }
+    if plan.looks.is_none() {
+        for study in &plan.studies {
+            if let Some(reason) = study.without_support() {
+                stamp("OUT OF REACH", format!("`{}`: {reason}", study.name));
+            }
+        }
+    }
     let uncontrolled: Vec<String> = studies
         .iter()
         .filter(|study| study.blocks.iter().all(|block| block.role != Role::AA))

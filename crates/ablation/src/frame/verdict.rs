@@ -2,7 +2,7 @@
 
 use paired_stats::{
     Direction, Evidence, Expectation, Interval, Look, Member, Problem, Share, Verdict, decide,
-    paired_t, share, t_test,
+    paired_t, share, skewness, t_test,
 };
 
 use super::{
@@ -20,8 +20,8 @@ pub(crate) const ALPHA: f64 = 0.05;
 /// Level at which the A/A arm makes a study invalid.
 const AA_LEVEL: f64 = 0.01;
 
-/// Seeds without divergence from which their interval alone is looked at.
-const CALM_SEEDS: usize = 3;
+/// Skewness beyond which a t interval loses coverage.
+const SKEWED: f64 = 1.0;
 
 /// The moment at which a study is judged.
 #[derive(Debug)]
@@ -135,6 +135,7 @@ struct Case<'a> {
 impl Case<'_> {
     fn row(&self, numbers: EffectNumbers) -> VerdictRow {
         let contrast = self.contrast;
+        let values: Vec<f64> = self.values.complete.values().copied().collect();
         let (verdict, mut remarks) = self.verdict();
         remarks.splice(0..0, verdict.reason().map(str::to_owned));
         if let (Some(low), Some(high), Some(b_low), Some(b_high)) = (
@@ -147,6 +148,7 @@ impl Case<'_> {
             let remark = "the t interval and the bootstrap-t interval disagree about zero";
             remarks.push(remark.to_owned());
         }
+        remarks.extend(skewed(&values, &numbers));
         remarks.extend(self.samplers_alone());
         let bound = match contrast.expect {
             Expect::Lower if contrast.delta == 0.0 => "lower".to_owned(),
@@ -164,7 +166,6 @@ impl Case<'_> {
             Verdict::NotTested { .. } => "not_tested",
         };
         let judged = !matches!(self.when, When::Before(_));
-        let values: Vec<f64> = self.values.complete.values().copied().collect();
         let deciding = paired_t(&values, self.share.confidence).ok();
         let deciding = deciding.filter(|_| judged);
         VerdictRow {
@@ -184,6 +185,10 @@ impl Case<'_> {
             confidence: deciding.map(|interval| interval.confidence),
             deciding_low: deciding.map(|interval| interval.low),
             deciding_high: deciding.map(|interval| interval.high),
+            // Once, for the rows that are shown: every look would make its resamples.
+            larger: None,
+            larger_low: None,
+            larger_high: None,
             look: match self.when {
                 When::AtLook(look, _) => Some(look.index() as u32 + 1),
                 When::Before(_) | When::AtTheEnd => None,
@@ -204,6 +209,7 @@ impl Case<'_> {
             return (Verdict::NotTested { reason }, Vec::new());
         }
         let values: Vec<f64> = self.values.complete.values().copied().collect();
+        let calm = self.calm();
         let mut remarks = Vec::new();
         let verdict = decide(
             &expectation(self.contrast),
@@ -215,7 +221,7 @@ impl Case<'_> {
                 validity: self.problems.to_vec(),
                 planned_seeds: block_of(self.study, self.blocks, self.contrast).seeds as usize,
                 minimum_seeds: MINIMUM_SEEDS as usize,
-                sensitivity: None,
+                sensitivity: calm.as_deref(),
                 condition: self.condition(),
             },
         );
@@ -223,10 +229,6 @@ impl Case<'_> {
             verdict,
             Verdict::Supported | Verdict::SupportedUnder { .. } | Verdict::Refuted(_)
         );
-        let open = |reason: String| Verdict::Inconclusive {
-            reason,
-            seeds_needed: None,
-        };
         if !self.values.lost.is_empty() {
             remarks.push(format!(
                 "{} seeds have no number because a cell diverged before it could be measured",
@@ -246,28 +248,21 @@ impl Case<'_> {
             ));
         }
         if decided && self.is_undetermined() {
-            let reason = "arms at the cap leave the interaction undetermined".to_owned();
-            return (open(reason), remarks);
+            let verdict = Verdict::Inconclusive {
+                reason: "arms at the cap leave the interaction undetermined".to_owned(),
+                seeds_needed: None,
+            };
+            return (verdict, remarks);
         }
-        if let Some(calm) = self.calm() {
-            let all = values.len();
+        if let Some(calm) = calm {
             let mut remark = format!(
-                "in {} of {all} seeds a cell diverged and took the worst value",
-                all - calm.len()
+                "in {} of {} seeds a cell diverged and took the worst value",
+                values.len() - calm.len(),
+                values.len()
             );
-            if let (false, Some(interval)) =
-                (calm.len() < CALM_SEEDS, paired_t(&calm, CONFIDENCE).ok())
-            {
-                remark += &format!(
-                    "; the {} others alone give {}",
-                    calm.len(),
-                    words(&interval)
-                );
-                if decided && self.contradicts(&verdict, interval.low, interval.high) {
-                    remarks.push(remark);
-                    let reason = "the seeds without divergence contradict it".to_owned();
-                    return (open(reason), remarks);
-                }
+            if let Ok(interval) = paired_t(&calm, CONFIDENCE) {
+                let alone = words(&interval);
+                remark += &format!("; the {} others alone give {alone}", calm.len());
             }
             remarks.push(remark);
         }
@@ -286,25 +281,6 @@ impl Case<'_> {
         let calm = values.complete.iter();
         let calm = calm.filter(|(seed, _)| !values.diverged.contains(seed));
         (!values.diverged.is_empty()).then(|| calm.map(|(_, value)| *value).collect())
-    }
-
-    /// Whether an interval excludes what a verdict says.
-    fn contradicts(&self, verdict: &Verdict, low: f64, high: f64) -> bool {
-        let delta = self.contrast.delta;
-        let supports = match self.contrast.expect {
-            Expect::Lower => low < -delta,
-            Expect::Higher => delta < high,
-            Expect::Equal => -delta < high && low < delta,
-        };
-        let refutes = match self.contrast.expect {
-            Expect::Lower => -delta < high,
-            Expect::Higher => low < delta,
-            Expect::Equal => low < -delta || delta < high,
-        };
-        match verdict {
-            Verdict::Refuted(_) => !refutes,
-            _ => !supports,
-        }
     }
 
     /// The condition under which alone a main effect holds, if it holds at one level of the other factor only.
@@ -363,6 +339,23 @@ impl Case<'_> {
             interval.n
         ))
     }
+}
+
+/// Where the seeds of a verdict are too skewed for a t interval.
+fn skewed(values: &[f64], numbers: &EffectNumbers) -> Option<String> {
+    let skewness = skewness(values).ok()?;
+    if numbers.n < MINIMUM_SEEDS || skewness.abs() <= SKEWED {
+        return None;
+    }
+    let shown = format!("{skewness:.1}").replace('-', "−");
+    let mut remark = format!(
+        "the seeds are skewed ({shown}, beyond ±{SKEWED}), and a t interval may cover less than it says"
+    );
+    if let (Some(low), Some(high)) = (numbers.bootstrap_low, numbers.bootstrap_high) {
+        let interval = format!("[{low:.2}, {high:.2}]").replace('-', "−");
+        remark += &format!("; bootstrap-t gives {interval}");
+    }
+    Some(remark)
 }
 
 /// An interval in words, with a proper minus sign.

@@ -2,6 +2,7 @@
 
 mod identity;
 mod looks;
+mod reach;
 mod resolve;
 mod setup;
 #[cfg(test)]

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Overrides, PlannedArm, PlannedBlock, PlannedContrast, PlannedStudy, setup::setup};
+use super::{
+    Overrides, PlannedArm, PlannedBlock, PlannedContrast, PlannedStudy, reach::smallest_p,
+    setup::setup,
+};
 use crate::{
     architecture::Architecture,
     catalog,
@@ -100,15 +103,15 @@ pub(super) fn plan_study(study: Study, overrides: &Overrides) -> Result<PlannedS
             );
         }
     }
-    // Holm multiplies the smallest p by the size of the family, and n seeds give no p below 2^(1−n).
-    let smallest =
-        paired_stats::sign_flip_floor(study.seeds as usize) * study.contrasts.len() as f64;
+    let directed = study.contrasts.iter();
+    let directed = directed.filter(|c| c.expect != Expect::Equal).count();
+    let smallest = smallest_p(directed, study.seeds);
     if MINIMUM_SEEDS <= study.seeds && ALPHA < smallest {
         let rule = format!(
             "with {} seeds no adjusted p can be below {smallest:.3}: register fewer, or plan more seeds",
             study.seeds
         );
-        return refuse("contrasts", study.contrasts.len().to_string(), &rule);
+        return refuse("contrasts", directed.to_string(), &rule);
     }
     let contrasts = study
         .contrasts

@@ -78,7 +78,11 @@ fn answer(out: &mut String, summary: &Summary) {
             }
             out.push_str("</tbody>\n");
         }
-        out.push_str("</table>\n");
+        let _ = writeln!(
+            out,
+            "</table>\n<p class=\"standing\">{}.</p>",
+            escape(view::LARGER)
+        );
     }
     out.push_str("</section>\n");
 }
@@ -103,6 +107,10 @@ fn verdict(out: &mut String, study: &StudySummary, row: &VerdictRow) {
     let deciding = number::deciding(row).map_or_else(String::new, |text| {
         format!("<small class=\"deciding\"{tags} title=\"what the other contrasts, and the looks, leave to this one\">decides at {text}</small>")
     });
+    let larger = number::larger(row).map_or_else(String::new, |text| {
+        let what = escape(view::LARGER);
+        format!("<small class=\"larger\"{tags} title=\"{what}\">P(A &gt; B) {text}</small>")
+    });
     let remarks: String = row
         .remarks
         .iter()
@@ -123,7 +131,7 @@ fn verdict(out: &mut String, study: &StudySummary, row: &VerdictRow) {
          <td class=\"claim\">{claim}<small>{effect} on {probe}; expected: {expect}; \
          smallest effect of interest <span{tags}>{delta}</span></small>{remarks}</td>\
          <td data-label=\"effect\"><span class=\"number\"{tags} title=\"{why}\">{whole}</span>\
-         {deciding}{bootstrap}</td>\
+         {deciding}{bootstrap}{larger}</td>\
          <td data-label=\"adjusted p\"><span class=\"number\"{tags} title=\"{p_title}\">{p}</span></td>\
          <td data-label=\"seeds\"><span class=\"number\"{tags}>{n}</span>{incomplete}</td></tr>",
         class = slug(&row.class),

@@ -98,25 +98,29 @@ fn contrasts(out: &mut String, summary: &Summary) {
     {
         return;
     }
-    out.push_str("\n| study | verdict | claim | effect [95 % interval] | adjusted p | n |\n");
-    out.push_str("|---|---|---|---|--:|--:|\n");
+    out.push_str(
+        "\n| study | verdict | claim | effect [95 % interval] | P(A > B) | adjusted p | n |\n",
+    );
+    out.push_str("|---|---|---|---|---|--:|--:|\n");
     for study in &summary.studies {
         for row in &study.verdicts {
             let effect = number::effect(&row.numbers).whole();
             let deciding = number::deciding(row).map(|text| format!("<br>{text}"));
             let _ = writeln!(
                 out,
-                "| {} | **{}** | {} | {}{} | {} | {} |",
+                "| {} | **{}** | {} | {}{} | {} | {} | {} |",
                 cell(&study.name),
                 cell(&row.verdict),
                 cell(&row.claim),
                 effect,
                 deciding.unwrap_or_default(),
+                number::larger(row).unwrap_or_else(|| DASH.to_owned()),
                 cell(&number::p(row.adjusted_p)),
                 row.numbers.n
             );
         }
     }
+    let _ = write!(out, "\n<sub>{}.</sub>\n", view::LARGER);
     let remarks: Vec<String> = summary
         .studies
         .iter()

@@ -117,6 +117,12 @@ pub(super) fn deciding(row: &VerdictRow) -> Option<String> {
     ))
 }
 
+/// `0.06 [0.00, 0.19]`: P(A > B) with its interval.
+pub(super) fn larger(row: &VerdictRow) -> Option<String> {
+    let (share, low, high) = (row.larger?, row.larger_low?, row.larger_high?);
+    Some(format!("{share:.2} [{low:.2}, {high:.2}]"))
+}
+
 /// `−0.62 [−0.90, −0.34]`: an effect at one depth, with the band that holds at all of them.
 pub(super) fn band(point: &DepthPoint) -> String {
     interval(Some(point.estimate), point.low.zip(point.high))

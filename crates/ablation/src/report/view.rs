@@ -59,6 +59,10 @@ pub(super) enum Side {
     Unclear,
 }
 
+/// What P(A > B) is, beside every table that has it.
+pub(super) const LARGER: &str = "P(A > B), A − B being the effect: how often a seed of A has the larger number than a \
+     seed of B, ties by half; its interval is over whole seeds, and approximate below 20";
+
 /// Kind of an arm.
 pub(super) fn kind(block: &Block, arm: &Arm) -> Kind {
     match block.role {

@@ -1,13 +1,13 @@
 //! A made-up summary with everything that a report must be able to show. No number here is a result.
 
+mod effects;
 mod textures;
 
 use std::collections::BTreeMap;
 
 use ablation::summary::{
-    Arm, Better, Block, Curve, CurvePoint, DepthPoint, DepthRow, DivergenceRow, EffectNumbers,
-    EffectRow, Exhibit, ProbeInfo, Provenance, Role, Spread, Stamp, StudySummary, Summary,
-    VerdictRow,
+    Arm, Better, Block, Curve, CurvePoint, EffectNumbers, Exhibit, ProbeInfo, Provenance, Role,
+    Spread, Stamp, StudySummary, Summary, VerdictRow,
 };
 
 use crate::maps;
@@ -63,6 +63,7 @@ pub(crate) fn interim() -> Summary {
         for row in &mut study.verdicts {
             row.numbers = numbers(&[], 0.0);
             (row.adjusted_p, row.confidence, row.settled) = (None, None, false);
+            (row.larger, row.larger_low, row.larger_high) = (None, None, None);
             (row.verdict, row.class) = ("NOT TESTED".into(), "not_tested".into());
         }
         study.effects.clear();
@@ -127,7 +128,11 @@ fn numbers(centres: &[f64], half: f64) -> EffectNumbers {
         high: end(1.0),
         bootstrap_low: end(-1.1),
         bootstrap_high: end(0.9),
-        p: mean.map(|_| 0.031_25),
+        // No two alike, so that a number in the wrong place is seen.
+        p: mean.map(|mean| match mean < -3.5 {
+            true => 0.000_4,
+            false => (1.0 + (30.0 * noise(mean).abs()).floor()) / 32.0,
+        }),
         p_floor: mean.map(|_| 0.031_25),
     }
 }
@@ -298,74 +303,14 @@ fn verdict(
         confidence: numbers.low.map(|_| 1.0 - 0.05 / 3.0),
         deciding_low: numbers.low.map(|low| low - 0.05),
         deciding_high: numbers.high.map(|high| high + 0.05),
+        larger: numbers.low.map(|low| 0.5 + 0.25 * low),
+        larger_low: numbers.low.map(|low| 0.45 + 0.25 * low),
+        larger_high: numbers.low.map(|low| 0.62 + 0.25 * low),
         look: None,
         settled: class != "inconclusive" && class != "not_tested",
         numbers,
         remarks: vec![],
     }
-}
-
-fn effects(block: &str) -> Vec<EffectRow> {
-    let row =
-        |block: &str, probe: &str, effect: &str, centre: f64, half: f64, key: f64| EffectRow {
-            block: block.into(),
-            probe: probe.into(),
-            effect: effect.into(),
-            numbers: around(centre, half, key),
-            registered: effect == "skip" && probe == "log_energy_distance",
-            q: (effect != "skip" || probe != "log_energy_distance").then_some(0.047),
-        };
-    let names = [
-        ("skip", -0.62, 0.21),
-        ("noise", -1.42, 0.24),
-        ("interaction", -1.2, 0.5),
-        ("skip_without_noise", 0.05, 0.2),
-        ("skip_with_noise", -1.26, 0.55),
-        ("noise_without_skip", -0.98, 0.3),
-        ("noise_with_skip", -2.0, 0.33),
-    ];
-    let mut rows: Vec<EffectRow> = Vec::new();
-    for (place, (effect, centre, half)) in names.into_iter().enumerate() {
-        rows.push(row(
-            block,
-            "log_energy_distance",
-            effect,
-            centre,
-            half,
-            place as f64,
-        ));
-        rows.push(row(
-            block,
-            "score_error",
-            effect,
-            if effect.starts_with("noise") {
-                0.42
-            } else {
-                -0.3
-            },
-            0.11,
-            place as f64,
-        ));
-        rows.push(row(block, "silent_layers", effect, -4.0, 0.2, place as f64));
-    }
-    rows.push(row(
-        "well-initialised plain",
-        "log_energy_distance",
-        "skip_over_counter_without_noise",
-        -0.02,
-        0.15,
-        5.0,
-    ));
-    rows.push(row(
-        "well-initialised plain",
-        "log_energy_distance",
-        "skip_over_counter_with_noise",
-        0.16,
-        0.08,
-        6.0,
-    ));
-    rows.push(row("A/A", "log_energy_distance", "a_a", 0.02, 0.14, 8.0));
-    rows
 }
 
 fn mixture() -> StudySummary {
@@ -440,42 +385,8 @@ fn mixture() -> StudySummary {
             verdict("aa", "Two runs of one arm do not differ.", "invalid", "INVALID", numbers(&[0.013], 0.0), None),
             verdict("late", "Twice the steps remove the difference.", "not_tested", "NOT TESTED", numbers(&[], 0.0), None),
         ],
-        effects: effects("the 2×2"),
-        depths: depths(),
-        divergences: vec![DivergenceRow {
-            block: "the 2×2".into(),
-            effect: "skip_without_noise".into(),
-            n: 5,
-            only_off: 1,
-            only_on: 0,
-            p: 1.0,
-        }],
+        effects: effects::effects("the 2×2"),
+        depths: effects::depths(),
+        divergences: effects::divergences(),
     }
-}
-
-/// The skip at two depths with a band, the interaction with too few seeds for one.
-fn depths() -> Vec<DepthRow> {
-    let point = |depth: u32, block: &str, centre: f64, half: Option<f64>| DepthPoint {
-        depth,
-        block: block.into(),
-        seeds: (0..6)
-            .map(|s| (s, centre + 0.2 * noise(f64::from(s) + centre)))
-            .collect(),
-        estimate: centre,
-        low: half.map(|half| centre - half),
-        high: half.map(|half| centre + half),
-        adjusted_p: Some(0.0625),
-    };
-    let row = |effect: &str, half: Option<f64>| DepthRow {
-        effect: effect.into(),
-        n: 6,
-        points: vec![
-            point(6, "half the depth", -0.3, half),
-            point(12, "the 2×2", -0.62, half),
-        ],
-        slope: Some(-0.32),
-        slope_low: Some(-0.45),
-        slope_high: Some(-0.19),
-    };
-    vec![row("skip", Some(0.24)), row("interaction", None)]
 }

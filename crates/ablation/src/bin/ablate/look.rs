@@ -162,6 +162,9 @@ pub(crate) fn print_plan(plan: &Plan, jobs: usize) -> Result<(), Error> {
             plan.bytes()? / 1e9
         ));
     }
+    for words in plan.out_of_reach() {
+        say(&format!("warning: {words}\n"));
+    }
     say("\n");
     Ok(())
 }

@@ -101,6 +101,8 @@ fn what_is_open_goes_on_and_what_is_decided_stays() {
         (noise.class.as_str(), noise.look, noise.numbers.n),
         ("supported", Some(1), 8)
     );
+    // With all of the seeds it would be the larger one at times.
+    assert_eq!(noise.larger, Some(0.0));
     assert_eq!(
         (skip.class.as_str(), skip.look, skip.numbers.n),
         ("inconclusive", Some(3), 30)

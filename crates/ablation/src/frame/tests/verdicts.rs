@@ -7,6 +7,7 @@ use super::{
 use crate::{
     fixture::{STUDY, plan_with, study_with},
     plan::Overrides,
+    record::{Outcome, Stage},
     summary::Role,
 };
 
@@ -161,4 +162,101 @@ fn a_counter_arm_is_judged_on_its_own_seeds() {
         .registered
     );
     assert!(!effect(&summary, "the 2×2", "noise").registered);
+}
+
+#[test]
+fn an_effect_that_rests_on_divergence_must_be_borne_out_by_the_other_seeds() {
+    let plan = planned(STUDY, 16);
+    // Without noise so many seeds diverge, 5 worse than the others; delta is 0.1, and the calm seeds vary by 0.1.
+    for (diverging, calm, class, says) in [
+        (6, -1.0, "supported", "the 10 others alone give −1.00"),
+        (6, -0.05, "inconclusive", "left open by the 10 others"),
+        (6, 0.2, "inconclusive", "contradicted by the 10 others"),
+        // Fewer than a verdict takes have none of their own.
+        (10, -0.05, "supported", "the 6 others alone give −0.05"),
+        (10, 0.5, "inconclusive", "contradicted by the 6 others"),
+    ] {
+        let mut found = results(&plan, |place| {
+            let effect = match place.seed < diverging {
+                true => -5.0,
+                false => calm + 0.1 * sign(place.seed),
+            };
+            Some(place.noise * effect)
+        });
+        for (record, _) in found.records.values_mut() {
+            let config = record.cell.config.diffusion().expect("a network");
+            if record.cell.seed < diverging && !config.objective.uses_noise() {
+                record.outcome = Outcome::Diverged {
+                    stage: Stage::Langevin,
+                    step: 9,
+                };
+            }
+        }
+        let summary = summarise(&plan, &found, "");
+        let row = only_verdict(&summary);
+        assert_eq!(row.class, class, "{diverging}, {calm}: {:?}", row.remarks);
+        assert!(
+            row.remarks.iter().any(|remark| remark.contains(says)),
+            "{says}: {:?}",
+            row.remarks
+        );
+    }
+}
+
+#[test]
+fn how_often_one_side_is_larger_stands_beside_the_effect() {
+    let on = |effect: &str| study_with("effect = \"noise\"", &format!("effect = \"{effect}\""));
+    // A seed lies 0.3 above the one before it. Skips take 0.7 away, so a seed with them is the larger one from the
+    // third after on: 5 + 4 + 3 + 2 + 1 of 64 pairs. Noise takes 2.3, which eight seeds do not make up.
+    for (effect, share) in [
+        ("skip", 15.0 / 64.0),
+        ("noise", 0.0),
+        ("interaction", 0.0),
+        ("skip_without_noise", 21.0 / 64.0),
+        ("a_a", 0.5),
+    ] {
+        let plan = planned(&on(effect), 8);
+        let summary = summarise(&plan, &results(&plan, known), "");
+        let row = only_verdict(&summary);
+        near(row.larger, share);
+        let ends = row.larger_low.zip(row.larger_high);
+        let (low, high) = ends.expect("an interval");
+        assert!(0.0 <= low && low <= share && share <= high && high <= 1.0);
+        assert_eq!(low < high, 0.0 < share, "{effect}: [{low}, {high}]");
+    }
+    let one = planned(STUDY, 1);
+    let summary = summarise(&one, &results(&one, known), "");
+    assert_eq!(only_verdict(&summary).larger, None, "of one seed");
+}
+
+#[test]
+fn skewed_seeds_are_said() {
+    let plan = planned(STUDY, 8);
+    for (outlier, skewed) in [(0.0, false), (-0.3, true)] {
+        let found = results(&plan, |place| {
+            let more = if place.seed == 3 { outlier } else { 0.0 };
+            known(place).map(|value| value + place.noise * more)
+        });
+        let summary = summarise(&plan, &found, "");
+        let remarks = &only_verdict(&summary).remarks;
+        let said = remarks.iter().any(|remark| {
+            remark.starts_with("the seeds are skewed (−1.")
+                && remark.contains("bootstrap-t gives [−")
+        });
+        assert_eq!(said, skewed, "{remarks:?}");
+    }
+}
+
+#[test]
+fn a_family_too_large_for_its_seeds_is_stamped() {
+    let contrast = |i: usize| {
+        format!(
+            "\n[[contrasts]]\nid = \"more-{i}\"\nclaim = \"More\"\neffect = \"skip\"\nexpect = \"lower\"\ndelta = 0.1\n"
+        )
+    };
+    let text = |more: usize| STUDY.to_owned() + &(0..more).map(contrast).collect::<String>();
+    for (more, stamps) in [(5, &[][..]), (6, &["OUT OF REACH"])] {
+        let plan = planned(&text(more), 8);
+        assert_eq!(words(&summarise(&plan, &results(&plan, known), "")), stamps);
+    }
 }

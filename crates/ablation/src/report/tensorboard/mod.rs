@@ -17,7 +17,8 @@ const NAME: &str = "events.out.tfevents.0.ablation";
 /// - `<study>/<block>/<arm>/seed <n>`: every probe, beside the hyperparameters study, block, arm, seed, parameters and
 ///   the level of each factor;
 /// - `<study>/effects`: `<block>/<probe>/<effect>/estimate`, `…/low`, `…/high`, `…/p`;
-/// - `<study>/contrasts`: `<contrast>/estimate`, …, `…/deciding_low`, `…/deciding_high`, `…/adjusted_p`.
+/// - `<study>/contrasts`: `<contrast>/estimate`, …, `…/deciding_low`, `…/deciding_high`, `…/adjusted_p`,
+///   `…/larger`, `…/larger_low`, `…/larger_high`.
 ///
 /// Numbers have 64 bits; those that are undefined are left out. Wall times are zero, so that the same summary gives
 /// the same bytes. A `/` in a name becomes `-`.
@@ -99,6 +100,9 @@ pub fn tensorboard(summary: &Summary) -> Vec<(String, Vec<u8>)> {
                 ("deciding_low", row.deciding_low),
                 ("deciding_high", row.deciding_high),
                 ("adjusted_p", row.adjusted_p),
+                ("larger", row.larger),
+                ("larger_low", row.larger_low),
+                ("larger_high", row.larger_high),
             ] {
                 scalar(&mut run, &format!("{}/{what}", row.id), value);
             }
