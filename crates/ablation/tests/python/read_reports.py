@@ -2,8 +2,8 @@
 
     python read_reports.py FOLDER
 
-FOLDER holds summary.json, rows.csv, report.html, report.md and tensorboard/. pandas reads the table, TensorBoard the
-event files and the hyperparameters, the parser of the standard library the page. Ends with 1 at the first number that
+FOLDER holds summary.json, rows.csv, map.csv, report.html, report.md and tensorboard/. pandas reads the tables, TensorBoard
+the event files and the hyperparameters, the parser of the standard library the page. Ends with 1 at the first number that
 is missing, additional or different. `cargo xtask test reports-python` runs it.
 """
 
@@ -21,7 +21,9 @@ from tensorboard.util import tensor_util
 
 FINAL = ["median", "mean", "sd", "min", "max"]
 EFFECT = ["estimate", "low", "high", "p"]
-DECIDING = ["deciding_low", "deciding_high", "adjusted_p"]
+LARGER = ["larger", "larger_low", "larger_high"]
+DECIDING = ["deciding_low", "deciding_high", "adjusted_p", *LARGER]
+CELL = ["median", "min", "max"]
 
 
 def same(what, found, wanted):
@@ -61,6 +63,35 @@ def table(folder, summary):
     same("rows.csv in pandas", found, wanted)
 
 
+def maps(folder, summary):
+    """Every cell of every learnability map, by its row and column."""
+    text = {name: str for name in ["study", "block", "arm", "look", "loss", "by", "part", "unit"]}
+    none = {name: [""] for name in ["sigma", "log10_gsnr", "min", "max"]}
+    rows = pandas.read_csv(folder / "map.csv", dtype=text, keep_default_na=False, na_values=none)
+    found = {}
+    for row in rows.to_dict("records"):
+        numbers = {name: None if pandas.isna(value) else value for name, value in row.items()}
+        key = tuple(numbers[name] for name in [*text, "sigma"])
+        cell = [numbers[name] for name in ["seeds", "silent_seeds", "log10_gsnr", "min", "max"]]
+        for what, number in zip(["n", "silent", *CELL], cell, strict=True):
+            assert (*key, what) not in found, f"map.csv: {key} twice"
+            found[*key, what] = number
+    wanted = {}
+    for study, block, arm in arms(summary):
+        for of in arm.get("maps", []):
+            # {"regions": 4} or "modes".
+            by = next(iter(of["by"])) if isinstance(of.get("by"), dict) else of.get("by", "")
+            for place, cell in enumerate(of["cells"]):
+                unit, column = divmod(place, len(of["columns"]))
+                # Bands are counted from the constant as 0, what else there is from 1.
+                part = str(of["parts"][column] + (by != "bands")) if by else ""
+                key = (study["name"], block["name"], arm["label"], of["look"], of["objective"])
+                key += (by.removesuffix("s"), part, of["units"][unit], of["columns"][column])
+                for what in ["n", "silent", *CELL]:
+                    wanted[*key, what] = cell.get(what)
+    same("map.csv in pandas", found, wanted)
+
+
 def wanted_scalars(summary):
     """What the event files hold: (run, tag, step) to a number."""
     wanted = {}
@@ -90,7 +121,7 @@ def wanted_scalars(summary):
             for what in EFFECT:
                 put([study["name"], "contrasts"], f"{row['id']}/{what}", row["numbers"][what])
             for what in DECIDING:
-                put([study["name"], "contrasts"], f"{row['id']}/{what}", row[what])
+                put([study["name"], "contrasts"], f"{row['id']}/{what}", row.get(what))
     return wanted
 
 
@@ -140,22 +171,29 @@ def event_files(folder, summary):
 
 
 class Page(HTMLParser):
-    """Texts of the elements of class `number` by study and contrast."""
+    """Texts of the verdicts by study, contrast and class, and those of the table of effects by what they are of."""
 
     def __init__(self):
         super().__init__()
         self.open = None
+        self.in_table = False
         self.found = {}
 
     def handle_starttag(self, tag, attributes):
         attributes = dict(attributes)
-        if attributes.get("class") == "number" and "data-contrast" in attributes:
-            self.open = (attributes["data-study"], attributes["data-contrast"])
+        if tag == "details":
+            self.in_table = False
+        if attributes.get("class") in ["number", "larger"] and "data-contrast" in attributes:
+            self.open = (attributes["data-study"], attributes["data-contrast"], attributes["class"])
+        elif tag == "td" and self.in_table and "data-effect" in attributes:
+            self.open = tuple(attributes[f"data-{name}"] for name in ["study", "block", "probe", "effect"])
 
     def handle_endtag(self, tag):
         self.open = None
 
     def handle_data(self, text):
+        if text.startswith("All effects"):
+            self.in_table = True
         if self.open:
             self.found.setdefault(self.open, []).append(text)
 
@@ -169,27 +207,51 @@ def shown(text):
         yield float(plain), 0.5 * 10.0 ** (int(exponent or 0) - decimals) * (1 + 1e-9)
 
 
+def is_shown(numbers, text):
+    """Whether the numbers that there are stand in a text, one after another, as it rounds them."""
+    numbers = [number for number in numbers if number is not None]
+    found = list(shown(text))
+    return len(found) == len(numbers) and all(
+        abs(number - seen) <= half for number, (seen, half) in zip(numbers, found, strict=True)
+    )
+
+
+def is_p(p, text):
+    """Whether a text is this p: three decimals, a bound below them, a dash for none."""
+    return text == "–" if p is None else text == "<0.001" if p < 0.001 else is_shown([p], text)
+
+
 def page(folder, summary):
-    """Effect, interval and n of each contrast, as the page rounds them."""
+    """Effect, interval, P(A > B), p, q and n of each contrast and each effect, as the page rounds them."""
     reader = Page()
     reader.feed((folder / "report.html").read_text(encoding="utf-8"))
-    found, wanted = {}, {}
+    found = {}
     for study in summary["studies"]:
         for row in study["verdicts"]:
             key = (study["name"], row["id"])
-            texts = reader.found[key]
-            numbers = [row["numbers"][what] for what in EFFECT[:3] if row["numbers"][what] is not None]
-            for place, (number, (seen, half)) in enumerate(zip(numbers, shown(texts[0]), strict=True)):
-                wanted[*key, place] = True
-                found[*key, place] = abs(number - seen) <= half
-            wanted[*key, "n"], found[*key, "n"] = str(row["numbers"]["n"]), texts[-1]
-    same("verdicts of report.html", found, wanted)
+            effect, p, n = reader.found[*key, "number"]
+            found[*key, "effect"] = is_shown([row["numbers"][what] for what in EFFECT[:3]], effect)
+            found[*key, "adjusted p"] = is_p(row["adjusted_p"], p)
+            found[*key, "n"] = n == str(row["numbers"]["n"])
+            larger = "".join(reader.found.get((*key, "larger"), []))
+            found[*key, "P(A > B)"] = is_shown([row.get(what) for what in LARGER], larger)
+    same("verdicts of report.html", found, dict.fromkeys(found, True))
+    found = {}
+    for study in summary["studies"]:
+        for row in study["effects"]:
+            key = (study["name"], row["block"], row["probe"], row["effect"])
+            effect, n, p, q = reader.found[key]
+            found[*key, "effect"] = is_shown([row["numbers"][what] for what in EFFECT[:3]], effect)
+            found[*key, "p"], found[*key, "q"] = is_p(row["numbers"]["p"], p), is_p(row["q"], q)
+            found[*key, "n"] = n == str(row["numbers"]["n"])
+    same("effects of report.html", found, dict.fromkeys(found, True))
 
 
 def main():
     folder = pathlib.Path(sys.argv[1])
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     table(folder, summary)
+    maps(folder, summary)
     event_files(folder, summary)
     page(folder, summary)
 

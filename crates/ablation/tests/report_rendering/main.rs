@@ -9,7 +9,7 @@ mod maps;
 use std::path::PathBuf;
 
 use ablation::report::{self, Colour};
-use ablation::summary::Summary;
+use ablation::summary::{Arm, Role, Summary};
 
 /// Compares with a file under `tests/golden`, or writes it.
 fn golden(name: &str, text: &str) {
@@ -168,6 +168,7 @@ fn figures_are_there_when_their_numbers_are() {
         "Seed by seed",
         "By depth: skip, mean over noise",
         "Who gets a gradient",
+        "Loss along training",
         "Samples to look at",
         "weights norm",
     ] {
@@ -177,6 +178,46 @@ fn figures_are_there_when_their_numbers_are() {
     assert!(html.contains("data:image/png;base64,"));
     assert!(html.contains("seed 3: diverged, no number"));
     assert!(!report::html(&fixture::interim()).contains("<figure"));
+}
+
+#[test]
+fn learning_curves_have_a_line_and_a_band_of_seeds_for_every_arm() {
+    let summary = fixture::summary();
+    let html = report::html(&summary);
+    for study in &summary.studies {
+        let figures = html.split("<figure").skip(1);
+        let figures = figures.filter(|part| part.contains("<h4>Loss along training</h4>"));
+        let study_tag = format!("data-study=\"{}\"", study.name);
+        let figure: Vec<&str> = figures.filter(|part| part.contains(&study_tag)).collect();
+        let [figure] = figure[..] else {
+            panic!("{}: {} figures of the loss", study.name, figure.len())
+        };
+        let drawn = study
+            .blocks
+            .iter()
+            .filter(|block| matches!(block.role, Role::Main | Role::CounterArm | Role::Reference));
+        let arms = drawn.flat_map(|block| &block.arms);
+        let trained = |arm: &&Arm| arm.curves.contains_key("loss");
+        let arms: Vec<&Arm> = arms.filter(trained).collect();
+        assert_eq!(arms.len(), 6, "the 2×2 and the counter-arm");
+        // A band goes along the largest values and back along the smallest: two corners for each step, and closed.
+        let bands: Vec<&str> = figure.split("<path class=\"band ").skip(1).collect();
+        assert_eq!(bands.len(), arms.len());
+        for (band, arm) in bands.iter().zip(&arms) {
+            let path = band
+                .split(" d=\"")
+                .nth(1)
+                .and_then(|rest| rest.split('"').next());
+            let path = path.expect("a path");
+            let corners = 2 * arm.curves["loss"].points.len();
+            assert_eq!(path.split(['M', 'L']).skip(1).count(), corners);
+            assert!(path.ends_with('Z'), "{path}");
+        }
+        for arm in arms {
+            let line = format!("data-arm=\"{}\" data-curve=\"loss\"/>", arm.label);
+            assert_eq!(figure.matches(&line).count(), 1, "{line}");
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Learnability maps in the report. No number here is a result.
 
+use std::array;
+
 use ablation::map::{ArmMap, By, Look, Objective, Readings};
 use ablation::report;
 
@@ -202,16 +204,56 @@ fn one_number_has_one_colour_in_all_panels() {
     );
 }
 
+/// What a line of the table says of each cell: look, loss, by, part and unit; seeds and silent ones; noise level and
+/// readings.
+fn cells_of(map: &ArmMap) -> impl Iterator<Item = ([String; 5], [u32; 2], [Option<f64>; 4])> {
+    map.cells.iter().enumerate().map(|(place, cell)| {
+        let (unit, column) = (place / map.columns.len(), place % map.columns.len());
+        // Regions and modes are counted from 1.
+        let part = map.by.map(|_| (map.parts[column] + 1).to_string());
+        let words = [
+            format!("{:?}", map.look).to_lowercase(),
+            format!("{:?}", map.objective).to_lowercase(),
+            map.by.map_or("", By::name).to_owned(),
+            part.unwrap_or_default(),
+            map.units[unit].clone(),
+        ];
+        let numbers = [map.columns[column], cell.median, cell.min, cell.max];
+        (words, [cell.n, cell.silent], numbers)
+    })
+}
+
 #[test]
 fn the_table_of_maps_reads_back() {
     let summary = fixture::summary();
     let text = report::map_csv(&summary).expect("there are maps");
     let mut table = csv::Reader::from_reader(text.as_bytes());
     let rows: Vec<csv::StringRecord> = table.records().collect::<Result<_, _>>().expect("rows");
-    let arms = summary.studies.iter().flat_map(|study| &study.blocks);
-    let maps = arms.flat_map(|block| &block.arms).flat_map(|arm| &arm.maps);
-    assert_eq!(rows.len(), maps.map(|map| map.cells.len()).sum::<usize>());
-    assert!(rows.iter().all(|row| row[7].len() > 3 && &row[9] == "6"));
+    let mut wanted = Vec::new();
+    for study in &summary.studies {
+        for block in &study.blocks {
+            for arm in &block.arms {
+                wanted.extend(arm.maps.iter().flat_map(|map| {
+                    let place = [&study.name, &block.name, &arm.label].map(String::clone);
+                    cells_of(map).map(move |(of_map, counts, numbers)| {
+                        ((place.clone(), of_map), counts, numbers)
+                    })
+                }));
+            }
+        }
+    }
+    let number = |text: &str| (!text.is_empty()).then(|| text.parse::<f64>().expect("a number"));
+    let found = rows.iter().map(|row| {
+        let words = |from: usize| move |place: usize| row[from + place].to_owned();
+        let place = (array::from_fn(words(0)), array::from_fn(words(3)));
+        let counts = [9, 10].map(|place: usize| row[place].parse().expect("a count"));
+        (
+            place,
+            counts,
+            [8, 11, 12, 13].map(|place| number(&row[place])),
+        )
+    });
+    assert_eq!(found.collect::<Vec<_>>(), wanted);
     let of = |by: &'static str| rows.iter().filter(move |row| &row[5] == by);
     let parts: std::collections::BTreeSet<&str> = of("region").map(|row| &row[6]).collect();
     assert_eq!(parts.into_iter().collect::<Vec<_>>(), ["1", "2", "3", "4"]);
