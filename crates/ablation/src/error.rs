@@ -96,6 +96,12 @@ pub enum Error {
         /// What the parser says.
         message: String,
     },
+    /// The trained network of a cell that is not as it was kept.
+    #[error("{} is damaged (its bytes are not those of its digest): remove result.json beside it and run the study again, which trains this cell anew", .path.display())]
+    DamagedWeights {
+        /// The file.
+        path: PathBuf,
+    },
     /// A model, a scheduler or a file of noise that does not serve.
     #[error("{} cannot be used: {reason}", .path.display())]
     Unusable {

@@ -40,11 +40,11 @@ pub fn results(store: &Store, plan: &Plan) -> Result<Results, Error> {
         ..Results::default()
     };
     for (cell, _) in plan.cells() {
+        if !store.conflicts(&cell.id).is_empty() {
+            results.conflicts.insert(cell.id.clone());
+        }
         match store.state(&cell.id) {
             State::Done(record, attempt) => {
-                if !store.conflicts(&cell.id).is_empty() {
-                    results.conflicts.insert(cell.id.clone());
-                }
                 results.records.insert(cell.id, (*record, attempt));
             }
             State::Failed(failure) => {
@@ -152,16 +152,26 @@ pub fn verify(store: &Store, plan: &Plan) -> Result<(Vec<String>, String), Error
     let cells = plan.cells();
     for (cell, _) in &cells {
         let name = &cell.id[..10];
-        match store.state(&cell.id) {
-            State::Done(record, attempt) => {
+        let state = store.state(&cell.id);
+        for other in store.conflicts(&cell.id) {
+            let how = match (&state, other) {
+                (State::Done(record, _), Ok(other)) => of_records(record, &other).join("; "),
+                (_, Ok(_)) => "the first is gone".to_owned(),
+                (_, Err(why)) => why,
+            };
+            findings.push(format!("cell {name} has a second, different result: {how}"));
+        }
+        match state {
+            State::Done(_, attempt) => {
                 whole += 1;
-                builds.insert(attempt.binary);
-                for other in store.conflicts(&cell.id) {
-                    let differs = of_records(&record, &other).join("; ");
+                if attempt.is_lost() {
                     findings.push(format!(
-                        "cell {name} has a second, different result: {differs}"
+                        "cell {name}: the attempt beside its result does not read, so its build is not known: `--other-builds again` runs it again"
                     ));
                 }
+                builds.insert(attempt.binary);
+                let damage = store.weights_damage(&cell.id).into_iter();
+                findings.extend(damage.map(|why| format!("cell {name}: {why}")));
             }
             State::Corrupt(reason) => findings.push(format!("cell {name}: {reason}")),
             State::Missing | State::Failed(_) => missing += 1,
@@ -257,7 +267,7 @@ pub fn explain(store: &Store, plan: &Plan, given: &str) -> Result<String, Error>
                 ("superseded", store.superseded(&cell.id)),
             ] {
                 for other in others {
-                    let lines = of_records(&record, &other);
+                    let lines = other.map_or_else(|why| vec![why], |o| of_records(&record, &o));
                     let same = "the same in every number".to_owned();
                     for line in if lines.is_empty() { vec![same] } else { lines } {
                         say(title, &line);

@@ -151,7 +151,7 @@ impl Record {
 pub struct Attempt {
     /// Wall seconds.
     pub seconds: f64,
-    /// Digest of the program.
+    /// Digest of the program, or words that say that it is not known.
     pub binary: String,
     /// Host and processor in words.
     pub host: String,
@@ -159,6 +159,25 @@ pub struct Attempt {
     pub libtorch: String,
     /// Unix time of the commit.
     pub finished_at: u64,
+}
+
+/// What a build is called that is not known.
+const UNKNOWN: &str = "unknown, of cell ";
+
+impl Attempt {
+    /// What is left of the story of a cell whose file does not read. Its build is not known, so it counts as another
+    /// than that of any other cell.
+    pub(crate) fn lost(cell: &str) -> Attempt {
+        Attempt {
+            binary: format!("{UNKNOWN}{}", &cell[..10]),
+            ..Attempt::default()
+        }
+    }
+
+    /// Whether it is what is left of one whose file does not read.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.binary.starts_with(UNKNOWN)
+    }
 }
 
 /// Why a cell has no result.

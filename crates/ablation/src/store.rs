@@ -5,7 +5,7 @@
 //!             lock-1.json …                amendments: what was changed since, and why
 //!             cells/<id>/result.json       the commit: first wins, deterministic bytes
 //!             cells/<id>/attempt-<d>.json  how the result of digest <d> came about: seconds, host, program
-//!             cells/<id>/weights-<d>.safetensors  the trained network of the result of digest <d>, if kept
+//!             cells/<id>/weights-<d>-<w>.safetensors  the trained network of the result of digest <d>, if kept
 //!             cells/<id>/conflict-<d>.json a later result of other bytes: something is not deterministic
 //!             cells/<id>/superseded-<d>.json  a result of another build, run again on demand
 //!             cells/<id>/checkpoint-….safetensors  where the cell was a minute ago
@@ -21,8 +21,11 @@
 //!             report.html report.md summary.json rows.csv map.csv tensorboard/
 //! ```
 //!
-//! The digest in the name of the attempt is what a result is checked against: it is there before the result is.
+//! The digest in the name of the attempt is what a result is checked against: it is there before the result is. What
+//! else has a digest in its name (weights, `<w>`; conflicts; results of other builds) is checked against its own, locks
+//! against one that is in them.
 
+mod beside;
 mod checkpoints;
 mod claims;
 mod failures;
@@ -30,11 +33,13 @@ mod gc;
 mod logs;
 mod process;
 mod rounds;
+mod weights;
 
 pub use claims::Honour;
 pub use gc::Garbage;
 pub(crate) use process::is_stopped;
 pub use rounds::Round;
+pub use weights::{record, weights};
 
 use std::{
     fs,
@@ -50,6 +55,9 @@ use crate::{
     plan::{Cell, Plan},
     record::{Attempt, Failure, Record},
 };
+
+/// The name of a result in the folder of its cell.
+const RESULT: &str = "result.json";
 
 /// The directory of a run.
 #[derive(Clone, Debug)]
@@ -242,19 +250,12 @@ impl Store {
     /// The result of a cell, if its bytes are those that were committed.
     fn check(&self, id: &str, bytes: &[u8]) -> Result<(Record, Attempt), String> {
         let path = self.result(id);
-        let story = format!("attempt-{}.json", digest(bytes));
-        if !self.cell(id).join(&story).exists() {
-            return Err(format!(
-                "{} is damaged (its bytes have no digest on record)",
-                path.display()
-            ));
+        let (record, digest) = committed(&path, bytes).map_err(|error| error.to_string())?;
+        if record.cell.id != id {
+            return Err(format!("{} holds cell {}", path.display(), record.cell.id));
         }
-        let record: Record = parse(&path, bytes).map_err(|error| error.to_string())?;
-        let own = Cell::new(record.cell.config.clone(), record.cell.seed).id;
-        if record.cell.id != id || own != id {
-            return Err(format!("{} holds cell {own}", path.display()));
-        }
-        Ok((record, self.read_beside(id, &story).unwrap_or_default()))
+        let attempt = self.read_beside(id, &story(&digest));
+        Ok((record, attempt.unwrap_or_else(|| Attempt::lost(id))))
     }
 
     /// Commits a result, and the weights that belong to it; if the cell has a result already, that one stays,
@@ -274,19 +275,21 @@ impl Store {
         let bytes = json(record);
         let digest = digest(&bytes);
         // First what stands beside it: without a result it says nothing, and a result never stands alone. Whoever
-        // has the same bytes has the same name; the first story is told.
-        let story = folder.join(format!("attempt-{digest}.json"));
-        let _ = files::publish_new(&story, &json(attempt))?;
-        // Named by the result, so that no other's weights are taken for its own.
+        // has the same bytes has the same name; the first story is told, unless it does not read.
+        let story = story(&digest);
+        let told = files::publish_new(&folder.join(&story), &json(attempt))?;
+        if told == Published::Conflict && self.read_beside::<Attempt>(id, &story).is_none() {
+            files::replace(&folder.join(&story), &json(attempt))?;
+        }
         if let Some(weights) = weights {
-            let _ = files::publish_new(&folder.join(weights_of(&bytes)), weights)?;
+            publish_by_digest(&folder.join(weights::name(&digest, weights)), weights)?;
         }
         while files::publish_new(&self.result(id), &bytes)? == Published::Conflict {
             match self.state(id) {
                 State::Done(first, _) if json(&*first) != bytes => {
                     // Two workers, two answers: the first stays, and the second is kept as evidence.
                     let evidence = folder.join(format!("conflict-{digest}.json"));
-                    let _ = files::publish_new(&evidence, &bytes)?;
+                    publish_by_digest(&evidence, &bytes)?;
                     break;
                 }
                 // What a bad disk left is nobody's answer. Ours takes its place in one step: were it moved away first,
@@ -303,46 +306,6 @@ impl Store {
         }
         self.drop_checkpoints(id);
         Ok(())
-    }
-
-    /// Later, different results that were committed for a cell; those that do not read are left out.
-    pub fn conflicts(&self, id: &str) -> Vec<Record> {
-        self.beside(id, "conflict-")
-    }
-
-    /// Results of other builds that were run again.
-    pub fn superseded(&self, id: &str) -> Vec<Record> {
-        self.beside(id, "superseded-")
-    }
-
-    /// Sets a result aside so that the cell is run again; it stays beside the new one.
-    ///
-    /// # Errors
-    ///
-    /// Files.
-    pub fn supersede(&self, id: &str) -> Result<(), Error> {
-        let bytes = files::read(&self.result(id))?;
-        let name = format!("superseded-{}.json", digest(&bytes));
-        self.set_aside(id, "result.json", &name)
-    }
-
-    /// Sets a result aside that does not read, so that the cell is run again.
-    ///
-    /// # Errors
-    ///
-    /// Files.
-    pub fn forget(&self, id: &str) -> Result<(), Error> {
-        self.set_aside(id, "result.json", "result.damaged")
-    }
-
-    fn set_aside(&self, id: &str, name: &str, aside: &str) -> Result<(), Error> {
-        let from = self.cell(id).join(name);
-        match fs::rename(&from, self.cell(id).join(aside)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(files::Error::write(&from, error).into())
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Writes a rendering of the report.
@@ -383,25 +346,11 @@ impl Store {
     }
 
     fn result(&self, id: &str) -> PathBuf {
-        self.cell(id).join("result.json")
+        self.cell(id).join(RESULT)
     }
 
     fn names(&self, folder: &str) -> Vec<String> {
-        let entries = fs::read_dir(self.root.join(folder))
-            .into_iter()
-            .flatten()
-            .flatten();
-        entries
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .collect()
-    }
-
-    fn beside(&self, id: &str, prefix: &str) -> Vec<Record> {
-        let mut names = self.names(&format!("cells/{id}"));
-        names.retain(|name| name.starts_with(prefix) && name.ends_with(".json"));
-        names.sort();
-        let read = names.iter().filter_map(|name| self.read_beside(id, name));
-        read.collect()
+        names(&self.root.join(folder))
     }
 
     fn read_beside<T: DeserializeOwned>(&self, id: &str, name: &str) -> Option<T> {
@@ -414,31 +363,42 @@ fn digest(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex()[..16].to_owned()
 }
 
-/// The record in the folder of a cell, and its weights if they were kept.
-///
-/// # Errors
-///
-/// [`Error::Damaged`] where the record is no cell's; files.
-pub fn weights(cell: &Path) -> Result<(Record, Option<Vec<u8>>), Error> {
-    let path = cell.join("result.json");
-    let bytes = files::read(&path)?;
-    let record: Record = parse(&path, &bytes)?;
-    if Cell::new(record.cell.config.clone(), record.cell.seed).id != record.cell.id {
-        return Err(Error::Damaged {
-            path,
-            message: "its id is not that of its configuration".to_owned(),
-        });
-    }
-    match files::read(&cell.join(weights_of(&bytes))) {
-        Ok(weights) => Ok((record, Some(weights))),
-        Err(error) if error.is_absent() => Ok((record, None)),
-        Err(error) => Err(error.into()),
-    }
+/// The name of the story of the result of this digest.
+fn story(digest: &str) -> String {
+    format!("attempt-{digest}.json")
 }
 
-/// The name of the weights that belong to a result of these bytes.
-fn weights_of(result: &[u8]) -> String {
-    format!("weights-{}.safetensors", digest(result))
+/// The record that the bytes of a result file are, if they are those that were committed, and their digest.
+fn committed(path: &Path, bytes: &[u8]) -> Result<(Record, String), Error> {
+    let damaged = |message: &str| Error::Damaged {
+        path: path.to_owned(),
+        message: message.to_owned(),
+    };
+    let digest = digest(bytes);
+    if !path.with_file_name(story(&digest)).exists() {
+        return Err(damaged("its bytes have no digest on record"));
+    }
+    let record: Record = parse(path, bytes)?;
+    if Cell::new(record.cell.config.clone(), record.cell.seed).id != record.cell.id {
+        return Err(damaged("its id is not that of its configuration"));
+    }
+    Ok((record, digest))
+}
+
+/// Publishes under a name that is the digest of the bytes: others that bear it are damaged.
+fn publish_by_digest(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    if files::publish_new(path, bytes)? == Published::Conflict {
+        files::replace(path, bytes)?;
+    }
+    Ok(())
+}
+
+/// The names of what is in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
 }
 
 fn json<T: Serialize>(value: &T) -> Vec<u8> {

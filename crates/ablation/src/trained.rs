@@ -47,7 +47,7 @@ impl Trained {
     /// # Errors
     ///
     /// [`Error::Unusable`] where there is no such cell, its weights were not kept, are not those of its network, or
-    /// are not finite.
+    /// are not finite; [`Error::Damaged`] and [`Error::DamagedWeights`] where a file is not as it was committed.
     pub fn open(folder: &Path, device: Device) -> Result<Trained, Error> {
         let unusable = |reason: String| Error::Unusable {
             path: folder.to_owned(),
@@ -65,7 +65,8 @@ impl Trained {
             return Err(unusable(reason.to_owned()));
         }
         let weights = weights.ok_or_else(|| {
-            unusable("no weights were kept there; run the study with `--weights keep`".to_owned())
+            let reason = "no weights were kept there; remove its result.json and run the study again with `--weights keep`";
+            unusable(reason.to_owned())
         })?;
         let values: HashMap<String, Tensor> = tensors::from_bytes(&weights)
             .map_err(|reason| unusable(format!("of its weights, {reason}")))?

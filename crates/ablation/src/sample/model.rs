@@ -75,8 +75,7 @@ impl Place {
             ));
         }
         if is_there("result.json").is_some() {
-            let (record, _) = store::weights(folder)?;
-            let Work::Diffusion(config) = record.cell.config else {
+            let Work::Diffusion(config) = store::record(folder)?.cell.config else {
                 let reason = "the cell is an experiment, which keeps no network";
                 return Err(unusable(reason.to_owned()));
             };

@@ -286,14 +286,47 @@ fn weights_are_the_same_whatever_the_workers_and_may_be_dropped() {
     let cell = none[0].0.to_str().expect("text");
     let line = refusal(&run(folder.path(), &["export", cell, "--out", "x"]), 2);
     assert!(line.contains("no weights were kept there"), "{line}");
-    let damaged = one[0].2.as_ref().expect("weights");
-    let bytes = fs::read(damaged).expect("a file");
-    fs::write(damaged, &bytes[..bytes.len() - 1]).expect("a file");
-    let cut = Sampler::prepare(&request(one[0].0.to_str().expect("text"))).expect_err("it is cut");
-    assert!(
-        cut.to_string().contains("not a whole safetensors file"),
-        "{cut}"
+}
+
+#[test]
+fn a_flipped_bit_of_a_network_is_refused_and_mended() {
+    let folder = finished();
+    let (cell, _, path) = cells(&folder.path().join("one")).swap_remove(0);
+    let path = path.expect("weights");
+    let whole = fs::read(&path).expect("a file");
+    let mut flipped = whole.clone();
+    // A bit of a number: the file is a whole safetensors file, and the number finite.
+    *flipped.last_mut().expect("numbers") ^= 1;
+    let (cell, name) = (
+        cell.to_str().expect("text"),
+        path.file_name().expect("a name"),
     );
+    let is_told = |line: &str| {
+        assert!(
+            line.contains(name.to_str().expect("text"))
+                && line.contains("its bytes are not those of its digest")
+                && line.contains("remove result.json beside it"),
+            "{line}"
+        );
+    };
+    let out = folder.path().join("samples.safetensors");
+    let out = out.to_str().expect("text");
+    for damaged in [&whole[..whole.len() - 1], &flipped] {
+        fs::write(&path, damaged).expect("a bad disk");
+        for line in [
+            &["export", cell, "--out", "x"][..],
+            &["sample", "--model", cell, "--out", out],
+        ] {
+            is_told(&refusal(&run(folder.path(), line), 2));
+        }
+        let verdict = run(folder.path(), &["verify", "one"]);
+        assert_eq!(verdict.status.code(), Some(1));
+        is_told(stdout(&verdict).lines().next().expect("a finding"));
+    }
+    fs::remove_file(Path::new(cell).join("result.json")).expect("as it is said");
+    study(folder.path(), &["--out", "one"]);
+    assert_eq!(fs::read(&path).expect("a file"), whole);
+    assert!(run(folder.path(), &["verify", "one"]).status.success());
 }
 
 #[test]

@@ -12,7 +12,7 @@ mod round;
 use std::time::Instant;
 
 use common::{run, stderr};
-use round::{Round, STUDY, Tally, results};
+use round::{Round, STUDY, Tally, committed};
 use tempfile::tempdir;
 
 #[allow(
@@ -26,7 +26,7 @@ fn nothing_is_lost_and_nothing_committed_twice() {
     let folder = tempdir().expect("a temporary folder");
     let calm = run(folder.path(), &[&STUDY[..], &["--jobs", "1"]].concat());
     assert!(calm.status.success(), "{}", stderr(&calm));
-    let undisturbed = results(&folder.path().join("run"));
+    let undisturbed = committed(&folder.path().join("run"));
     assert!(8 <= undisturbed.len());
     let begun = Instant::now();
     let mut tally = Tally::default();
@@ -34,7 +34,7 @@ fn nothing_is_lost_and_nothing_committed_twice() {
         Round::new(number, &mut tally).weather(&undisturbed);
     }
     println!(
-        "{rounds} rounds of {} cells in {:.0} s: {tally:?}",
+        "{rounds} rounds of {} files in {:.0} s: {tally:?}",
         undisturbed.len(),
         begun.elapsed().as_secs_f64()
     );

@@ -38,20 +38,27 @@ pub(crate) struct Tally {
     told_to_stop: u32,
     claims_lost: u32,
     checkpoints_damaged: u32,
+    weights_damaged: u32,
     results_damaged: u32,
     clocks_turned: u32,
 }
 
-/// Bytes of every result, by cell.
-pub(crate) fn results(root: &Path) -> BTreeMap<String, Vec<u8>> {
-    let read = |cell: PathBuf| {
-        let bytes = fs::read(cell.join("result.json")).ok()?;
-        Some((cell.file_name()?.to_string_lossy().into_owned(), bytes))
-    };
-    entries(&root.join("cells"))
-        .into_iter()
-        .filter_map(read)
-        .collect()
+/// Bytes of every result and of every network that was kept, by cell and name.
+pub(crate) fn committed(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for cell in entries(&root.join("cells")) {
+        for file in entries(&cell) {
+            if name(&file) == "result.json" || is_network(&name(&file)) {
+                let bytes = fs::read(&file).expect("it was listed");
+                found.insert(format!("{}/{}", name(&cell), name(&file)), bytes);
+            }
+        }
+    }
+    found
+}
+
+fn is_network(name: &str) -> bool {
+    name.starts_with("weights-") && name.ends_with(".safetensors")
 }
 
 pub(crate) struct Round<'a> {
@@ -64,7 +71,8 @@ pub(crate) struct Round<'a> {
     stopped: Vec<Pid>,
     /// The inode of each result when it was first seen.
     seen: BTreeMap<PathBuf, u64>,
-    /// Results that we damaged: these must be committed again.
+    /// Results and networks that we damaged. Results must be committed again; a network is mended where its result
+    /// is, and is named else.
     damaged: BTreeSet<PathBuf>,
     tally: &'a mut Tally,
 }
@@ -108,16 +116,7 @@ impl Round<'_> {
         self.look();
         self.wake();
 
-        assert!(
-            results(&self.root) == *undisturbed,
-            "round {number}: results differ from those of an undisturbed run"
-        );
-        let verdict = run(self.folder.path(), &["verify", "run"]);
-        assert!(
-            verdict.status.success(),
-            "round {number}: {}",
-            stdout(&verdict)
-        );
+        self.compare(undisturbed);
         let swept = run(self.folder.path(), &["gc", "run"]);
         assert!(swept.status.success(), "round {number}: {}", stderr(&swept));
         for cell in entries(&self.root.join("cells")) {
@@ -133,6 +132,39 @@ impl Round<'_> {
         for file in entries(&self.root.join("workers")) {
             let log = fs::read_to_string(&file).unwrap_or_default();
             assert!(!log.contains("panicked"), "round {number}: {log}");
+        }
+    }
+
+    /// What is committed is what an undisturbed run commits, but for networks that we damaged: `verify` names them,
+    /// and nothing else.
+    fn compare(&self, undisturbed: &BTreeMap<String, Vec<u8>>) {
+        let number = self.number;
+        let found = committed(&self.root);
+        assert!(
+            found.keys().eq(undisturbed.keys()),
+            "round {number}: other files than those of an undisturbed run"
+        );
+        let differ = found
+            .keys()
+            .filter(|name| found[*name] != undisturbed[*name]);
+        let differ: Vec<&String> = differ.collect();
+        for name in &differ {
+            let is_ours = self.damaged.contains(&self.root.join("cells").join(name));
+            assert!(
+                is_ours && !name.ends_with("result.json"),
+                "round {number}: {name} differs from that of an undisturbed run"
+            );
+        }
+        let verdict = run(self.folder.path(), &["verify", "run"]);
+        let said = stdout(&verdict);
+        assert_eq!(
+            said.lines().count(),
+            differ.len() + 1,
+            "round {number}: {said}"
+        );
+        assert_eq!(verdict.status.success(), differ.is_empty(), "{said}");
+        for name in differ {
+            assert!(said.contains(name), "round {number}: {name}: {said}");
         }
     }
 
@@ -191,11 +223,14 @@ impl Round<'_> {
                     self.tally.claims_lost += 1;
                 }
             }
-            12..14 => {
-                if self.damage(|name| name.ends_with(".safetensors")).is_some() {
-                    self.tally.checkpoints_damaged += 1;
+            12..14 => match self.damage(|name| name.ends_with(".safetensors")) {
+                Some(path) if is_network(&name(&path)) => {
+                    self.damaged.insert(path);
+                    self.tally.weights_damaged += 1;
                 }
-            }
+                Some(_) => self.tally.checkpoints_damaged += 1,
+                None => {}
+            },
             14 => {
                 if let Some(path) = self.damage(|name| name == "result.json") {
                     self.damaged.insert(path);
