@@ -22,8 +22,8 @@
 //! ```
 //!
 //! The digest in the name of the attempt is what a result is checked against: it is there before the result is. What
-//! else has a digest in its name (weights, `<w>`; conflicts; results of other builds) is checked against its own, locks
-//! against one that is in them.
+//! else has a digest in its name (weights, `<w>`; conflicts; results of other builds) is checked against its own, locks,
+//! rounds and `slurm.json` against one that is in them.
 
 mod beside;
 mod checkpoints;

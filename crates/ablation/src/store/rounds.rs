@@ -1,10 +1,17 @@
 //! Rounds: what was handed to a batch system, and under which name it is found there again.
+//!
+//! Rounds and settings hold the digest of the rest of them: one that was damaged, or edited, is refused before a task
+//! is started from it.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
-use super::{Store, json, parse, process::Process};
+use super::{RESULT, Store, json, parse, process::Process};
 use crate::{
     error::Error,
     files::{self, Published},
@@ -29,9 +36,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Damaged`] where it does not read.
+    /// [`Error::Damaged`] where it is not as it was written.
     pub fn settings<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
-        self.read_whole(&self.root.join("slurm.json"))
+        unseal(&self.root.join("slurm.json"))
     }
 
     /// Keeps how rounds are submitted.
@@ -39,23 +46,25 @@ impl Store {
     /// # Errors
     ///
     /// Files.
+    ///
+    /// # Panics
+    ///
+    /// If they are no object in JSON.
     pub fn keep_settings<T: Serialize>(&self, settings: &T) -> Result<(), Error> {
         files::create_dir(&self.root.join("rounds"))?;
-        Ok(files::replace(
-            &self.root.join("slurm.json"),
-            &json(settings),
-        )?)
+        let bytes = sealed(settings);
+        Ok(files::replace(&self.root.join("slurm.json"), &bytes)?)
     }
 
     /// The rounds so far, in order.
     ///
     /// # Errors
     ///
-    /// [`Error::Damaged`] where one does not read.
+    /// [`Error::Damaged`] where one is not as it was written.
     pub fn rounds(&self) -> Result<Vec<Round>, Error> {
         let mut rounds = Vec::new();
         for number in 1.. {
-            match self.read_whole(&self.of_round(number, "json"))? {
+            match unseal(&self.of_round(number, "json"))? {
                 Some(round) => rounds.push(round),
                 None => break,
             }
@@ -83,7 +92,7 @@ impl Store {
     /// Files.
     pub fn begin_round(&self, round: &Round) -> Result<bool, Error> {
         let path = self.of_round(round.number, "json");
-        Ok(files::publish_new(&path, &json(round))? != Published::Conflict)
+        Ok(files::publish_new(&path, &sealed(round))? != Published::Conflict)
     }
 
     /// Takes a round back that the batch system refused.
@@ -173,18 +182,47 @@ impl Store {
     pub fn is_listed_done(&self, id: &str) -> bool {
         self.names(&format!("cells/{id}"))
             .iter()
-            .any(|name| name == "result.json")
+            .any(|name| name == RESULT)
     }
 
     fn of_round(&self, number: u32, ending: &str) -> PathBuf {
         self.root.join("rounds").join(format!("{number}.{ending}"))
     }
+}
 
-    fn read_whole<T: DeserializeOwned>(&self, path: &std::path::Path) -> Result<Option<T>, Error> {
-        match files::read(path) {
-            Ok(bytes) => parse(path, &bytes).map(Some),
-            Err(error) if error.is_absent() => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+/// Where a file holds the digest of the rest of it.
+const DIGEST: &str = "digest";
+
+fn sealed<T: Serialize>(content: &T) -> Vec<u8> {
+    let mut value = serde_json::to_value(content).expect("plain data");
+    value[DIGEST] = seal(&value);
+    json(&value)
+}
+
+/// What a file holds that was sealed; `None` where there is none.
+fn unseal<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
+    let bytes = match files::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_absent() => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let damaged = |message: String| Error::Damaged {
+        path: path.to_owned(),
+        message,
+    };
+    let mut value: Value = parse(path, &bytes)?;
+    let digest = value.as_object_mut().and_then(|all| all.remove(DIGEST));
+    if digest != Some(seal(&value)) {
+        return Err(damaged("its digest is not that of its content".to_owned()));
     }
+    let content = serde_json::from_value(value);
+    content
+        .map(Some)
+        .map_err(|error| damaged(error.to_string()))
+}
+
+/// BLAKE3 digest of the JSON of a value, whose keys are sorted.
+fn seal(value: &Value) -> Value {
+    let bytes = value.to_string();
+    blake3::hash(bytes.as_bytes()).to_hex().to_string().into()
 }

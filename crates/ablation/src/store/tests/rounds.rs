@@ -3,15 +3,31 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::runner::slurm::Settings;
+
+fn settings() -> Settings {
+    Settings {
+        name: "run".to_owned(),
+        partition: Some("low".to_owned()),
+        time: Some("30".to_owned()),
+        cpus: 2,
+        gpus: None,
+        memory: 700,
+        throttle: Some(3),
+        tasks: None,
+        warning: 180,
+        last_round: 3,
+        others: vec!["--account=ours".to_owned()],
+        environment: [("LD_LIBRARY_PATH".to_owned(), "/lib".to_owned())].into(),
+        arguments: vec!["--data".to_owned(), "here".to_owned()],
+    }
+}
 
 #[test]
 fn of_two_that_begin_a_round_one_submits_it() {
     let (_folder, store, cell) = store();
-    store.keep_settings(&"how").expect("no trouble");
-    assert_eq!(
-        store.settings::<String>().expect("it reads"),
-        Some("how".to_owned())
-    );
+    store.keep_settings(&settings()).expect("no trouble");
+    assert_eq!(store.settings().expect("it reads"), Some(settings()));
     let round = store.next_round("run", 1, 2, vec![cell.id.clone()]);
     assert!(round.mark.starts_with("ablate:run:1:"), "{}", round.mark);
     assert!(store.begin_round(&round).expect("no trouble"));
@@ -32,7 +48,7 @@ fn of_two_that_begin_a_round_one_submits_it() {
 #[test]
 fn the_first_word_on_a_round_counts() {
     let (_folder, store, _) = store();
-    store.keep_settings(&"how").expect("no trouble");
+    store.keep_settings(&settings()).expect("no trouble");
     assert_eq!((store.job(1), store.refusal(1)), (None, None));
     for job in ["17", "18"] {
         store.note_job(1, job).expect("no trouble");
@@ -43,19 +59,47 @@ fn the_first_word_on_a_round_counts() {
 }
 
 #[test]
-fn damaged_rounds_are_said() {
-    let (folder, store, _) = store();
-    let round = store.next_round("run", 1, 2, vec!["a".to_owned()]);
-    fs::create_dir(folder.path().join("rounds")).expect("a folder");
+fn a_damaged_round_and_damaged_settings_start_no_task() {
+    let (folder, store, cell) = store();
+    store.keep_settings(&settings()).expect("no trouble");
+    let round = store.next_round("run", 1, 1, vec![cell.id]);
     assert!(store.begin_round(&round).expect("no trouble"));
-    let path = folder.path().join("rounds/1.json");
-    let whole = fs::read(&path).expect("a round");
-    for cut in 0..whole.len() - 1 {
-        fs::write(&path, &whole[..cut]).expect("half a file");
-        assert!(
-            matches!(store.rounds(), Err(Error::Damaged { .. })),
-            "{cut}"
-        );
+    // White space at the end is none of it.
+    let is_refused = || match (store.rounds(), store.settings::<Settings>()) {
+        (Ok(rounds), Ok(kept)) => {
+            assert_eq!(
+                (&rounds[..], kept),
+                (&[round.clone()][..], Some(settings()))
+            );
+            false
+        }
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) => {
+            assert!(matches!(error, Error::Damaged { .. }), "{error}");
+            true
+        }
+        both => panic!("one of them is whole: {both:?}"),
+    };
+    assert!(!is_refused());
+    for name in ["rounds/1.json", "slurm.json"] {
+        let path = folder.path().join(name);
+        let whole = fs::read(&path).expect("a file");
+        let write = |bytes: &[u8]| fs::write(&path, bytes).expect("a bad disk");
+        for place in 0..whole.len() - 1 {
+            write(&whole[..place]);
+            assert!(is_refused(), "{name} cut to {place}");
+            for bit in 0..8 {
+                let mut bytes = whole.clone();
+                bytes[place] ^= 1 << bit;
+                write(&bytes);
+                assert!(is_refused(), "{name}, bit {bit} of byte {place}");
+            }
+        }
+        let text = String::from_utf8(whole.clone()).expect("text");
+        for (from, to) in [("tasks\":1", "tasks\":0"), ("cpus\":2", "cpus\":0")] {
+            write(text.replace(from, to).as_bytes());
+            assert_eq!(is_refused(), text.contains(from), "{name}: {to}");
+        }
+        write(&whole);
     }
     for name in ["1.job", "1.refusal"] {
         fs::write(folder.path().join("rounds").join(name), "").expect("an empty file");
