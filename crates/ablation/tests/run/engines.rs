@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A run whose plan is frozen and whose cells nobody has begun; what was said.
-fn frozen(arguments: &[&str], jobs: &str) -> (TempDir, String) {
+pub(crate) fn frozen(arguments: &[&str], jobs: &str) -> (TempDir, String) {
     let folder = tempdir().expect("a temporary folder");
     let output = run(
         folder.path(),

@@ -4,6 +4,7 @@
 mod common;
 mod disturbed;
 mod engines;
+mod looking;
 mod process;
 mod refused;
 
