@@ -2,6 +2,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[cfg(target_os = "linux")]
+mod disks;
 mod disturbed;
 mod engines;
 mod looking;

@@ -1,21 +1,19 @@
 //! Runs that cannot begin or cannot go on, for reasons that lie outside.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::fs;
+#[cfg(feature = "tch")]
+use std::path::Path;
 
 use tempfile::tempdir;
 
 #[cfg(feature = "tch")]
 use crate::{
     common::stderr,
-    process::{Line, last_line, signal},
+    process::{Line, last_line, results, signal},
 };
 use crate::{
     common::{refusal, run},
-    process::{Running, SHORT, claims, endless, results, undisturbed, with},
+    process::{Running, SHORT, claims, endless, with},
 };
 
 #[cfg(feature = "tch")]
@@ -120,54 +118,6 @@ fn a_place_that_cannot_hold_a_run_is_refused() {
     }
 }
 
-/// A file system of 300 kB; `None` where this user may not make one.
-fn small_disk(place: &Path) -> Option<Mount> {
-    fs::create_dir(place).expect("a folder");
-    let mount = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=300k", "tmpfs"])
-        .arg(place)
-        .output()
-        .ok()?;
-    mount.status.success().then(|| Mount(place.to_owned()))
-}
-
-/// A mount that goes with its test.
-struct Mount(PathBuf);
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
-    }
-}
-
-#[test]
-fn a_full_disk_stops_the_run_and_keeps_what_is_finished() {
-    let folder = tempdir().expect("a temporary folder");
-    let Some(disk) = small_disk(&folder.path().join("disk")) else {
-        return;
-    };
-    let output = run(
-        folder.path(),
-        &with(
-            &SHORT[..2],
-            &["--seeds", "40", "--jobs", "2", "--out", "disk"],
-        ),
-    );
-    let line = refusal(&output, 74);
-    assert!(
-        line.contains("is full") && line.contains("finished cells are kept"),
-        "{line}"
-    );
-    let kept = results(&disk.0);
-    assert!(!kept.is_empty() && kept.len() < 160, "{}", kept.len());
-    let whole = undisturbed(&with(&SHORT[..2], &["--seeds", "2"]));
-    assert!(
-        kept.iter()
-            .all(|(id, bytes)| whole.get(id).is_none_or(|other| other == bytes)),
-        "a torn result"
-    );
-}
-
 #[test]
 fn a_directory_that_vanishes_ends_the_run() {
     let folder = tempdir().expect("a temporary folder");
@@ -177,39 +127,4 @@ fn a_directory_that_vanishes_ends_the_run() {
     let line = refusal(&running.wait(), 2);
     assert!(line.contains("run"), "{line}");
     assert!(!folder.path().join("run").exists(), "nothing is made anew");
-}
-
-#[test]
-fn a_directory_that_cannot_be_written_any_more_ends_the_run() {
-    let folder = tempdir().expect("a temporary folder");
-    let arguments = ["--jobs", "1", "--checkpoint", "0.05"];
-    let mut running = Running::start(&folder, &with(&endless(&folder), &arguments));
-    running.until("a worker", |root| claims(root).pop());
-    let Some(_cover) = read_only(&folder.path().join("run")) else {
-        return;
-    };
-    let line = refusal(&running.wait(), 2);
-    assert!(line.contains("no permission for "), "{line}");
-    // Looking is allowed, and writing a report is refused in words.
-    assert!(run(folder.path(), &["status", "run"]).status.success());
-    assert!(run(folder.path(), &["verify", "run"]).status.success());
-    let line = refusal(&run(folder.path(), &["report", "run"]), 2);
-    assert!(line.contains("no permission for "), "{line}");
-}
-
-/// The folder covered by itself, read-only, as permissions cannot for root; `None` where this user may not.
-fn read_only(place: &Path) -> Option<Mount> {
-    let mount = |how: &str, from: &Path| {
-        let line = Command::new("mount")
-            .args(["-o", how])
-            .arg(from)
-            .arg(place)
-            .output();
-        line.is_ok_and(|output| output.status.success())
-    };
-    if !mount("bind", place) {
-        return None;
-    }
-    let cover = Mount(place.to_owned());
-    mount("remount,bind,ro", place).then_some(cover)
 }
