@@ -27,8 +27,6 @@ use crate::{
 
 /// Fewest micro-batches where nobody says how many.
 const USUAL: usize = 16;
-/// Most examples that a change of a skip is measured on.
-const OF_SKIPS: usize = 64;
 /// Examples that are shown together where a skip is changed; each sees the skip of its neighbour.
 const TOGETHER: usize = 8;
 
@@ -55,6 +53,8 @@ impl Prober {
             ("--levels", request.levels, 2),
             ("--micro-batch", request.examples, 1),
             ("--batch", request.batch, 1),
+            // One alone has no other whose skip it could be shown.
+            ("--skip-examples", request.skip_examples, 2),
             ("--steps", request.steps, 1),
             ("--sample-steps", request.sample_steps, 1),
         ] {
@@ -235,7 +235,7 @@ impl Prober {
     /// Examples that skips are measured on: an even number, so that none is shown alone.
     fn of_skips(&self) -> usize {
         let n = self.micro_batches * self.request.examples;
-        n.min(OF_SKIPS) / 2 * 2
+        n.min(self.request.skip_examples) / 2 * 2
     }
 
     fn skips(&self) -> &[unet::LongSkipPlan] {

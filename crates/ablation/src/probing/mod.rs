@@ -54,6 +54,8 @@ pub struct Request {
     pub micro_batches: Option<usize>,
     /// Examples of a micro-batch.
     pub examples: usize,
+    /// Most examples that a change of a skip is measured on, of those of the map.
+    pub skip_examples: usize,
     /// Examples of a training step, for which the GSNR is stated.
     pub batch: usize,
     /// Class of all examples, if the network takes one.

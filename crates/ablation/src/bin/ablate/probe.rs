@@ -45,6 +45,10 @@ pub(crate) struct Probe {
     /// Examples of the training step for which signal to noise is stated
     #[arg(long, value_name = "N", default_value_t = 128)]
     batch: usize,
+    /// Examples that each change of a skip is measured on, at most those of the
+    /// map; two changes for each skip and level
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    skip_examples: usize,
     /// Class of all examples, if the network takes one
     #[arg(long, value_name = "K")]
     class: Option<f64>,
@@ -106,6 +110,7 @@ pub(crate) fn probe(arguments: Probe) -> Result<(), Error> {
         units: arguments.units.into(),
         micro_batches: arguments.micro_batches,
         examples: arguments.micro_batch,
+        skip_examples: arguments.skip_examples,
         batch: arguments.batch,
         class: arguments.class,
         seed: arguments.seed,
