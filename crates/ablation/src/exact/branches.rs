@@ -1,4 +1,4 @@
-//! How loud residual branches are beside their skips under batch normalisation, before training.
+//! How loud residual branches are beside their skips under normalisation, before training.
 
 use ndarray::Array2;
 use rand::Rng;
@@ -19,11 +19,17 @@ use crate::{
     stream::{Role, Stream},
 };
 
-/// Residual ReLU blocks h ← h + W₂ relu(BN(W₁ h)) with He's normal weights, at initialisation.
+/// Residual ReLU blocks h ← h + b_l F(h) whose branches have the variance 1, at initialisation.
 ///
-/// Batch normalisation gives every branch the variance 1, whatever it is given, and the skips add them up: before block l
-/// the variance is l, and the branch's is 1/l of that, its standard deviation 1/√l (De and Smith 2020).
-/// So a deep normalised network is near the identity, block by block, as if its branches had been scaled down by hand.
+/// ```text
+/// batch   F(h) = W₂ relu(BN(W₁ h)), He's gain in W₂     De and Smith 2020
+/// layer   F(h) = W₂ relu(W₁ LN(h)), He's gain in W₁     pre-norm; Sun et al. 2025 with b_l = 1/√l
+/// ```
+///
+/// Normalisation gives every branch the variance 1, whatever it is given, and the skips add them up: before block l the
+/// variance is v_l = 1 + Σ_{k<l} b_k², which is l for b = 1 and grows like ln l for b_l = 1/√l, and the branch has the
+/// share b_l²/v_l of it. So a deep normalised network is near the identity, block by block, as if its branches had been
+/// scaled down by hand.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Branches {
@@ -39,11 +45,49 @@ pub struct Branches {
     pub depths: Vec<usize>,
     /// Seeds.
     pub seeds: u32,
-    /// Around 1/l, relative; and around the expected values.
+    /// What normalises.
+    pub norm: BranchNorm,
+    /// b_l.
+    pub scale: BlockScale,
+    /// Around the closed forms, relative; and around the expected values.
     pub tolerance: Tolerance,
     /// No claim can be registered about this quantity.
     #[serde(default)]
     pub claims: Vec<Claim<NoMeasure>>,
+}
+
+/// What gives the branches their variance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BranchNorm {
+    /// Batch normalisation between the two matrices.
+    Batch,
+    /// Layer normalisation of what the branch is given.
+    Layer,
+}
+
+/// The factor of block l, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockScale {
+    /// 1.
+    One,
+    /// 1/√l.
+    InverseSqrtBlock,
+}
+
+impl BlockScale {
+    fn factor(self, l: usize) -> f64 {
+        match self {
+            BlockScale::One => 1.0,
+            BlockScale::InverseSqrtBlock => (l as f64).sqrt().recip(),
+        }
+    }
+
+    /// The variance before block l.
+    fn variance(self, l: usize) -> f64 {
+        1.0 + (1..l).map(|k| self.factor(k).powi(2)).sum::<f64>()
+    }
 }
 
 impl Table for Branches {
@@ -58,30 +102,49 @@ impl Table for Branches {
     }
 
     fn measure(&self, seed: u64) -> Measured {
-        let found: Vec<Vec<f64>> = (0..u64::from(self.seeds))
+        let found: Vec<Vec<Block>> = (0..u64::from(self.seeds))
             .into_par_iter()
-            .map(|index| self.shares(Stream::new(seed + index)))
+            .map(|index| self.blocks(Stream::new(seed + index)))
             .collect();
         let mut measured = Measured {
-            meaning: "variance of a residual branch over that of its skip, under batch normalisation",
+            meaning: "variance of a residual branch over that of its skip, under normalisation",
             parameters: format!(
-                "width {}, {} inputs, {} seeds",
-                self.width, self.inputs, self.seeds
-            ),
+                "{:?} normalisation, width {}, {} inputs, {} seeds",
+                self.norm, self.width, self.inputs, self.seeds
+            )
+            .to_lowercase(),
             ..Measured::default()
         };
         for (place, &depth) in self.depths.iter().enumerate() {
-            let values: Vec<f64> = found.iter().map(|shares| shares[place]).collect();
-            let law = 1.0 / depth as f64;
-            let what = format!("variance of the branch over that of the skip, block {depth}");
-            let tolerance = self.tolerance.relative * law;
-            measured.closed_form(what, Number::mean(&values), law, tolerance);
+            let mean = |of: fn(&Block) -> f64| {
+                let values: Vec<f64> = found.iter().map(|blocks| of(&blocks[place])).collect();
+                Number::mean(&values)
+            };
+            let variance = self.scale.variance(depth);
+            let share = self.scale.factor(depth).powi(2) / variance;
+            for (what, number, law) in [
+                (
+                    "variance of the branch over that of the skip",
+                    mean(|block| block.branch / block.skip),
+                    share,
+                ),
+                (
+                    "variance of the skip over that of the input",
+                    mean(|block| block.skip),
+                    variance,
+                ),
+            ] {
+                let what = format!("{what}, block {depth}");
+                measured.closed_form(what, number, law, self.tolerance.relative * law);
+            }
         }
         let powers: Vec<f64> = found
             .iter()
-            .map(|shares| {
-                let points: Vec<(f64, f64)> = (self.depths.iter().zip(shares))
-                    .map(|(depth, share)| ((*depth as f64).ln(), 0.5 * share.ln()))
+            .map(|blocks| {
+                let points: Vec<(f64, f64)> = (self.depths.iter().zip(blocks))
+                    .map(|(depth, Block { branch, skip })| {
+                        ((*depth as f64).ln(), 0.5 * (branch / skip).ln())
+                    })
                     .collect();
                 slope(&points).unwrap_or(f64::NAN)
             })
@@ -92,19 +155,32 @@ impl Table for Branches {
     }
 }
 
+/// Second moments in a block, over that of the network's input.
+#[derive(Clone, Copy, Debug)]
+struct Block {
+    branch: f64,
+    skip: f64,
+}
+
 impl Branches {
     /// At each of the depths, of one network.
-    fn shares(&self, stream: Stream) -> Vec<f64> {
+    fn blocks(&self, stream: Stream) -> Vec<Block> {
+        let he = 2.0_f64.sqrt();
+        let (norm, second_gain) = match self.norm {
+            BranchNorm::Batch => (Norm::Batch, he),
+            // What ReLU is given has He's variance 2 already.
+            BranchNorm::Layer => (Norm::Layer, 1.0),
+        };
         let design = Design {
             activation: Activation::Relu,
             connection: Connection::TwoLayer {
                 scale: Scale::One,
-                second_gain: 2.0_f64.sqrt(),
+                second_gain,
             },
-            norm: Norm::Batch,
+            norm,
             weights: Weights {
                 law: Law::Normal,
-                gain: 2.0_f64.sqrt(),
+                gain: he,
             },
             biases: Biases::None,
         };
@@ -118,16 +194,20 @@ impl Branches {
             points: 1,
         };
         let square = |h: &Array2<f64>| h.mapv(|h| h * h).sum();
-        let mut shares = Vec::with_capacity(self.depths.len());
+        let input = square(&batch.h);
+        let mut blocks = Vec::with_capacity(self.depths.len());
         for l in 1..=self.depths[self.depths.len() - 1] {
             let layer = design.layer(self.width, &mut stream.at(Role::Init, l as u64));
             let before = batch.h.clone();
-            batch = design.advance(batch, &layer, 1.0);
+            batch = design.advance(batch, &layer, self.scale.factor(l));
             if self.depths.contains(&l) {
-                shares.push(square(&(&batch.h - &before)) / square(&before));
+                blocks.push(Block {
+                    branch: square(&(&batch.h - &before)) / input,
+                    skip: square(&before) / input,
+                });
             }
         }
-        shares
+        blocks
     }
 }
 
@@ -135,8 +215,7 @@ impl Branches {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_first_branch_is_as_loud_as_its_skip_and_later_ones_are_not() {
+    fn blocks(norm: BranchNorm, scale: BlockScale) -> Vec<Block> {
         let table = Branches {
             name: "b".to_owned(),
             about: Vec::new(),
@@ -144,14 +223,36 @@ mod tests {
             inputs: 64,
             depths: vec![1, 16],
             seeds: 2,
+            norm,
+            scale,
             tolerance: Tolerance {
                 relative: 0.0,
                 absolute: 0.0,
             },
             claims: Vec::new(),
         };
-        let shares = table.shares(Stream::new(3));
-        assert!((shares[0] - 1.0).abs() < 0.2, "{shares:?}");
-        assert!((16.0 * shares[1] - 1.0).abs() < 0.3, "{shares:?}");
+        table.blocks(Stream::new(3))
+    }
+
+    #[test]
+    fn the_first_branch_is_as_loud_as_its_skip_and_later_ones_are_not() {
+        for norm in [BranchNorm::Batch, BranchNorm::Layer] {
+            let blocks = blocks(norm, BlockScale::One);
+            let share = |block: &Block| block.branch / block.skip;
+            assert!((share(&blocks[0]) - 1.0).abs() < 0.2, "{blocks:?}");
+            assert!((16.0 * share(&blocks[1]) - 1.0).abs() < 0.3, "{blocks:?}");
+        }
+    }
+
+    #[test]
+    fn scaled_blocks_add_up_to_a_harmonic_sum() {
+        assert_eq!(BlockScale::One.variance(16), 16.0);
+        assert!((BlockScale::InverseSqrtBlock.variance(4) - (2.0 + 0.5 + 1.0 / 3.0)).abs() < 1e-15);
+        let [_, last] = blocks(BranchNorm::Layer, BlockScale::InverseSqrtBlock)[..] else {
+            panic!("two depths were asked for")
+        };
+        let variance = BlockScale::InverseSqrtBlock.variance(16);
+        assert!((last.skip / variance - 1.0).abs() < 0.2, "{last:?}");
+        assert!((last.branch * 16.0 - 1.0).abs() < 0.2, "{last:?}");
     }
 }

@@ -1,7 +1,12 @@
 //! Small trained networks, in single precision: forward, gradient, Adam.
 
 use ndarray::{Array1, Array2, Axis};
+use rand::Rng;
+use rand_distr::StandardNormal;
 use serde::Deserialize;
+
+use super::network::Weights;
+use crate::stream::{Role, Stream};
 
 /// φ of a trained network.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,15 +18,24 @@ pub(super) enum Unit {
 }
 
 /// What a hidden layer does to h.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Wiring {
     /// φ(W h + c).
     Plain,
     /// h + φ(W h + c).
     Residual,
-    /// h + a φ(W h + c), with a trained from zero (ReZero).
+    /// h + a φ(W h + c), with a trained from zero (ReZero, SkipInit).
     ReZero,
+    /// ½ h + ½ φ(W h + c).
+    Halved,
+    /// S h + φ(W h + c), with S trained, what a 1 × 1 convolution is among features.
+    Projected,
+    /// (1 − g) h + φ(W h + c), with the gates g = 1/(1 + e^−(S h + s)) trained.
+    Gated {
+        /// s before training: 0 halves the skip, −6 leaves it.
+        bias: f32,
+    },
 }
 
 /// y = V h_L + c of hidden layers on h₀ = φ(U x + c).
@@ -41,12 +55,22 @@ struct Trace {
     top: Array2<f32>,
 }
 
-/// A weight \[out, in\], a bias \[out\] and, in a hidden layer, the factor of the branch.
+/// A weight \[out, in\] and a bias \[out\].
 #[derive(Clone, Debug)]
-pub(super) struct Layer {
-    pub(super) w: Array2<f32>,
-    pub(super) c: Array1<f32>,
-    pub(super) gate: f32,
+struct Affine {
+    w: Array2<f32>,
+    c: Array1<f32>,
+}
+
+/// What is trained of a layer; the last one's factor is not used.
+#[derive(Clone, Debug)]
+struct Layer {
+    /// W and c.
+    map: Affine,
+    /// The factor a of the branch.
+    gate: f32,
+    /// S and s, where the wiring has them.
+    skip: Option<Affine>,
 }
 
 /// Adam of Kingma and Ba 2015 with β = (0.9, 0.999) and ε = 1e-8.
@@ -79,29 +103,122 @@ impl Unit {
     }
 }
 
-impl Mlp {
-    /// Of layers from the input to the output.
-    pub(super) fn new(unit: Unit, wiring: Wiring, mut layers: Vec<Layer>) -> Mlp {
-        let last = layers.len() - 1;
-        if wiring == Wiring::ReZero {
-            for layer in &mut layers[1..last] {
-                layer.gate = 0.0;
-            }
+impl Wiring {
+    /// The bias of a skip that has parameters.
+    fn skip_bias(self) -> Option<f32> {
+        match self {
+            Wiring::Projected => Some(0.0),
+            Wiring::Gated { bias } => Some(bias),
+            Wiring::Plain | Wiring::Residual | Wiring::ReZero | Wiring::Halved => None,
         }
+    }
+
+    /// What the branch is multiplied by before training; none where there is no skip.
+    fn branch(self) -> Option<f32> {
+        match self {
+            Wiring::Plain => None,
+            Wiring::ReZero => Some(0.0),
+            Wiring::Halved => Some(0.5),
+            Wiring::Residual | Wiring::Projected | Wiring::Gated { .. } => Some(1.0),
+        }
+    }
+
+    /// What the skip carries of h.
+    fn carried(self, skip: Option<&Affine>, h: &Array2<f32>) -> Array2<f32> {
+        match (self, skip) {
+            (Wiring::Halved, _) => h * 0.5,
+            (Wiring::Projected, Some(skip)) => h.dot(&skip.w.t()),
+            (Wiring::Gated { .. }, Some(skip)) => {
+                let mut carried = skip.at(h);
+                carried.zip_mut_with(h, |z, h| *z = (1.0 - sigmoid(*z)) * h);
+                carried
+            }
+            _ => h.clone(),
+        }
+    }
+
+    /// The gradient in h of what the skip carries, and that of its parameters, where `back` is the gradient in it.
+    fn carried_back(
+        self,
+        skip: Option<&Affine>,
+        h: &Array2<f32>,
+        back: Array2<f32>,
+    ) -> (Array2<f32>, Option<Affine>) {
+        match (self, skip) {
+            (Wiring::Halved, _) => (back * 0.5, None),
+            (Wiring::Projected, Some(skip)) => {
+                let c = Array1::zeros(skip.c.len());
+                let w = back.t().dot(h);
+                (back.dot(&skip.w), Some(Affine { w, c }))
+            }
+            (Wiring::Gated { .. }, Some(skip)) => {
+                let gates = skip.at(h).mapv_into(sigmoid);
+                let delta = -&back * h * &gates * gates.mapv(|g| 1.0 - g);
+                let through = back * gates.mapv_into(|g| 1.0 - g) + delta.dot(&skip.w);
+                (through, Some(Affine::gradient(&delta, h)))
+            }
+            _ => (back, None),
+        }
+    }
+}
+
+fn sigmoid(z: f32) -> f32 {
+    1.0 / (1.0 + (-z).exp())
+}
+
+impl Mlp {
+    /// With layers of these sizes, from the input to the output; matrices drawn, biases zero, nothing trained.
+    pub(super) fn new(
+        unit: Unit,
+        wiring: Wiring,
+        weights: Weights,
+        sizes: &[usize],
+        stream: Stream,
+    ) -> Mlp {
+        let map = |place: u64, out: usize, fan_in: usize, bias: f32| {
+            let w = weights.draw(out, fan_in, &mut stream.at(Role::Init, place));
+            Affine {
+                w: w.mapv(|w| w as f32),
+                c: Array1::from_elem(out, bias),
+            }
+        };
+        let last = sizes.len() - 2;
+        let layers = sizes.windows(2).zip(0_u64..).map(|(pair, place)| {
+            let hidden = 0 < place && place < last as u64;
+            // Behind the maps, which other wirings share.
+            let skip = |bias| map(place + sizes.len() as u64, pair[1], pair[0], bias);
+            Layer {
+                map: map(place, pair[1], pair[0], 0.0),
+                gate: wiring.branch().filter(|_| hidden).unwrap_or(1.0),
+                skip: wiring.skip_bias().filter(|_| hidden).map(skip),
+            }
+        });
         Mlp {
             unit,
             wiring,
-            layers,
+            layers: layers.collect(),
+        }
+    }
+
+    /// Draws normal biases of the hidden layers.
+    pub(super) fn draw_biases(&mut self, std: f64, stream: Stream) {
+        let hidden = self.layers.len() - 1;
+        let rng = &mut stream.at(Role::Init, u64::MAX);
+        for c in self.layers[..hidden]
+            .iter_mut()
+            .flat_map(|layer| &mut layer.map.c)
+        {
+            *c = (std * rng.sample::<f64, _>(StandardNormal)) as f32;
         }
     }
 
     /// \[points, in\] to \[points, out\].
     pub(super) fn forward(&self, x: &Array2<f32>) -> Array2<f32> {
-        self.last().affine(&self.trace(x).top)
+        self.last().at(&self.trace(x).top)
     }
 
-    fn last(&self) -> &Layer {
-        self.layers.last().expect("there are layers")
+    fn last(&self) -> &Affine {
+        &self.layers.last().expect("there are layers").map
     }
 
     /// Whether a skip goes around the layer: not around the first, whose input is no feature.
@@ -113,11 +230,11 @@ impl Mlp {
         let mut kept = Vec::with_capacity(self.layers.len());
         let mut h = x.clone();
         for (place, layer) in self.layers[..self.layers.len() - 1].iter().enumerate() {
-            let a = layer.affine(&h);
+            let a = layer.map.at(&h);
             let mut next = a.mapv(|a| self.unit.at(a));
             if self.skips(place) {
                 next *= layer.gate;
-                next += &h;
+                next += &self.wiring.carried(layer.skip.as_ref(), &h);
             }
             kept.push((h, a));
             h = next;
@@ -132,10 +249,11 @@ impl Mlp {
         of: impl FnOnce(&Array2<f32>) -> (f64, Array2<f32>),
     ) -> (f64, Mlp) {
         let Trace { kept, top } = self.trace(x);
-        let (loss, delta) = of(&self.last().affine(&top));
+        let (loss, delta) = of(&self.last().at(&top));
         let mut gradient = self.clone();
         let mut back = delta.dot(&self.last().w);
-        gradient.layers[kept.len()].set(&delta, &top, 0.0);
+        gradient.layers[kept.len()].map = Affine::gradient(&delta, &top);
+        gradient.layers[kept.len()].gate = 0.0;
         for (place, (h, a)) in kept.iter().enumerate().rev() {
             let layer = &self.layers[place];
             let skips = self.skips(place);
@@ -147,38 +265,83 @@ impl Mlp {
             } else {
                 0.0
             };
-            gradient.layers[place].set(&delta, h, gate);
-            let below = delta.dot(&layer.w);
-            back = if skips { back + below } else { below };
+            let below = delta.dot(&layer.map.w);
+            let learned = &mut gradient.layers[place];
+            learned.map = Affine::gradient(&delta, h);
+            learned.gate = gate;
+            back = if skips {
+                let (through, skip) = self.wiring.carried_back(layer.skip.as_ref(), h, back);
+                learned.skip = skip;
+                through + below
+            } else {
+                below
+            };
         }
         (loss, gradient)
     }
 
-    /// How many parameters are trained.
-    fn len(&self) -> usize {
-        let of = |layer: &Layer| layer.w.len() + layer.c.len() + 1;
-        self.layers.iter().map(of).sum()
+    /// A step of gradient descent.
+    pub(super) fn descend(&mut self, rate: f64, mut gradient: Mlp) {
+        for (parameter, slope) in self.parameters().zip(gradient.parameters()) {
+            *parameter -= rate as f32 * *slope;
+        }
     }
 
-    /// Every parameter, in one order; gates that are not trained have gradients of zero.
+    /// vᵀ H v for the Hessian H of a loss and signs v, by the difference of gradients at a distance of `step` each way.
+    pub(super) fn curvature(
+        &self,
+        rng: &mut impl Rng,
+        step: f32,
+        gradient: impl Fn(&Mlp) -> Mlp,
+    ) -> f64 {
+        let signs: Vec<f32> = (0..self.len())
+            .map(|_| if rng.random() { 1.0 } else { -1.0 })
+            .collect();
+        let slopes = [step, -step].map(|step| {
+            let mut moved = self.clone();
+            for (parameter, sign) in moved.parameters().zip(&signs) {
+                *parameter += step * sign;
+            }
+            gradient(&moved)
+        });
+        let [mut ahead, mut behind] = slopes;
+        let pairs = ahead.parameters().zip(behind.parameters()).zip(&signs);
+        let along = pairs.map(|((ahead, behind), sign)| f64::from((*ahead - *behind) * sign));
+        along.sum::<f64>() / (2.0 * f64::from(step))
+    }
+
+    /// How many parameters are trained.
+    fn len(&self) -> usize {
+        let of = |map: &Affine| map.w.len() + map.c.len();
+        let layer = |layer: &Layer| of(&layer.map) + 1 + layer.skip.as_ref().map_or(0, of);
+        self.layers.iter().map(layer).sum()
+    }
+
+    /// Every parameter, in one order; factors that are not trained have gradients of zero.
     fn parameters(&mut self) -> impl Iterator<Item = &mut f32> {
         self.layers.iter_mut().flat_map(|layer| {
             let gate = std::iter::once(&mut layer.gate);
-            layer.w.iter_mut().chain(&mut layer.c).chain(gate)
+            let skip = layer.skip.iter_mut().flat_map(Affine::parameters);
+            layer.map.parameters().chain(gate).chain(skip)
         })
     }
 }
 
-impl Layer {
-    fn affine(&self, h: &Array2<f32>) -> Array2<f32> {
+impl Affine {
+    fn at(&self, h: &Array2<f32>) -> Array2<f32> {
         h.dot(&self.w.t()) + &self.c
     }
 
-    /// Becomes the layer's gradient, from that in its preactivations.
-    fn set(&mut self, delta: &Array2<f32>, input: &Array2<f32>, gate: f32) {
-        self.w = delta.t().dot(input);
-        self.c = delta.sum_axis(Axis(0));
-        self.gate = gate;
+    /// The gradient, from that in what comes out.
+    fn gradient(delta: &Array2<f32>, input: &Array2<f32>) -> Affine {
+        Affine {
+            w: delta.t().dot(input),
+            c: delta.sum_axis(Axis(0)),
+        }
+    }
+
+    fn parameters(&mut self) -> impl Iterator<Item = &mut f32> {
+        self.w.iter_mut().chain(&mut self.c)
     }
 }
 
@@ -215,25 +378,19 @@ pub(super) fn mean_square(y: &Array2<f32>, target: &Array2<f32>) -> (f64, Array2
 
 #[cfg(test)]
 mod tests {
-    use rand::{Rng, SeedableRng};
-    use rand_chacha::ChaCha8Rng;
-
     use super::*;
+    use crate::exact::network::Law;
 
+    /// Of two hidden layers with skips, none of whose parameters is zero.
     fn network(unit: Unit, wiring: Wiring) -> Mlp {
-        let rng = &mut ChaCha8Rng::seed_from_u64(3);
-        let sizes = [3, 5, 5, 5, 2];
-        let layers = sizes
-            .windows(2)
-            .map(|pair| Layer {
-                w: Array2::from_shape_simple_fn((pair[1], pair[0]), || {
-                    rng.random_range(-0.8_f32..0.8)
-                }),
-                c: Array1::from_elem(pair[1], 0.1),
-                gate: 1.0,
-            })
-            .collect();
-        let mut network = Mlp::new(unit, wiring, layers);
+        let weights = Weights {
+            law: Law::Uniform,
+            gain: 0.8,
+        };
+        let mut network = Mlp::new(unit, wiring, weights, &[3, 5, 5, 5, 2], Stream::new(3));
+        for layer in &mut network.layers {
+            layer.map.c.fill(0.1);
+        }
         if wiring == Wiring::ReZero {
             assert!(network.layers[1..3].iter().all(|layer| layer.gate == 0.0));
             for layer in &mut network.layers[1..3] {
@@ -247,14 +404,22 @@ mod tests {
     fn gradients_are_those_of_differences() {
         let x = Array2::from_shape_fn((4, 3), |(i, j)| (1.7 * i as f32 - j as f32).sin());
         let target = Array2::from_shape_fn((4, 2), |(i, j)| (i as f32 + 2.0 * j as f32).cos());
-        for wiring in [Wiring::Plain, Wiring::Residual, Wiring::ReZero] {
+        for wiring in [
+            Wiring::Plain,
+            Wiring::Residual,
+            Wiring::ReZero,
+            Wiring::Halved,
+            Wiring::Projected,
+            Wiring::Gated { bias: -0.3 },
+        ] {
             let mut network = network(Unit::Tanh, wiring);
             let loss = |network: &Mlp| mean_square(&network.forward(&x), &target).0;
             let (value, mut gradient) = network.gradient(&x, |y| mean_square(y, &target));
             assert!((value - loss(&network)).abs() < 1e-12);
             let slopes: Vec<f32> = gradient.parameters().map(|g| *g).collect();
-            // Behind the weights and biases of the two hidden layers stand their gates.
-            let gates = [51, 82];
+            // Behind the weights and biases of a hidden layer stands its factor, behind that its skip's.
+            let skip = network.layers[1].skip.as_ref().map_or(0, |_| 30);
+            let gates = [51, 82 + skip];
             for place in (0..slopes.len()).step_by(7).chain(gates) {
                 let mut at = |step: f32| {
                     let was = *network.parameters().nth(place).unwrap();
@@ -265,7 +430,7 @@ mod tests {
                 };
                 let slope = (at(2e-3) - at(-2e-3)) / 4e-3;
                 let off = (slope - f64::from(slopes[place])).abs();
-                let fixed = wiring == Wiring::Residual && gates.contains(&place);
+                let fixed = wiring != Wiring::ReZero && gates.contains(&place);
                 assert!(fixed || off < 1e-3, "{wiring:?} {place}: {off}");
             }
         }
@@ -284,12 +449,41 @@ mod tests {
     }
 
     #[test]
+    fn the_curvature_of_a_quadratic_is_its_trace() {
+        // The last layer alone: Σ inputs² for its weights and 1 for its bias, for each of two outputs.
+        let network = network(Unit::Tanh, Wiring::Plain);
+        let x = Array2::from_shape_fn((1, 3), |(_, j)| 0.3 + j as f32);
+        let top = network.trace(&x).top;
+        let only_last = |network: &Mlp| {
+            let (_, mut gradient) =
+                network.gradient(&x, |y| mean_square(y, &Array2::zeros(y.dim())));
+            for layer in &mut gradient.layers[..3] {
+                layer.map.w.fill(0.0);
+                layer.map.c.fill(0.0);
+            }
+            gradient
+        };
+        // The signs of other layers move the features, so that only the mean over signs is the trace.
+        let rng = &mut Stream::new(1).at(Role::Probe, 0);
+        let n = 400;
+        let found = (0..n)
+            .map(|_| network.curvature(rng, 1e-3, only_last))
+            .sum::<f64>()
+            / f64::from(n);
+        let inputs = f64::from(top.mapv(|h| h * h).sum()) + 1.0;
+        assert!(
+            (found / (2.0 * inputs) - 1.0).abs() < 0.2,
+            "{found} {inputs}"
+        );
+    }
+
+    #[test]
     fn adams_first_step_is_the_rate() {
         let mut network = network(Unit::Tanh, Wiring::Plain);
         let x = Array2::ones((1, 3));
         let (_, gradient) = network.gradient(&x, |y| (0.0, Array2::ones(y.dim())));
-        let before = network.layers[3].c[0];
+        let before = network.layers[3].map.c[0];
         Adam::new(0.01, &network).step(&mut network, gradient);
-        assert!((before - network.layers[3].c[0] - 0.01).abs() < 1e-6);
+        assert!((before - network.layers[3].map.c[0] - 0.01).abs() < 1e-6);
     }
 }

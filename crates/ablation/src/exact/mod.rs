@@ -24,16 +24,19 @@
 //! | [`noise_levels`] | the levels of annealed Langevin dynamics by the rules of their authors |
 //! | [`efficiency`] | what score matching pays beside maximum likelihood, per noise level and distance of modes |
 //! | [`growth`] | signals and gradients over residual tanh blocks: powers, not exponentials |
-//! | [`branches`] | how loud branches are beside their skips under batch normalisation |
+//! | [`branches`] | how loud branches are beside their skips under normalisation |
 //! | [`isometry`] | the spread of a Jacobian's singular values, against free probability |
 //! | [`emergence`] | when the modes of Gaussian data emerge in the samples of a denoiser in training |
 //! | [`loss_levels`] | the least that a denoiser can lose, per noise level |
 //! | [`training`] | how fast small networks learn a function, by wiring and initial values |
 //! | [`targets`] | what a narrow network makes of predicting x, ε or v |
+//! | [`blind`] | what a network loses that is not told the noise level |
+//! | [`frontier`] | how deep a plain network can be and still be trained |
 //!
 //! [`published`] holds numbers that others printed beside those of a study.
 
 pub mod audibility;
+pub mod blind;
 pub mod branches;
 pub mod conditioning;
 pub mod depth;
@@ -41,6 +44,7 @@ pub mod edm;
 pub mod efficiency;
 pub mod emergence;
 pub mod floors;
+pub mod frontier;
 pub mod growth;
 pub mod isometry;
 pub(crate) mod judge;

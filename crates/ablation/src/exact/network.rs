@@ -1,7 +1,7 @@
 //! Random networks at initialisation, in `f64`: enough of them to push points and tangents through.
 
 use nalgebra::DMatrix;
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, Axis};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
@@ -74,8 +74,10 @@ pub enum Connection {
     },
 }
 
-/// Normalisation of each unit to mean 0 and variance 1 over the points, with 1e-5 in the variance; held fixed in
-/// derivatives.
+/// Normalisation to mean 0 and variance 1, with 1e-5 in the variance.
+///
+/// Of each unit over the points in the batch's forms, whose statistics are held fixed in derivatives; of each point over
+/// the units in the layer's, whose derivatives are exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Norm {
@@ -85,6 +87,8 @@ pub enum Norm {
     Batch,
     /// Of what a layer is given, and of preactivations.
     BatchTwice,
+    /// Of what a layer is given, point by point: pre-norm, as in transformers.
+    Layer,
 }
 
 /// The factor b of a branch.
@@ -239,12 +243,15 @@ impl Design {
     /// The batch after the layer, with branches multiplied by `factor`.
     pub(super) fn advance(&self, batch: Batch, layer: &Layer, factor: f64) -> Batch {
         let mut branch = batch.clone();
-        if self.norm == Norm::BatchTwice {
-            branch.normalise();
+        match self.norm {
+            Norm::None | Norm::Batch => {}
+            Norm::BatchTwice => branch.normalise(),
+            Norm::Layer => branch.normalise_points(),
         }
         branch = branch.affine(&layer.w, &layer.c);
-        if self.norm != Norm::None {
-            branch.normalise();
+        match self.norm {
+            Norm::None | Norm::Layer => {}
+            Norm::Batch | Norm::BatchTwice => branch.normalise(),
         }
         branch.activate(self.activation);
         if let Some((w, c)) = &layer.second {
@@ -299,6 +306,29 @@ impl Batch {
         self.h /= &std;
         self.tangents /= &std;
     }
+
+    /// n = (h − mean h)/σ over the units of a point; a tangent t moves it by (t − mean t − n mean(n t))/σ.
+    fn normalise_points(&mut self) {
+        let mean = |h: ArrayView1<'_, f64>| h.mean().expect("there are units");
+        let std: Vec<f64> = self
+            .h
+            .rows_mut()
+            .into_iter()
+            .map(|mut point| {
+                point -= mean(point.view());
+                let std = (mean((&point * &point).view()) + 1e-5).sqrt();
+                point /= std;
+                std
+            })
+            .collect();
+        for (row, mut tangent) in self.tangents.rows_mut().into_iter().enumerate() {
+            let point = self.h.row(row % self.points);
+            tangent -= mean(tangent.view());
+            let along = mean((&tangent * &point).view());
+            tangent.scaled_add(-along, &point);
+            tangent /= std[row % self.points];
+        }
+    }
 }
 
 #[cfg(test)]
@@ -307,11 +337,11 @@ mod tests {
 
     use super::*;
 
-    fn design(activation: Activation, connection: Connection) -> Design {
+    fn design(activation: Activation, connection: Connection, norm: Norm) -> Design {
         Design {
             activation,
             connection,
-            norm: Norm::None,
+            norm,
             weights: Weights {
                 law: Law::Normal,
                 gain: 1.2,
@@ -336,13 +366,15 @@ mod tests {
     fn tangents_are_those_of_differences() {
         let scale = Scale::One;
         let second_gain = 0.9;
-        for connection in [
-            Connection::Plain,
-            Connection::OneLayer { scale },
-            Connection::TwoLayer { scale, second_gain },
+        let two = Connection::TwoLayer { scale, second_gain };
+        for (connection, norm) in [
+            (Connection::Plain, Norm::None),
+            (Connection::OneLayer { scale }, Norm::None),
+            (two, Norm::None),
+            (two, Norm::Layer),
         ] {
             for activation in [Activation::Tanh, Activation::Relu, Activation::Linear] {
-                let design = design(activation, connection);
+                let design = design(activation, connection, norm);
                 let x = Array2::from_shape_fn((3, 4), |(i, j)| (1.3 * i as f64 - j as f64).sin());
                 // Of the first two points, along each of the four axes in turn.
                 let axes = Array2::from_shape_fn((8, 4), |(r, j)| f64::from(u8::from(r / 2 == j)));
@@ -359,7 +391,7 @@ mod tests {
                     let off = (slope - found.tangents.row(row)).mapv(f64::abs);
                     assert!(
                         off.iter().all(|d| *d < 1e-7),
-                        "{connection:?} {activation:?}: {off}"
+                        "{connection:?} {norm:?} {activation:?}: {off}"
                     );
                 }
             }

@@ -9,6 +9,7 @@ use serde::{
 
 use super::{
     audibility::Audibility,
+    blind::Blind,
     branches::Branches,
     conditioning::Conditioning,
     depth::Depth,
@@ -16,6 +17,7 @@ use super::{
     efficiency::Efficiency,
     emergence::Emergence,
     floors::Floors,
+    frontier::Frontier,
     growth::Growth,
     isometry::Isometry,
     langevin::Langevin,
@@ -93,7 +95,7 @@ pub struct Study {
     /// Growth over residual tanh blocks.
     #[serde(default)]
     pub growth: Vec<Growth>,
-    /// Branches under batch normalisation.
+    /// Branches under normalisation.
     #[serde(default)]
     pub branches: Vec<Branches>,
     /// Spreads of singular values.
@@ -111,6 +113,12 @@ pub struct Study {
     /// What networks are asked for.
     #[serde(default)]
     pub targets: Vec<Targets>,
+    /// The depth to which plain networks can be trained.
+    #[serde(default)]
+    pub frontier: Vec<Frontier>,
+    /// Networks that are not told the noise level.
+    #[serde(default)]
+    pub blind: Vec<Blind>,
     /// Published numbers beside those of the tables.
     #[serde(default)]
     pub published: Vec<Published>,
@@ -305,6 +313,8 @@ impl Study {
             .chain(of(&self.loss_levels))
             .chain(of(&self.training))
             .chain(of(&self.targets))
+            .chain(of(&self.blind))
+            .chain(of(&self.frontier))
             .collect()
     }
 }

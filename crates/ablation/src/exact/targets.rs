@@ -9,7 +9,7 @@ use score_objective::exact::{ExactScore, Sphere};
 use serde::Deserialize;
 
 use super::{
-    mlp::{Adam, Layer, Mlp, Unit, Wiring},
+    mlp::{Adam, Mlp, Unit, Wiring},
     network::{Law, Weights},
     noise_levels::NoMeasure,
     place::Place,
@@ -163,14 +163,7 @@ impl Targets {
             law: Law::Normal,
             gain: 2.0_f64.sqrt(),
         };
-        let layers = sizes.windows(2).zip(0_u64..).map(|(pair, place)| Layer {
-            w: he
-                .draw(pair[1], pair[0], &mut stream.at(Role::Init, place))
-                .mapv(|w| w as f32),
-            c: Array1::zeros(pair[1]),
-            gate: 1.0,
-        });
-        let mut network = Mlp::new(Unit::Relu, Wiring::Plain, layers.collect());
+        let mut network = Mlp::new(Unit::Relu, Wiring::Plain, he, &sizes, stream);
         let mut adam = Adam::new(self.rate, &network);
         for step in 0..self.steps {
             let points = self.points(&data, self.batch, stream, Role::Data, step as u64);

@@ -1,12 +1,12 @@
 //! How fast small networks learn a function, by how they are wired and started.
 
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array2, Axis};
 use rand::Rng;
 use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::{
-    mlp::{Adam, Layer, Mlp, Unit, Wiring, mean_square},
+    mlp::{Adam, Mlp, Unit, Wiring, mean_square},
     network::{Law, Weights},
     noise_levels::NoMeasure,
     place::Place,
@@ -43,6 +43,9 @@ pub struct Training {
     pub every: usize,
     /// The share of the variance of y that may be left, on fresh points.
     pub threshold: f64,
+    /// Probes of the trace of the loss's Hessian after the last step, by Hutchinson's estimate; none if 0.
+    #[serde(default)]
+    pub curvature: usize,
     /// Seeds.
     pub seeds: u32,
     /// The networks.
@@ -98,6 +101,8 @@ struct Run {
     steps: f64,
     /// The last loss looked at.
     loss: f64,
+    /// The trace of its Hessian, if that was asked for.
+    trace: f64,
 }
 
 const FRESH: usize = 512;
@@ -168,7 +173,9 @@ impl Table for Training {
                         self.middle(&runs, |run| run.loss.log10()),
                     ),
                 ];
-                for (what, number) in shown {
+                let trace = || self.middle(&runs, |run| run.trace);
+                let trace = (0 < self.curvature).then(|| ("trace of the Hessian", trace()));
+                for (what, number) in shown.into_iter().chain(trace) {
                     measured.expected(what, number, None, self.tolerance);
                 }
                 runs
@@ -187,6 +194,11 @@ impl Table for Training {
             let losses: Vec<f64> = pairs().map(|(a, b)| (a.loss / b.loss).log10()).collect();
             let what = format!("log₁₀ of what {slow} leaves over what {fast} leaves");
             measured.expected(what, Number::median(&losses), None, self.tolerance);
+            if 0 < self.curvature {
+                let traces: Vec<f64> = pairs().map(|(a, b)| a.trace / b.trace).collect();
+                let what = format!("trace of the Hessian of {slow} over that of {fast}");
+                measured.expected(what, Number::median(&traces), None, self.tolerance);
+            }
         }
         measured
     }
@@ -222,20 +234,13 @@ impl Training {
             .chain(std::iter::repeat_n(self.width, self.depth))
             .chain([1])
             .collect();
-        let layers = sizes.windows(2).zip(0_u64..).map(|(pair, place)| {
-            let w = (arm.weights).draw(pair[1], pair[0], &mut stream.at(Role::Init, place));
-            Layer {
-                w: w.mapv(|w| w as f32),
-                c: Array1::zeros(pair[1]),
-                gate: 1.0,
-            }
-        });
-        let mut network = Mlp::new(unit, arm.wiring, layers.collect());
+        let mut network = Mlp::new(unit, arm.wiring, arm.weights, &sizes, stream);
         let mut adam = Adam::new(rate, &network);
         let (fresh, wanted) = points(FRESH, stream, Role::Probe, 0);
         let mut run = Run {
             steps: self.steps as f64,
             loss: f64::INFINITY,
+            trace: f64::NAN,
         };
         for step in 1..=self.steps {
             let (x, y) = points(self.batch, stream, Role::Data, step as u64);
@@ -253,6 +258,17 @@ impl Training {
                     break;
                 }
             }
+        }
+        if 0 < self.curvature {
+            // So far that single precision does not drown the difference, so near that it is one.
+            const STEP: f32 = 1e-3;
+            let slopes = |network: &Mlp| {
+                let (_, gradient) = network.gradient(&fresh, |out| mean_square(out, &wanted));
+                gradient
+            };
+            let probe = |i| network.curvature(&mut stream.at(Role::Probe, 1 + i), STEP, slopes);
+            let sum: f64 = (0..self.curvature as u64).map(probe).sum();
+            run.trace = sum / self.curvature as f64;
         }
         run
     }
@@ -328,6 +344,7 @@ mod tests {
             steps,
             every: 10,
             threshold: 0.6,
+            curvature: 0,
             seeds: 2,
             arms: vec![
                 arm("slow", Wiring::Plain, 1e-8),
