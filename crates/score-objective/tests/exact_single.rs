@@ -184,3 +184,20 @@ fn what_overflows_is_computed_in_double_precision() {
         }
     }
 }
+
+#[test]
+fn widths_may_differ_beyond_single_precision() {
+    let widths = [1e-30, 1e20];
+    let mixture = GaussianMixture::with_variances(
+        Array1::ones(2),
+        Array2::zeros((2, 1)),
+        Array1::from_iter(widths),
+    )
+    .unwrap();
+    let x = Array2::from_shape_vec((3, 1), vec![1e-15_f32, 1.0, 1e8]).unwrap();
+    let exact = mixture.score(x.mapv(f64::from).view(), 0.0);
+    for (single, double) in mixture.score_f32(x.view(), 0.0).iter().zip(&exact) {
+        let error = (f64::from(*single) - double).abs();
+        assert!(error < 1e-5 * double.abs(), "{single:e} for {double:e}");
+    }
+}

@@ -34,6 +34,22 @@ pub(super) fn map_rows<S: NdFloat>(
     out
 }
 
+/// What `f` makes of each `length` rows, in their order, where a row costs `cost` operations or so.
+///
+/// No row's result may depend on its neighbours.
+pub(super) fn map_blocks<T: Sync, U: Send>(
+    rows: &[T],
+    length: usize,
+    cost: usize,
+    f: impl Fn(&[T]) -> U + Sync,
+) -> Vec<U> {
+    if rows.len() * cost < PARALLEL {
+        rows.chunks(length).map(f).collect()
+    } else {
+        rows.par_chunks(length).map(&f).collect()
+    }
+}
+
 /// Panics unless the points have the distribution's dimension and σ is a noise level.
 pub(super) fn check_points<S>(data: &dyn ExactScore, x: ArrayView2<'_, S>, sigma: f64) {
     assert!(

@@ -16,6 +16,7 @@ use screen::Centred;
 
 mod lanes;
 mod level;
+mod one_pass;
 mod products;
 mod real;
 mod registers;

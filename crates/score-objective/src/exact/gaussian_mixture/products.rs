@@ -383,11 +383,15 @@ fn maximum<S: Real>(values: &[S]) -> S {
             *largest = if *largest < *value { *value } else { *largest };
         }
     }
-    largest
-        .iter()
-        .chain(rest)
-        .copied()
-        .fold(S::neg_infinity(), S::max)
+    // Loops and not one chain, which compilers may call as a portable function.
+    let mut most = S::neg_infinity();
+    for &value in &largest {
+        most = most.max(value);
+    }
+    for &value in rest {
+        most = most.max(value);
+    }
+    most
 }
 
 #[inline(always)]
@@ -399,7 +403,14 @@ fn sum<S: Real>(values: &[S]) -> S {
             *sum += value;
         }
     }
-    sums.iter().chain(rest).copied().sum()
+    let mut total = S::zero();
+    for &value in &sums {
+        total += value;
+    }
+    for &value in rest {
+        total += value;
+    }
+    total
 }
 
 #[inline(always)]

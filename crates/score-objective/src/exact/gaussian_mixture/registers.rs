@@ -4,8 +4,8 @@
 //! eight.
 //! The loops stay as they are written, in safe code: a wider register does the same additions and multiplications on
 //! more numbers at a time.
-//! None is fused with another or moved, so results are the same to the last bit on every processor, and there is
-//! nothing to record.
+//! None is moved, and none is fused with another but where the source says so (`mul_add`), so results are the same to the
+//! last bit on every processor, and there is nothing to record.
 
 /// A kind of vector registers that this processor has.
 ///
@@ -18,10 +18,10 @@ pub(super) struct Registers(Kind);
 pub(super) enum Kind {
     /// As many as on every processor that the program is built for.
     Portable,
-    /// Four.
+    /// Four, and instructions that multiply and add.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// Eight.
+    /// Eight, and such instructions.
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
@@ -29,12 +29,14 @@ pub(super) enum Kind {
 impl Registers {
     /// All that this processor has, from the narrowest to the widest.
     pub(super) fn available() -> impl DoubleEndedIterator<Item = Registers> {
+        #[cfg(target_arch = "x86_64")]
+        let fused = || is_x86_feature_detected!("fma");
         let all = [
             Some(Kind::Portable),
             #[cfg(target_arch = "x86_64")]
-            is_x86_feature_detected!("avx2").then_some(Kind::Avx2),
+            (fused() && is_x86_feature_detected!("avx2")).then_some(Kind::Avx2),
             #[cfg(target_arch = "x86_64")]
-            is_x86_feature_detected!("avx512f").then_some(Kind::Avx512),
+            (fused() && is_x86_feature_detected!("avx512f")).then_some(Kind::Avx512),
         ];
         all.into_iter().flatten().map(Registers)
     }
@@ -52,24 +54,25 @@ impl Registers {
 
 /// Defines `fn name(registers, arguments)`: the function after the equals sign, compiled once for each kind.
 ///
+/// A constant that it is generic over stands in brackets.
 /// That function, and what it calls in its loops, must be `#[inline(always)]`: what is called stays portable.
 macro_rules! compiled_for_registers {
-    ($visibility:vis fn $name:ident$(<$generic:ident: $bound:ident>)?($($argument:ident: $type:ty),* $(,)?) = $body:path) => {
+    ($visibility:vis fn $name:ident$([const $size:ident: $of:ty])?$(<$generic:ident: $bound:ident>)?($($argument:ident: $type:ty),* $(,)?) = $body:path) => {
         #[allow(unsafe_code, reason = "the compiler cannot know what the processor has")]
-        $visibility fn $name$(<$generic: $bound>)?(
+        $visibility fn $name$(<const $size: $of>)?$(<$generic: $bound>)?(
             registers: $crate::exact::gaussian_mixture::registers::Registers,
             $($argument: $type),*
         ) {
             use $crate::exact::gaussian_mixture::registers::Kind;
 
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2")]
-            fn avx2$(<$generic: $bound>)?($($argument: $type),*) {
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2$(<const $size: $of>)?$(<$generic: $bound>)?($($argument: $type),*) {
                 $body($($argument),*)
             }
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx512f")]
-            fn avx512$(<$generic: $bound>)?($($argument: $type),*) {
+            #[target_feature(enable = "avx512f,fma")]
+            fn avx512$(<const $size: $of>)?$(<$generic: $bound>)?($($argument: $type),*) {
                 $body($($argument),*)
             }
             match registers.kind() {

@@ -48,6 +48,10 @@ impl Centred {
         }
     }
 
+    pub(super) fn centre(&self) -> &[f64] {
+        &self.centre
+    }
+
     pub(super) fn means(&self) -> Means<'_, f32> {
         Means {
             means: self.means.as_slice().expect("laid out at construction"),
