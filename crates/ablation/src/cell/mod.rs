@@ -100,7 +100,7 @@ pub fn run(
 ) -> Result<Option<Finished>, Error> {
     let config = match &cell.config {
         work::Work::Diffusion(config) => config,
-        // Short: what a stop loses is run again.
+        // Short: what a stop loses is run again, and to the watchdog all of it is one step.
         work::Work::Experiment(experiment) => {
             let record = experiment.record(cell)?;
             return Ok(Some(Finished {

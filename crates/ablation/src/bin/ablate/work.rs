@@ -24,7 +24,8 @@ pub(crate) struct Keeping {
     /// Seconds between two checkpoints of a cell
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = seconds)]
     checkpoint: f64,
-    /// Seconds without a step after which a cell counts as hung, and its worker is ended
+    /// Seconds without a step after which a cell counts as hung, and its worker is ended; an experiment of a claim is
+    /// one step, and takes no longer than that
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(1..))]
     hung: u32,
 }
