@@ -33,6 +33,9 @@ fn a_plan_is_printed_and_nothing_is_run() {
         "{text}"
     );
     assert!(text.contains("\n5 cells, about "), "{text}");
+    assert!(
+        text.contains("\nwarning: `smoke`: 1 seed gives estimates and no verdict, which takes 8")
+    );
     let more = stdout(&run(
         folder.path(),
         &["ablate", "smoke", "--plan", "--seeds", "3", "--jobs", "1"],
@@ -70,7 +73,10 @@ fn the_default_study_is_found_without_a_name() {
             &["ablate", "default", "--plan", "--jobs", "2"]
         ))
     );
-    assert!(bare.starts_with("default: "), "{bare}");
+    assert!(
+        bare.starts_with("default: ") && !bare.contains("warning"),
+        "{bare}"
+    );
 }
 
 #[test]

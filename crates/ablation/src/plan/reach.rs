@@ -39,9 +39,9 @@ impl PlannedStudy {
         let seeds = few.iter().map(|contrast| self.seeds_of(contrast)).max()?;
         let ids: Vec<&str> = few.iter().map(|contrast| contrast.id.as_str()).collect();
         let (whose, remedy) = if self.seeds < MINIMUM_SEEDS {
-            (String::new(), "--seeds")
+            (String::new(), format!("--seeds {MINIMUM_SEEDS}"))
         } else {
-            (format!(" of {}", ids.join(", ")), "--all")
+            (format!(" of {}", ids.join(", ")), "--all".to_owned())
         };
         let are = if seeds == 1 {
             "seed gives"
@@ -49,7 +49,7 @@ impl PlannedStudy {
             "seeds give"
         };
         Some(format!(
-            "{seeds} {are} estimates{whose} and no verdict, which takes {MINIMUM_SEEDS}: {remedy}"
+            "{seeds} {are} estimates{whose} and no verdict, which takes {MINIMUM_SEEDS}: add {remedy}"
         ))
     }
 
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn few_seeds_are_said_before_they_are_run() {
-        let few = "`plane`: 2 seeds give estimates and no verdict, which takes 8: --seeds";
+        let few = "`plane`: 2 seeds give estimates and no verdict, which takes 8: add --seeds 8";
         assert_eq!(said(STUDY, &Overrides::default()), [few]);
         assert!(said(STUDY, &with_seeds(8)).is_empty());
         let beside = STUDY.replace(
@@ -123,7 +123,7 @@ mod tests {
         );
         assert_eq!(
             said(&beside, &with_seeds(8)),
-            ["`plane`: 1 seed gives estimates of noise and no verdict, which takes 8: --all"]
+            ["`plane`: 1 seed gives estimates of noise and no verdict, which takes 8: add --all"]
         );
     }
 

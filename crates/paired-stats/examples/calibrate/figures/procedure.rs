@@ -271,7 +271,7 @@ pub(super) fn figures(studies: usize) -> Vec<Figure> {
     // the seeds that are left must bear it out before it is one of the factor.
     let mut alone = Study::of(vec![claim(Higher, 0.0, 0.0)]).diverging([0.0, 0.0, 0.3, 0.3]);
     alone.claims[0].truth = alone.shift()[0];
-    let found = simulate(studies / 20, 502, |rng| {
+    let found = simulate(studies / 10, 502, |rng| {
         let verdicts = alone.end(&Plan::Once(30), rng);
         matches!(verdicts[0], Verdict::Supported)
     });
