@@ -122,6 +122,15 @@ fn verdicts_have_the_same_numbers_everywhere() {
             };
             shows(effect, &[of.estimate, of.low, of.high]);
             shows_p(p, row.adjusted_p);
+            if let Some(own) = of.p {
+                let mut parts = html.split("<span").filter(|part| {
+                    tags.iter().all(|tag| part.contains(tag)) && part.contains("not adjusted")
+                });
+                let tooltip = parts.next().expect("a tooltip on the adjusted p");
+                shows_p(between(tooltip, "not adjusted ", ";"), Some(own));
+                let least = between(tooltip, "smallest possible ", "\"");
+                shows_p(least, of.p_floor);
+            }
             assert_eq!(n, of.n.to_string());
 
             let line = markdown.lines().find(|line| {
