@@ -91,6 +91,10 @@ fn exact(noise: bool) -> Cell {
     )
 }
 
+fn mlp() -> serde_json::Value {
+    json!({ "kind": "mlp", "width": 8, "blocks": 2, "activation": "silu", "short": "identity", "init": "orthogonal_lsuv" })
+}
+
 fn cells() -> Vec<Cell> {
     let sphere = json!({ "kind": "sphere", "intrinsic": 2, "ambient": 4, "radius": 1.0 });
     let mut cells = vec![
@@ -99,11 +103,10 @@ fn cells() -> Vec<Cell> {
         cell(sphere, json!({ "kind": "exact" }), true),
     ];
     if cfg!(feature = "tch") {
-        let mlp = json!({ "kind": "mlp", "width": 8, "blocks": 2, "activation": "silu", "short": "identity", "init": "orthogonal_lsuv" });
         for noise in [false, true] {
-            cells.push(cell(json!({ "kind": "song_ermon" }), mlp.clone(), noise));
+            cells.push(cell(json!({ "kind": "song_ermon" }), mlp(), noise));
         }
-        let mut random = mlp;
+        let mut random = mlp();
         random["short"] = json!({ "stochastic_depth": 0.5 });
         cells.push(cell(json!({ "kind": "song_ermon" }), random, true));
     }
@@ -191,6 +194,46 @@ fn a_cell_that_diverged_stays_so() {
     ));
     for step in 0..steps {
         assert_eq!(disturbed(&cell, &[step]), wanted, "left before step {step}");
+    }
+}
+
+#[cfg(feature = "tch")]
+#[test]
+fn a_training_that_diverged_is_a_result_of_finite_numbers() {
+    for noise in [false, true] {
+        let cell = cell(json!({ "kind": "song_ermon" }), mlp(), noise);
+        let mut config = cell.config.diffusion().expect("a network").clone();
+        config.training.rate = 1e30;
+        let cell = Cell::new(config, 3);
+        let (wanted, steps) = undisturbed(&cell);
+        let record = &wanted.record;
+        let Outcome::Diverged {
+            stage: Stage::Training,
+            step,
+        } = record.outcome
+        else {
+            panic!("{:?}", record.outcome)
+        };
+        assert_eq!(record.evaluations.training, step);
+        // A number that is none is written as null, and does not read.
+        let bytes = serde_json::to_vec(record).expect("plain data");
+        let read: Record = serde_json::from_slice(&bytes).expect("finite numbers");
+        assert_eq!(read, *record);
+        let points = record.curves.values().flat_map(|curve| &curve.points);
+        let numbers = points.flat_map(|point| [point.x, point.y]);
+        assert!(
+            numbers
+                .chain(record.values.values().copied())
+                .all(f64::is_finite)
+        );
+        for at in 0..steps {
+            let again = disturbed(&cell, &[at]);
+            assert_eq!(again, wanted, "left before step {at}");
+            assert_eq!(
+                serde_json::to_vec(&again.record).expect("plain data"),
+                bytes
+            );
+        }
     }
 }
 

@@ -126,6 +126,59 @@ fn a_study_runs_to_its_report_and_is_amended() {
     );
 }
 
+/// With torch its training diverges, without its sampling does.
+#[test]
+fn an_arm_that_diverges_is_counted_and_shown() {
+    let folder = tempdir().expect("a temporary folder");
+    let study = if cfg!(feature = "tch") {
+        include_str!("../../studies/smoke.toml")
+            .replace("\"network.short\" = \"none\"", "\"training.rate\" = 1e30")
+            .replace(
+                "\"network.short\" = \"inverse_sqrt_depth\"",
+                "\"training.rate\" = 3e-3",
+            )
+    } else {
+        include_str!("../common/exact.toml")
+            .replace(
+                "\"training.rate\" = 3e-3",
+                "\"sampling.langevin.step\" = 1e9",
+            )
+            .replace(
+                "\"training.rate\" = 4e-3",
+                "\"sampling.langevin.step\" = 0.1",
+            )
+    };
+    fs::write(folder.path().join("study.toml"), study).expect("a study");
+    let (line, _) = ends(&folder, &["ablate", "study.toml", "--seeds", "2"]);
+    // Without training, of the arms without skips only the one that samples by plain Langevin.
+    let (diverged, stage) = match cfg!(feature = "tch") {
+        true => (4, "diverged in training at step "),
+        false => (2, "diverged in "),
+    };
+    let expected = Line {
+        diverged,
+        ..self::line(2 * CELLS, 2 * CELLS)
+    };
+    assert_eq!(line, expected, "who diverged is done");
+    let root = folder.path().join("run");
+    let read = |name: &str| fs::read_to_string(root.join(name)).expect(name);
+    let summary: ablation::summary::Summary =
+        serde_json::from_str(&read("summary.json")).expect("a summary");
+    let arms = summary.studies[0]
+        .blocks
+        .iter()
+        .flat_map(|block| &block.arms);
+    assert_eq!(arms.map(|arm| arm.diverged).sum::<u32>(), diverged);
+    for name in ["report.html", "report.md", "rows.csv"] {
+        let text = read(name);
+        assert!(!text.contains("NaN") && !text.contains("inf,"), "{name}");
+    }
+    assert!(read("report.md").contains("2 of 2 diverged"));
+    let status = stdout(&run(folder.path(), &["status", "run", "--cells"]));
+    assert_eq!(status.matches(stage).count(), diverged as usize, "{status}");
+    assert!(run(folder.path(), &["verify", "run"]).status.success());
+}
+
 #[test]
 fn results_of_another_build_are_said_and_run_again_on_demand() {
     let folder = tempdir().expect("a temporary folder");
