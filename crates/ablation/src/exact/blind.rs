@@ -225,7 +225,7 @@ impl Blind {
             let answer = target
                 .prediction()
                 .answer(&data.denoise_at(x, *at), &x.to_owned(), *at);
-            sum += &(answer * &weight.view().insert_axis(Axis(1)));
+            sum += &(answer * weight.view().insert_axis(Axis(1)));
             total += &weight;
         }
         sum / total.insert_axis(Axis(1))

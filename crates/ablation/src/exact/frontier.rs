@@ -74,7 +74,7 @@ impl Table for Frontier {
         place.non_negative("bias", self.bias)?;
         for &gain in &self.gains {
             place.positive("gains", gain)?;
-            if !(depth_scale(gain, self.bias) < 1e3) {
+            if !(0.0..1e3).contains(&depth_scale(gain, self.bias)) {
                 let rule = "a network this near criticality forgets at no depth that can be tried: take another gain";
                 return Err(place.refuse("gains", gain, rule));
             }
