@@ -117,6 +117,11 @@ impl Round<'_> {
         self.wake();
 
         self.compare(undisturbed);
+        if cfg!(feature = "tch") {
+            // Nobody mends what is damaged after the end.
+            self.damage_network();
+            self.compare(undisturbed);
+        }
         let swept = run(self.folder.path(), &["gc", "run"]);
         assert!(swept.status.success(), "round {number}: {}", stderr(&swept));
         for cell in entries(&self.root.join("cells")) {
@@ -223,14 +228,15 @@ impl Round<'_> {
                     self.tally.claims_lost += 1;
                 }
             }
-            12..14 => match self.damage(|name| name.ends_with(".safetensors")) {
-                Some(path) if is_network(&name(&path)) => {
-                    self.damaged.insert(path);
-                    self.tally.weights_damaged += 1;
+            // Without torch no network is kept.
+            12 if cfg!(feature = "tch") => self.damage_network(),
+            12..14 => {
+                let is_checkpoint =
+                    |name: &str| name.starts_with("checkpoint-") && name.ends_with(".safetensors");
+                if self.damage(is_checkpoint).is_some() {
+                    self.tally.checkpoints_damaged += 1;
                 }
-                Some(_) => self.tally.checkpoints_damaged += 1,
-                None => {}
-            },
+            }
             14 => {
                 if let Some(path) = self.damage(|name| name == "result.json") {
                     self.damaged.insert(path);
@@ -247,6 +253,13 @@ impl Round<'_> {
                 }
                 self.tally.clocks_turned += 1;
             }
+        }
+    }
+
+    fn damage_network(&mut self) {
+        if let Some(path) = self.damage(is_network) {
+            self.damaged.insert(path);
+            self.tally.weights_damaged += 1;
         }
     }
 
