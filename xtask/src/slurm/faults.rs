@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::bench::{Bench, wrong};
 use super::lab::{eventually, put_back};
+use super::outcome::results;
 use super::{ask, sh};
 use crate::error::Error;
 use gathering::{detached, gather_by_hand, last_finisher};
@@ -57,13 +58,21 @@ pub(super) fn run(mut bench: Bench, only: Option<&str>) -> Result<usize, Error> 
     Ok(count)
 }
 
-/// Workers are killed, all at once and then one every two seconds: their tasks fail, and rounds do what is missing.
+/// Workers are killed, all at once after the first result and then one every two seconds: their tasks fail, and rounds do
+/// what is missing.
 fn killed(bench: &mut Bench) -> Result<(), Error> {
     /// Deaths after which a cell is still tried again.
     const MOST: u32 = 2;
     let mut running = bench.midway(&["--rounds", "9"])?;
     let mut kills: BTreeMap<String, u32> = BTreeMap::new();
-    let mut victims = running.at_work();
+    // One is held up, so that something is missing when the first cell has a result.
+    let held = running.at_work().into_iter().take(1);
+    let mut victims: Vec<(String, String)> = held.collect();
+    for (_, worker) in &victims {
+        sh(&format!("kill -STOP {worker}"))?;
+    }
+    eventually("a cell has a result", || !results(&running.root).is_empty())?;
+    victims.extend(running.at_work());
     eventually("it ends", || {
         for (cell, worker) in victims.drain(..) {
             let killed = sh(&format!("kill -KILL {worker}")).is_ok();
@@ -144,7 +153,7 @@ fn controller_lost(bench: &mut Bench) -> Result<(), Error> {
     bench.is_whole(running)?;
     // What it has forgotten is nobody's any more.
     let _ = sh("scancel --user=root");
-    Ok(())
+    bench.lab.renumber()
 }
 
 /// A node is lost with all that runs on it.

@@ -80,6 +80,12 @@ impl Lab {
         Ok(())
     }
 
+    /// From here on jobs have numbers that none has had. A controller that was lost gives those of jobs that it forgot
+    /// again, and nodes that remember them are taken out of service.
+    pub(super) fn renumber(&self) -> Result<(), Error> {
+        sh("echo FirstJobId=10000 >> /etc/slurm/slurm.conf && scontrol reconfigure")
+    }
+
     /// A node is lost: its daemon and those of its jobs end without a word.
     pub(super) fn lose_node(&mut self, number: usize) {
         let _ = self.nodes[number].kill();
