@@ -56,7 +56,7 @@ impl Bench {
             program,
             short: study("short", "3", "6000")?,
             long: study("long", "1", "100_000")?,
-            longest: study("longest", "1", "400_000")?,
+            longest: study("longest", "1", "1_000_000")?,
             place,
             runs: 0,
         };

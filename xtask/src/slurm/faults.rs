@@ -172,7 +172,7 @@ fn node_lost(bench: &mut Bench) -> Result<(), Error> {
 fn time_limit(bench: &mut Bench) -> Result<(), Error> {
     bench.longest.undisturbed = bench.alone("longest", &bench.longest)?;
     let root = bench.another();
-    let words = ["--time", "1", "--warning", "50"];
+    let words = ["--time", "1", "--warning", "55"];
     let mut running = bench.begun(&bench.longest, root, &words)?;
     let job = running.first_job()?;
     eventually("a task was started again", || 0 < running.restarts(&job))?;
