@@ -279,6 +279,18 @@ pub(crate) enum Error {
         packages: String,
     },
 
+    /// A fault that there is not.
+    #[error(
+        "no fault is called `{name}`, or has that in its name; there are {}",
+        listed(known)
+    )]
+    NoFault {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+
     /// A row that there is not.
     #[error("no row `{row}`; there are {}", listed(known))]
     NoRow {

@@ -37,13 +37,27 @@ const FAULTS: [(&str, Fault); 15] = [
     ("time-limit", time_limit),
 ];
 
+/// The faults whose names contain `only`, or all.
+fn chosen(only: Option<&str>) -> impl Iterator<Item = &'static (&'static str, Fault)> {
+    let wanted = move |name: &str| only.is_none_or(|only| name.contains(only));
+    FAULTS.iter().filter(move |(name, _)| wanted(name))
+}
+
+/// Refuses a name that no fault has.
+pub(super) fn check(only: Option<&str>) -> Result<(), Error> {
+    if chosen(only).next().is_some() {
+        return Ok(());
+    }
+    Err(Error::NoFault {
+        name: only.unwrap_or_default().to_owned(),
+        known: FAULTS.iter().map(|(name, _)| (*name).to_owned()).collect(),
+    })
+}
+
 /// Tries every fault, or those of a name.
 pub(super) fn run(mut bench: Bench, only: Option<&str>) -> Result<usize, Error> {
-    let chosen = FAULTS
-        .iter()
-        .filter(|(name, _)| only.is_none_or(|only| name.contains(only)));
     let mut count = 0;
-    for (name, fault) in chosen {
+    for (name, fault) in chosen(only) {
         let begun = Instant::now();
         fault(&mut bench).map_err(|error| wrong(name, error.to_string()))?;
         bench.lab.settle()?;
@@ -178,4 +192,19 @@ fn time_limit(bench: &mut Bench) -> Result<(), Error> {
     eventually("a task was started again", || 0 < running.restarts(&job))?;
     running.wait(0)?;
     bench.is_as(&bench.longest, running)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_no_fault_has_is_refused() {
+        assert!(check(None).is_ok() && check(Some("disk")).is_ok());
+        let message = check(Some("dsik")).expect_err("none").to_string();
+        assert!(
+            message.contains("dsik") && message.contains("disk-full"),
+            "{message}"
+        );
+    }
 }

@@ -39,6 +39,7 @@ const WRITTEN: [&str; 4] = ["etc", "usr", "var", "run"];
 
 /// `cargo xtask test-slurm`.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Error> {
+    faults::check(arguments.only.as_deref())?;
     match &arguments.inside {
         Some(outside) => {
             cover(outside)?;
