@@ -1,6 +1,6 @@
 //! What a network loses that is not told the noise level.
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, Axis};
 use noise_schedule::{Grid, Kernel};
 use rand::Rng;
 use rand_distr::StandardNormal;
@@ -187,7 +187,7 @@ impl Blind {
         let told = |x: &Array2<f64>, at: Kernel| data.denoise_at(x.view(), at);
         let prediction = target.prediction();
         let blind = |x: &Array2<f64>, at: Kernel| {
-            prediction.denoised(&self.answer(&data, target, x.view()), x, at)
+            prediction.denoised(&self.answer(&data, target, x), x, at)
         };
         let sampled = |mut model: &dyn Fn(&Array2<f64>, Kernel) -> Array2<f64>| {
             let x = sample(&grid, Ddim, &mut model, &mut Silent, start.clone());
@@ -197,18 +197,13 @@ impl Blind {
     }
 
     /// Σ_i p(t_i | x) E[target | x, t_i].
-    fn answer(
-        &self,
-        data: &GaussianMixture,
-        target: Target,
-        x: ArrayView2<'_, f64>,
-    ) -> Array2<f64> {
+    fn answer(&self, data: &GaussianMixture, target: Target, x: &Array2<f64>) -> Array2<f64> {
         let nodes = self.times().map(|t| (t, target.kernel(t)));
         let nodes: Vec<(f64, Kernel)> = nodes.collect();
         // dt = t d ln t.
         let logs: Vec<Array1<f64>> = nodes
             .iter()
-            .map(|&(t, at)| data.log_density_at(x, at) + t.ln())
+            .map(|&(t, at)| data.log_density_at(x.view(), at) + t.ln())
             .collect();
         let most = logs.iter().skip(1).fold(logs[0].clone(), |mut most, log| {
             most.zip_mut_with(log, |most, log| *most = most.max(*log));
@@ -222,9 +217,7 @@ impl Blind {
             if weight.iter().all(|weight| *weight < 1e-16) {
                 continue;
             }
-            let answer = target
-                .prediction()
-                .answer(&data.denoise_at(x, *at), &x.to_owned(), *at);
+            let answer = (target.prediction()).answer(&data.denoise_at(x.view(), *at), x, *at);
             sum += &(answer * weight.view().insert_axis(Axis(1)));
             total += &weight;
         }
@@ -302,7 +295,7 @@ mod tests {
                 }
             }
             let x = Array2::from_elem((1, 1), point);
-            let answer = table.answer(&data, target, x.view())[[0, 0]];
+            let answer = table.answer(&data, target, &x)[[0, 0]];
             assert!(
                 (sum / count - answer).abs() < 0.03,
                 "{target:?}: {} {answer}",

@@ -204,8 +204,9 @@ fn depth_scale(gain: f64, bias: f64) -> f64 {
     }
     let root = high.sqrt();
     let slope = |u: f64| 1.0 - u.tanh().powi(2);
-    if square * normal_mean(|z| slope(root * z).powi(2)) <= 1.0 {
-        let chi = square * normal_mean(|z| slope(root * z).powi(2));
+    // At c* = 1, which attracts where it is at most 1.
+    let chi = square * normal_mean(|z| slope(root * z).powi(2));
+    if chi <= 1.0 {
         return -1.0 / chi.ln();
     }
     let mut c = 0.5;
