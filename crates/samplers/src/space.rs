@@ -101,12 +101,17 @@ pub trait Coordinates: Batch {
 
 impl<A: Element, D: Dimension> VectorSpace for Array<A, D> {
     fn axpby(a: f64, x: &Self, b: f64, y: &Self) -> Self {
-        Self::combine_in(a, x.clone(), &[(b, y)])
+        Self::combine(&[(a, x), (b, y)])
     }
 
     fn combine(terms: &[(f64, &Self)]) -> Self {
         let (&(a, x), rest) = terms.split_first().expect("combine: at least one term");
-        Self::combine_in(a, x.clone(), rest)
+        match *rest {
+            [t] => fresh(a, x, [t]),
+            [t, u] => fresh(a, x, [t, u]),
+            [t, u, v] => fresh(a, x, [t, u, v]),
+            _ => Self::combine_in(a, x.clone(), rest),
+        }
     }
 
     fn combine_in(a: f64, mut x: Self, terms: &[(f64, &Self)]) -> Self {
@@ -136,6 +141,32 @@ impl<A: Element, D: Dimension> VectorSpace for Array<A, D> {
         x
     }
 }
+
+/// a x + Σ b_i y_i in fresh memory, a piece at a time: a copy of the whole would go through the second cache twice.
+fn fresh<A: Element, D: Dimension, const N: usize>(
+    a: f64,
+    x: &Array<A, D>,
+    terms: [(f64, &Array<A, D>); N],
+) -> Array<A, D> {
+    let rows = |y: &Array<A, D>| y.shape() == x.shape() && y.is_standard_layout();
+    if !rows(x) || !terms.iter().all(|(_, y)| rows(y)) {
+        let mut sum = x.clone();
+        in_memory(a, &mut sum, terms);
+        return sum;
+    }
+    let numbers = |y| -> &[A] { Array::as_slice(y).expect("rows, one after the other") };
+    let mut sum = Vec::with_capacity(x.len());
+    for piece in numbers(x).chunks(PIECE) {
+        let at = sum.len()..sum.len() + piece.len();
+        sum.extend_from_slice(piece);
+        let terms = terms.map(|(b, y)| (b, &numbers(y)[at.clone()]));
+        registers::combine_in(a, &mut sum[at], terms);
+    }
+    Array::from_shape_vec(x.raw_dim(), sum).expect("as many numbers as x has")
+}
+
+/// Numbers of a piece, which stays in the first cache.
+const PIECE: usize = 1024;
 
 /// a x + Σ b_i y_i in the memory of `x`.
 fn in_memory<A: Element, D: Dimension, const N: usize>(

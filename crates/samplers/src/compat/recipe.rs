@@ -209,10 +209,6 @@ impl<X: Coordinates> Stepper<X> for Recipe<X> {
             if let Some(clip) = stage.clip {
                 denoised = clip.apply(&denoised);
             }
-            let (a, b) = stage.slope;
-            let raw = given.iter().map(|given| (stage.raw, given));
-            let others: Vec<(f64, &X)> = [(a, &*current)].into_iter().chain(raw).collect();
-            self.memory.insert(0, X::combine_in(b, denoised, &others));
             if stage.between != 0.0 {
                 start = Cow::Owned(noised(start.into_owned(), 1.0, stage.between));
             }
@@ -222,17 +218,36 @@ impl<X: Coordinates> Stepper<X> for Recipe<X> {
             let kept = single
                 .as_ref()
                 .map_or((stage.kept, &*start), |product| (1.0, product));
-            // A slope that no later stage asks for gives its memory to the state.
-            let oldest = (self.memory.len() == self.longest).then(|| self.memory.pop());
-            let weights = stage.weights.iter().copied();
-            let terms: Vec<(f64, &X)> = [kept]
-                .into_iter()
-                .chain(weights.zip(&self.memory))
-                .collect();
-            let last = stage.weights.get(self.memory.len());
-            let sum = match (oldest.flatten(), last) {
-                (Some(oldest), Some(&weight)) => X::combine_in(weight, oldest, &terms),
-                _ => X::combine(&terms),
+            // What has no weight is not read: a pass over memory is what a step costs.
+            let (a, b) = stage.slope;
+            let raw = given.iter().map(|given| (stage.raw, given));
+            let slope = [(a, &*current)].into_iter().chain(raw);
+            let slope = slope.filter(|(weight, _)| *weight != 0.0);
+            let sum = match stage.weights[..] {
+                // No slope is asked for again, so it need not be there.
+                [weight] if self.longest == 1 => {
+                    let slope = slope.map(|(factor, x)| (weight * factor, x));
+                    let terms: Vec<(f64, &X)> = [kept].into_iter().chain(slope).collect();
+                    X::combine_in(weight * b, denoised, &terms)
+                }
+                _ => {
+                    let slope: Vec<(f64, &X)> = slope.collect();
+                    let slope = match (b, &slope[..]) {
+                        (1.0, []) => denoised,
+                        _ => X::combine_in(b, denoised, &slope),
+                    };
+                    self.memory.insert(0, slope);
+                    // A slope that no later stage asks for gives its memory to the state.
+                    let oldest = (self.memory.len() == self.longest).then(|| self.memory.pop());
+                    let weights = stage.weights.iter().copied();
+                    let terms = weights.zip(&self.memory);
+                    let terms: Vec<(f64, &X)> = [kept].into_iter().chain(terms).collect();
+                    let last = stage.weights.get(self.memory.len());
+                    match (oldest.flatten(), last) {
+                        (Some(oldest), Some(&weight)) => X::combine_in(weight, oldest, &terms),
+                        _ => X::combine(&terms),
+                    }
+                }
             };
             current = Cow::Owned(noised(sum, 1.0, stage.after));
         }
