@@ -14,6 +14,9 @@ const SYMMETRY: f64 = 1e-6;
 /// Two sums that differ by less than this share of the largest attainable one are ties.
 const TIE: f64 = 1e-12;
 
+/// Patterns of signs that are tried side by side, in registers: one after the other each waits for its own sums.
+const PATTERNS: usize = 8;
+
 /// The matrix `K_ij = ⟨g_i, g_j⟩` of `n` vectors.
 ///
 /// With the gradients of `n` micro-batches of one unit, it holds their signal and noise, the interval of their ratio,
@@ -222,33 +225,36 @@ impl Gram {
     /// ```
     pub fn sign_flip(&self, flips: usize, rng: &mut dyn RngCore) -> SignFlip {
         let n = self.n;
-        let observed = self.flipped(&vec![1.0; n]);
+        let [observed] = self.flipped(&vec![[1.0]; n]);
         let reach: f64 = self.products.iter().map(|x| x.abs()).sum();
-        // Misses are counted and not hits: what is not a number is no evidence.
-        let miss = |signs: &[f64]| self.flipped(signs) < observed - TIE * reach;
         let listed = u32::try_from(n - 1)
             .ok()
             .and_then(|n| 1_usize.checked_shl(n))
             .filter(|patterns| *patterns <= flips.saturating_add(1));
-        let mut signs = vec![1.0; n];
-        let (misses, of) = match listed {
-            Some(patterns) => {
-                let misses = (0..patterns).filter(|pattern| {
-                    for (i, sign) in signs[1..].iter_mut().enumerate() {
-                        *sign = if pattern >> i & 1 == 1 { -1.0 } else { 1.0 };
+        let mut signs = vec![[1.0; PATTERNS]; n];
+        let (tried, mut misses) = (listed.unwrap_or(flips), 0);
+        for from in (0..tried).step_by(PATTERNS) {
+            let some = PATTERNS.min(tried - from);
+            for lane in 0..some {
+                for signs in signs.chunks_mut(64) {
+                    let bits = match listed {
+                        // The first sign stays: to flip all is to flip none.
+                        Some(_) => ((from + lane) as u64) << 1,
+                        None => rng.next_u64(),
+                    };
+                    for (i, lanes) in signs.iter_mut().enumerate() {
+                        lanes[lane] = sign(bits >> i);
                     }
-                    miss(&signs)
-                });
-                (misses.count(), patterns)
+                }
             }
-            None => {
-                let misses = (0..flips).filter(|_| {
-                    rademacher(&mut signs, rng);
-                    miss(&signs)
-                });
-                (misses.count(), 1 + flips)
-            }
-        };
+            // Misses are counted and not hits: what is not a number is no evidence.
+            let sums = self.flipped(&signs);
+            let missed = sums[..some]
+                .iter()
+                .filter(|sum| **sum < observed - TIE * reach);
+            misses += missed.count();
+        }
+        let of = listed.unwrap_or(1 + flips);
         SignFlip {
             p: (of - misses) as f64 / of as f64,
             floor: 1.0 / of as f64,
@@ -309,24 +315,35 @@ impl Gram {
         cosines.filter(|cosines| !cosines.is_empty())
     }
 
-    /// `Σ_{j<i} s_i s_j K_ij`: half of what the signs change of `sᵀ K s`.
-    fn flipped(&self, signs: &[f64]) -> f64 {
-        let rows = self.products.chunks(self.n).enumerate();
-        rows.map(|(i, row)| {
-            let before = row[..i].iter().zip(signs);
-            signs[i] * before.map(|(x, s)| x * s).sum::<f64>()
-        })
-        .sum()
+    /// `Σ_{j<i} s_i s_j K_ij`, half of what the signs change of `sᵀ K s`, of several patterns; `signs[i]` has theirs of vector `i`.
+    fn flipped<const N: usize>(&self, signs: &[[f64; N]]) -> [f64; N] {
+        let mut sums = [0.0; N];
+        for (i, row) in self.products.chunks(self.n).enumerate() {
+            let mut before = [0.0; N];
+            for (x, signs) in row[..i].iter().zip(signs) {
+                for (before, sign) in before.iter_mut().zip(signs) {
+                    *before += x * sign;
+                }
+            }
+            for ((sum, sign), before) in sums.iter_mut().zip(signs[i]).zip(before) {
+                *sum += sign * before;
+            }
+        }
+        sums
     }
 }
 
 /// Fills with independent signs, −1 or 1.
 pub(crate) fn rademacher(signs: &mut [f64], rng: &mut dyn RngCore) {
     for chunk in signs.chunks_mut(64) {
-        let mut bits = rng.next_u64();
-        for sign in chunk {
-            *sign = if bits & 1 == 1 { -1.0 } else { 1.0 };
-            bits >>= 1;
+        let bits = rng.next_u64();
+        for (i, one) in chunk.iter_mut().enumerate() {
+            *one = sign(bits >> i);
         }
     }
+}
+
+/// −1 if the last bit is set, else 1.
+fn sign(bits: u64) -> f64 {
+    f64::from_bits(1.0_f64.to_bits() | bits << 63)
 }
