@@ -1,6 +1,6 @@
 //! Which work is compared with whom, by how much ours is to be ahead, and what a contest found.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One work that both sides do.
 #[derive(Debug)]
@@ -230,7 +230,7 @@ pub(crate) struct Times {
 }
 
 /// One line of the table.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Line {
     /// The work, and what the claim is about.
     pub(crate) work: String,

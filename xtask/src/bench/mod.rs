@@ -18,6 +18,7 @@ mod gate;
 mod html;
 mod instructions;
 mod judge;
+mod kept;
 mod machine;
 mod machine_files;
 mod markdown;

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::bench::contest::{self, Contest, Line, START, Times, contests};
 use crate::bench::partner::{Partner, Start};
-use crate::bench::{machine, python, table};
+use crate::bench::{kept, machine, python, sides, table};
 use crate::error::{Error, at};
 use crate::forward;
 use crate::process::{Invocation, Variables, Workspace};
@@ -25,7 +25,7 @@ pub(crate) struct Run<'a> {
     pub(crate) passes: usize,
     /// Threads of each side.
     pub(crate) threads: usize,
-    /// Whether docs/performance.md takes the table.
+    /// Whether the run is kept, and docs/performance.md takes the table.
     pub(crate) docs: bool,
 }
 
@@ -42,6 +42,9 @@ struct Sides {
 /// Runs the contests, and prints and writes the table.
 pub(crate) fn run(workspace: &Workspace, run: &Run<'_>) -> Result<(), Error> {
     let rows = chosen(run.only)?;
+    if run.docs {
+        sides::committed(&workspace.root)?;
+    }
     let python = python::ensure(workspace)?;
     let (program, environment) = forward::program(workspace)?;
     let folder = workspace.target.join("bench-peers");
@@ -84,6 +87,9 @@ pub(crate) fn run(workspace: &Workspace, run: &Run<'_>) -> Result<(), Error> {
         raw.push(json!({"row": contest.row, "work": contest.work, "ours": ours, "others": others}));
     }
     let setting = table::Setting {
+        revision: sides::commit(&workspace.root, "HEAD").map_or("no commit".to_owned(), |commit| {
+            commit.chars().take(7).collect()
+        }),
         machine: machine::words(),
         build: machine::compiler(&workspace.root),
         threads: run.threads,
@@ -91,12 +97,15 @@ pub(crate) fn run(workspace: &Workspace, run: &Run<'_>) -> Result<(), Error> {
     };
     let file = folder.join("peers.json");
     let report = json!({"schema": 1, "setting": setting, "lines": lines, "contests": raw});
-    fs::write(&file, format!("{report:#}\n")).map_err(at("write", &file))?;
+    let report = format!("{report:#}\n");
+    fs::write(&file, &report).map_err(at("write", &file))?;
     print!("{}", table::terminal(&lines, &setting));
     println!("every pass: {}", file.display());
     if run.docs {
         let page = workspace.root.join("docs/performance.md");
-        table::into_page(&page, &table::markdown(&lines, &setting))?;
+        let folder = kept::folder(&workspace.root);
+        kept::keep(&folder, &report)?;
+        table::into_page(&page, &table::markdown(&kept::all(&folder)?))?;
         println!("table: {}", page.display());
     }
     Ok(())

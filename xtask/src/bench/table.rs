@@ -4,15 +4,18 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::bench::contest::Line;
+use crate::bench::kept::Kept;
 use crate::bench::number;
 use crate::error::{Error, at};
 
 /// What surrounds the numbers.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Setting {
+    /// What was measured: a commit, or that it was none.
+    pub(crate) revision: String,
     /// The machine in words.
     pub(crate) machine: String,
     /// The compiler.
@@ -79,18 +82,39 @@ pub(crate) fn terminal(lines: &[Line], setting: &Setting) -> String {
     text
 }
 
-/// The table of the page.
-pub(crate) fn markdown(lines: &[Line], setting: &Setting) -> String {
+/// The table of the page: the last of the runs, with the ratios of those before it.
+pub(crate) fn markdown(runs: &[Kept]) -> String {
+    let Some((last, before)) = runs.split_last() else {
+        return "No run is kept.\n".to_owned();
+    };
+    let setting = &last.setting;
     let mut text = format!(
-        "Measured on {} ({}), {} threads each, {} alternating passes.\n\n\
-         | work | against | ours | theirs | ratio of medians | least to largest | goal (reach) | |\n\
-         |---|---|--:|--:|--:|---|---|---|\n",
-        setting.machine, setting.build, setting.threads, setting.passes
+        "Measured on {} ({}), {} threads each, {} alternating passes, of {}.\n",
+        setting.machine, setting.build, setting.threads, setting.passes, setting.revision
     );
-    for line in lines {
+    if !before.is_empty() {
+        let revisions: Vec<&str> = before.iter().map(|run| &*run.setting.revision).collect();
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {:.2} | {:.2} to {:.2} | {} | {} |",
+            "The runs before it were of {}; every pass of all runs is in `docs/results/peers`.",
+            revisions.join(", ")
+        );
+    }
+    text.push_str(
+        "\n| work | against | ours | theirs | ratio of medians | least to largest | ratios before | goal (reach) | |\n\
+         |---|---|--:|--:|--:|---|---|---|---|\n",
+    );
+    for line in &last.lines {
+        let ratios: Vec<String> = before
+            .iter()
+            .map(|run| {
+                run.about(line)
+                    .map_or("–".to_owned(), |line| format!("{:.2}", line.ratio))
+            })
+            .collect();
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {:.2} | {:.2} to {:.2} | {} | {} | {} |",
             line.work,
             line.other,
             seconds(line.medians[0]),
@@ -98,6 +122,7 @@ pub(crate) fn markdown(lines: &[Line], setting: &Setting) -> String {
             line.ratio,
             line.spread[0],
             line.spread[1],
+            ratios.join(", "),
             goal(line),
             verdict(line)
         );
@@ -146,6 +171,7 @@ mod tests {
 
     fn setting() -> Setting {
         Setting {
+            revision: "0123456".to_owned(),
             machine: "a machine of tests, 2 cores".to_owned(),
             build: "rustc of tests".to_owned(),
             threads: 2,
@@ -165,7 +191,15 @@ mod tests {
         }
         let mut other = line(9.0);
         other.agrees = false;
-        assert!(markdown(&[other], &setting()).contains("answers differ"));
+        let run = |line| Kept {
+            setting: setting(),
+            lines: vec![line],
+        };
+        let page = markdown(&[run(line(1.5)), run(line(1.25)), run(other)]);
+        assert!(
+            page.contains("| 1.50, 1.25 |") && page.contains("answers differ"),
+            "{page}"
+        );
     }
 
     #[test]

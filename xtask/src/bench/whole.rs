@@ -31,8 +31,8 @@ pub(crate) struct Arguments {
     /// Threads of each side
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     threads: u16,
-    /// Put the table of --peers into docs/performance.md
-    #[arg(long, requires = "peers")]
+    /// Keep the run of --peers in docs/results/peers, and put its table into docs/performance.md
+    #[arg(long, requires = "peers", conflicts_with = "only")]
     docs: bool,
 }
 
