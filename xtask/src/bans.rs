@@ -81,6 +81,7 @@ const BANS: [Ban; 9] = [
         except: &[
             "ablation/src/bin",
             "paired-stats/examples/calibrate/main",
+            "learnability/examples/attach",
             "resnet-blocks/build",
         ],
         tests: true,

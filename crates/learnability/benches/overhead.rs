@@ -1,7 +1,7 @@
 //! What looking costs beside what training costs.
 //!
 //! Residual networks of 8 blocks (17 layers) are trained with Adam: one of width 128 on batches of 256, whose arithmetic
-//! counts, and one of width 32 on batches of 64, where calls cost more than arithmetic does.
+//! counts, and one of width 32 on batches of 64, where calls cost more than arithmetic does; and one between them.
 //! A look is a step with one gradient of every unit and the updates that rounding absorbs; a look at trust is a look with
 //! the inner products of 16 micro-batches, their intervals and sign-flip tests besides.
 //!
@@ -118,7 +118,7 @@ impl Training {
 
 fn overhead(criterion: &mut Criterion) {
     tch::set_num_threads(1);
-    for (width, batch) in [(128, 256), (32, 64)] {
+    for (width, batch) in [(128, 256), (64, 128), (32, 64)] {
         let mut group = criterion.benchmark_group(format!("width {width}, batch {batch}"));
         let mut training = Training::new(width, batch);
         group.bench_function("one step", |bencher| bencher.iter(|| training.step()));

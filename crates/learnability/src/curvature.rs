@@ -31,6 +31,7 @@ use crate::gram::Gram;
 /// A vector has one entry for each scalar, unit by unit, parameter by parameter, row by row.
 /// Holds the graph of the gradient: the memory of about two backward passes, until dropped.
 ///
+/// *Range*: a symmetric operator; eigenvalues of either sign, below 0 where the loss is curved down.
 /// *Invariances*: none; where scale is moved between layers, curvature moves with it (Dinh et al. 2017), so compare
 /// networks by curvature only where their scales are comparable.
 /// *Failure mode*: at a kink of a piecewise linear activation it is that of one side. Batch normalisation has another

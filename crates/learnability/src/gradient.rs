@@ -28,27 +28,50 @@ use crate::gram::Gram;
 use crate::moments::{GradientMoments, GradientSums};
 
 /// The gradient of the loss with respect to one unit, in single numbers accumulated in `f64`.
+///
+/// All of them say how large the gradient of *these* data is, and nothing of whether it can be trusted: a gradient that is
+/// all noise has a norm too. [`Gram`] tells the two apart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UnitGradient {
     /// Name of the unit.
     pub name: String,
-    /// `|g|`, Euclidean norm over all parameters of the unit. Depends on the scale of the unit and on its size.
+    /// `|g|`, Euclidean norm over all parameters of the unit.
+    ///
+    /// *Range*: `[0, ∞)`; 0 for a unit that the loss does not depend on. NaN or ∞ where training diverged.
+    /// *Invariances*: rotation of the parameters of the unit.
+    /// *Failure mode*: it grows with the number of parameters; and where the unit grows by `a` and the next shrinks by it,
+    /// which changes nothing of the network, it falls by `a`.
+    /// *Source*: the quantity in which gradients were seen to vanish, Bengio, Simard & Frasconi 1994.
     pub norm: f64,
     /// `|w|`, Euclidean norm of the parameters.
+    ///
+    /// *Range*: `[0, ∞)`. *Invariances*: rotation of the parameters of the unit. *Failure mode*: no access by itself: of a
+    /// unit before a normalisation the network does not see it at all.
     pub weight_norm: f64,
     /// `|g|² / number of scalars`: comparable between units of different size.
+    ///
+    /// *Range*: `[0, ∞)`. *Invariances*: rotation of the parameters of the unit; joining equal units.
+    /// *Failure mode*: scale, as of [`Self::norm`], by its square; and few scalars that learn are lost among many that do
+    /// not. Give the sum beside it.
+    /// *Source*: defined here.
     pub mean_square: f64,
     /// `⟨w, g⟩`, the derivative of the loss with respect to the log-scale of the unit.
     ///
-    /// In a network that is homogeneous of degree one in each unit it is the same for all units (Euler), whatever the
-    /// initialisation: an index of its shares is blind to vanishing gradients.
+    /// *Range*: real. *Invariances*: rescaling between units, rotation of the parameters of the unit.
+    /// *Failure mode*: in a network that is homogeneous of degree one in each unit it is the same for all units, whatever
+    /// the initialisation: an index of its shares is blind to vanishing gradients.
+    /// *Source*: Euler's theorem on homogeneous functions; for networks Du, Hu & Lee 2018.
     pub weight_dot: f64,
 }
 
 impl UnitGradient {
-    /// `|g| / |w|`, the reciprocal of the trust ratio of LARS; `None` for a unit that is 0.
+    /// `|g| / |w|`, the reciprocal of the trust ratio of LARS.
     ///
-    /// *Invariances*: none; where a unit grows by `a` and the next shrinks by it, this falls by `a²`.
+    /// *Range*: `[0, ∞)`; `None` for a unit that is 0, or if one of the two is not finite.
+    /// *Invariances*: rotation of the parameters of the unit.
+    /// *Failure mode*: where a unit grows by `a` and the next shrinks by it, this falls by `a²`. Biases that begin at 0
+    /// have none.
+    /// *Source*: You, Gitman & Ginsburg 2017.
     pub fn relative(&self) -> Option<f64> {
         let ratio = self.norm / self.weight_norm;
         ratio.is_finite().then_some(ratio)
@@ -56,8 +79,10 @@ impl UnitGradient {
 
     /// `|w| |g|`, at least `|⟨w, g⟩|`.
     ///
-    /// *Invariances*: rescaling between units.
+    /// *Range*: `[0, ∞)`; 0 for a unit that is 0, whatever its gradient.
+    /// *Invariances*: rescaling between units, rotation of the parameters of the unit.
     /// *Failure mode*: blind to vanishing, as [`Self::weight_dot`] is; use it with [`crate::index::level_aware`] only.
+    /// *Source*: defined here, as the bound of [`Self::weight_dot`] by Cauchy and Schwarz.
     pub fn scale_free(&self) -> f64 {
         self.weight_norm * self.norm
     }
@@ -105,7 +130,12 @@ pub fn unit_gradients(loss: &Tensor, units: &[(String, Vec<Tensor>)]) -> Vec<Uni
 /// `log₁₀ (|g_first| / |g_last|)` of the units at these two positions, in decades.
 ///
 /// Negative where the gradient vanishes on its way back to the first unit, positive where it explodes.
-/// `None` if one of the norms is 0 or not finite.
+///
+/// *Range*: real, in decades; `None` if one of the norms is 0 or not finite.
+/// *Invariances*: scale of the loss; rescaling between units that are neither of the two.
+/// *Failure mode*: two units stand for all: what is between them may be silent unseen. Units of other sizes or scales have
+/// other norms without any vanishing, so take two of one shape, away from the ends.
+/// *Source*: defined here; vanishing and exploding by depth are those of Bengio, Simard & Frasconi 1994.
 ///
 /// # Panics
 /// If a position is not in `gradients`.
@@ -116,6 +146,8 @@ pub fn first_to_last(gradients: &[UnitGradient], first: usize, last: usize) -> O
 }
 
 /// Unbiased signal and noise of the gradient of every unit, from the losses of micro-batches `0 … micro_batches − 1`.
+///
+/// What they are, their range and when they mislead is said at [`GradientMoments`].
 ///
 /// `losses(i)` gives the *mean* loss of micro-batch `i`. The micro-batches are to be independent and of equal size. The
 /// losses may share one graph, as the single-sample losses of one forward pass do.
@@ -249,8 +281,8 @@ impl Snapshot {
 
     /// Share of the scalars of each unit that are still what they were: the absorbed fraction of the step in between.
     ///
-    /// See [`crate::silence`] for what it means and where it fails, and [`crate::silence::is_silent`] for the threshold.
-    /// *Range*: `[0, 1]`.
+    /// It is [`crate::silence::absorbed_fraction`] in the parameters' own type, with its range, invariances and failure
+    /// modes; [`crate::silence::is_silent`] has the threshold.
     ///
     /// # Panics
     /// If `units` differ from those of the snapshot in number or shapes, or if a unit has no scalars.
@@ -294,6 +326,7 @@ impl Snapshot {
     /// *Range*: `[0, ∞]`; NaN for a unit that was 0 and still is.
     /// *Invariances*: joint scale of a unit and its update.
     /// *Failure mode*: per-layer learning rates (LARS, and Adam nearly) make it equal over units whatever the gradients.
+    /// *Source*: its equality over layers is what LARS is made for, You, Gitman & Ginsburg 2017.
     ///
     /// # Panics
     /// If `units` differ from those of the snapshot in number or shapes.

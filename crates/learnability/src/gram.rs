@@ -123,11 +123,16 @@ impl Gram {
     ///
     /// Of a tangent kernel it is the energy `tr J Jᵀ`; times `|w|²` of the unit it does not depend on how scale is
     /// shared between layers.
+    ///
+    /// *Range*: `[0, ∞)`. *Invariances*: rotation of the vectors, order.
+    /// *Failure mode*: a sum: it grows with `n`, and one large vector decides it. Of gradients it holds signal and noise
+    /// alike.
+    /// *Source*: of the tangent kernel, Jacot, Gabriel & Hongler 2018.
     pub fn trace(&self) -> f64 {
         (0..self.n).map(|i| self.get(i, i)).sum()
     }
 
-    /// The sum of the matrices of several units: that of the unit which holds them all.
+    /// The sum of the matrices of several units: that of the unit which holds them all. A large unit outweighs small ones.
     ///
     /// # Panics
     /// If there are none or they differ in size.
@@ -154,7 +159,9 @@ impl Gram {
 
     /// The GSNR, [`GradientMoments::gsnr`], with its jackknife interval over micro-batches.
     ///
-    /// `None` for fewer than 3 vectors, or if the ratio is undefined with all of them or without one.
+    /// *Range*: the bounds may be any real numbers, below 0 too; `None` for fewer than 3 vectors, or if the ratio is
+    /// undefined with all of them or without one.
+    /// *Invariances*: those of [`GradientMoments::gsnr`].
     ///
     /// *Coverage* at nominal 95 %, 8 to 32 micro-batches, simulated: 93 to 99 % for units with many directions of
     /// noise, the excess where there is no signal.
@@ -187,8 +194,10 @@ impl Gram {
     /// The gradient noise scale, [`GradientMoments::noise_scale`], in micro-batches, with the inverted interval of
     /// [`Self::gsnr`].
     ///
-    /// `None` where that is, and where no signal was found. `high` is ∞ where the interval of the GSNR reaches 0: no
-    /// number of micro-batches is known to be enough.
+    /// *Range*: bounds in `[0, ∞]`; `None` where the GSNR is, and where no signal was found. `high` is ∞ where the interval
+    /// of the GSNR reaches 0: no number of micro-batches is known to be enough.
+    /// *Invariances, failure modes*: those of [`Self::gsnr`].
+    /// *Source*: McCandlish et al. 2018.
     #[doc(alias = "b_simple")]
     pub fn noise_scale(&self, confidence: Confidence) -> Option<Interval> {
         let gsnr = self.gsnr(confidence)?;
@@ -266,7 +275,11 @@ impl Gram {
     ///
     /// With one gradient for each noise level it is the conflict between levels.
     ///
-    /// *Range*: `[−1, 1]`. *Invariances*: scale of each vector.
+    /// *Range*: `[−1, 1]`. *Invariances*: scale of each vector, rotation of all.
+    /// *Failure mode*: of noisy gradients it is pulled towards 0, by a factor of about
+    /// `1 / √((1 + 1/GSNR_i)(1 + 1/GSNR_j))`, so with few micro-batches there seems to be no conflict and no agreement. In
+    /// many dimensions unrelated vectors have `±1/√d`.
+    /// *Source*: as a measure of conflict between tasks Yu et al. 2020.
     ///
     /// # Panics
     /// If `i` or `j` is not below `n`.
@@ -279,6 +292,10 @@ impl Gram {
     /// `mean_{i<j} cos(g_i, g_j)`: of activations, how alike a network has made its inputs.
     ///
     /// *Range*: `[−1/(n−1), 1]`; `None` for a single vector, or if any cosine is undefined.
+    /// *Invariances*: scale of each vector, rotation of all, order.
+    /// *Failure mode*: two clusters that oppose each other have the mean of unrelated vectors. A component that all
+    /// vectors share, such as a mean activation, raises it.
+    /// *Source*: the correlation of Poole et al. 2016, averaged over pairs.
     pub fn mean_cosine(&self) -> Option<f64> {
         let cosines = self.cosines()?;
         Some(cosines.iter().sum::<f64>() / cosines.len() as f64)
@@ -287,6 +304,7 @@ impl Gram {
     /// Gradient confusion `min_{i≠j} cos(g_i, g_j)`: how badly the worst two steps work against each other.
     ///
     /// *Range*: `[−1, 1]`; above 0 if no two conflict. `None` for a single vector, or if any cosine is undefined.
+    /// *Invariances*: scale of each vector, rotation of all, order.
     /// *Failure mode*: a minimum over pairs, so it falls as `n` grows; compare it at equal `n`.
     /// *Source*: Sankararaman et al. 2020, there for inner products that are not normalised.
     pub fn confusion(&self) -> Option<f64> {
@@ -296,6 +314,10 @@ impl Gram {
     /// The eigenvalues, which are those of `Σ g_i g_iᵀ` but for zeros.
     ///
     /// Of a tangent kernel: its condition number and effective rank. The work grows as `n³`; a few hundred are fine.
+    ///
+    /// *Range*: `n` values of at least 0. *Invariances*: rotation of the vectors, order.
+    /// *Failure mode*: what is below about `10⁻¹⁶` of the largest is rounding, and negative ones are set to 0; of products
+    /// in single precision below `10⁻⁷`.
     ///
     /// # Errors
     /// An entry that is not finite.

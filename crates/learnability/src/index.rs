@@ -318,6 +318,7 @@ pub fn level_aware(u: &[f64], reference: f64) -> Option<f64> {
 /// *Range*: `[0, 1]`; `None` for no units.
 /// *Invariances*: permutation, replication of the population, and whatever the definition of silence ignores.
 /// *Failure mode*: a threshold in disguise; see [`crate::silence`] for one without a tuned scale.
+/// *Source*: defined here.
 ///
 /// ```
 /// use learnability::index::silent_fraction;

@@ -68,7 +68,9 @@ impl Interval {
 
     /// The t interval of a mean, `m ± t_{n−1} · s/√n`.
     ///
+    /// *Range*: finite bounds. *Invariances*: shift and scale of all values, order.
     /// *Failure mode*: with few skewed values it covers less than it says; equal values give a point.
+    /// *Source*: Student 1908.
     ///
     /// # Errors
     /// Fewer than 2 values, or one that is not finite.

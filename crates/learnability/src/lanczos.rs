@@ -207,6 +207,8 @@ pub fn trace(
 ///
 /// Exact on average for polynomials `f` of degree below `2 · steps`.
 ///
+/// *Range*: nodes between the smallest and the largest eigenvalue, weights in `[0, 1]` that sum to 1 for each probe.
+/// *Invariances*: on average, rotation of the space; the draws are not.
 /// *Failure mode*: between its nodes a density is what a kernel of some width makes of it; nodes with a residual above
 /// that width are smeared by more than is drawn. Moments have a standard error, densities have not.
 /// *Source*: Ubaru, Chen & Saad 2017; for Hessians of networks Ghorbani, Krishnan & Xiao 2019.
@@ -259,17 +261,26 @@ impl SpectralDensity {
     }
 
     /// `tr f(A) / d` with its standard error over probes: for `f = λ` the mean eigenvalue, for `f = λ²` that of squares.
+    ///
+    /// *Range*: that of `f` over the eigenvalues' span. *Failure mode*: the standard error is over probes alone; an `f`
+    /// that is no polynomial of low degree, such as a step, has an error of too few steps besides, which it does not show.
     pub fn mean_of(&self, f: impl Fn(f64) -> f64) -> Estimate {
         let quadrature = |nodes: &Vec<Ritz>| nodes.iter().map(|r| r.weight * f(r.value)).sum();
         Estimate::of_mean(&self.probes.iter().map(quadrature).collect::<Vec<f64>>())
     }
 
-    /// Share of the eigenvalues that lie below `value`, in `[0, 1]`.
+    /// Share of the eigenvalues that lie below `value`.
+    ///
+    /// *Range*: `[0, 1]`, rising with `value`. *Failure mode*: a step: next to a node it jumps by the weight of the node,
+    /// so where eigenvalues are dense it is off by up to that.
     pub fn share_below(&self, value: f64) -> f64 {
         self.mean_of(|x| f64::from(u8::from(x < value))).value
     }
 
     /// The density at `value`, smoothed by a normal kernel of standard deviation `width`; it integrates to 1.
+    ///
+    /// *Range*: `[0, 1/(width √(2π))]`. *Failure mode*: the kernel is also seen where there is no eigenvalue, such as below 0
+    /// for a positive operator.
     ///
     /// # Panics
     /// Unless `width` is positive.
@@ -279,7 +290,7 @@ impl SpectralDensity {
         self.mean_of(|x| normal((value - x) / width)).value
     }
 
-    /// The largest residual of any node: how far a node may be from an eigenvalue.
+    /// The largest residual of any node: how far a node may be from an eigenvalue, in `[0, ∞)`.
     pub fn largest_residual(&self) -> f64 {
         let residuals = self.probes.iter().flatten().map(|r| r.residual);
         residuals.fold(0.0, f64::max)

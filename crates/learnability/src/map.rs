@@ -79,6 +79,8 @@ pub struct Cell {
 ///
 /// *Range*: a GSNR is any real number. Below 1/B, averaging `B` micro-batches does not lift signal above noise.
 /// *Invariances*: rescaling of a unit, scale of the loss: so columns of unlike losses may be compared.
+/// *Source*: defined here, of the GSNR (Liu et al. 2020), the sign-flip test (Fisher 1935) and the rate of false discoveries
+/// (Benjamini & Hochberg 1995).
 /// *Failure modes*: all maps that are compared need the same samples per micro-batch, the same number of them and the same
 /// units. A silent mark is about this much data. A large GSNR says that the gradient can be trusted, not that following it
 /// helps.
@@ -119,17 +121,20 @@ pub struct LearnabilityMap {
 /// One row or column of a map in a few numbers.
 ///
 /// Access is the GSNR, with 0 where it is negative, undefined or not audible.
+///
+/// *Failure mode*: a cell just above the threshold of the test counts in full and one just below as nothing, so `jain` and
+/// `level_aware` move with the number of micro-batches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
     /// Unit or label.
     pub name: String,
-    /// Median GSNR over the cells in which it is defined.
+    /// Median GSNR over the cells in which it is defined, silent ones too; any real number.
     pub median: Option<f64>,
-    /// Share of silent cells: existence.
+    /// Share of silent cells, in `[0, 1]`: existence.
     pub silent_fraction: f64,
-    /// [`index::jain`] of access: share.
+    /// [`index::jain`] of access: share. `None` where no cell is heard.
     pub jain: Option<f64>,
-    /// [`index::level_aware`] of access at the reference: share and level.
+    /// [`index::level_aware`] of access at the reference: share and level, in `[0, 1]`.
     pub level_aware: Option<f64>,
 }
 

@@ -24,6 +24,9 @@ pub struct GradientSums {
 /// The naive `|mean g|²` exceeds `|E g|²` by `tr Cov g / n` on average, which is all there is to see of a unit without
 /// signal. The unbiased estimate scatters around 0 instead, and is then often negative.
 ///
+/// *Invariances*: rotation of the parameters of the unit; order of the micro-batches.
+/// *Failure mode*: with few micro-batches the signal is mostly scatter, up to the order of `noise / n`. Micro-batches that
+/// share samples are not independent, and the signal is then too large.
 /// *Source*: the estimator as a U-statistic; GSNR after Liu et al. 2020 (there per parameter, here per unit), noise
 /// scale after McCandlish et al. 2018.
 ///
@@ -102,7 +105,8 @@ impl GradientMoments {
     /// *Invariances*: unchanged by rescaling the unit (`W → a W` with the next layer divided by `a`), by the scale of the
     /// loss and by Adam's normalisation.
     /// *Failure mode*: a ratio of unbiased estimates is not unbiased. Average the moments over repetitions before taking
-    /// it, and take enough micro-batches.
+    /// it, and take enough micro-batches. It is proportional to the samples of a micro-batch.
+    /// *Source*: Liu et al. 2020, there of each parameter.
     #[doc(alias = "gradient_signal_to_noise_ratio")]
     pub fn gsnr(&self) -> Option<f64> {
         let ratio = self.signal / self.noise;
@@ -115,6 +119,11 @@ impl GradientMoments {
     ///
     /// *Range*: `[0, ∞)`; `None` if the estimated signal is not positive (no signal was found at this `n`) or a moment is
     /// not finite.
+    /// *Invariances*: those of [`Self::gsnr`], whose reciprocal it is.
+    /// *Failure mode*: near a signal of 0 it is arbitrarily large, and undefined in about half of all repetitions, so what
+    /// is left of them is too small on average; average the moments first, or read the interval of
+    /// [`crate::gram::Gram::noise_scale`]. It grows in the course of training, so say when.
+    /// *Source*: McCandlish et al. 2018.
     #[doc(alias = "b_simple")]
     pub fn noise_scale(&self) -> Option<f64> {
         let ratio = self.noise / self.signal;

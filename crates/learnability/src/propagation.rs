@@ -39,17 +39,25 @@ pub struct Layer {
     /// `q = mean h²` over batch and features.
     ///
     /// *Range*: `[0, ∞)`. Depth should leave it alone: `ln q` falls or rises linearly where signals vanish or explode.
+    /// *Invariances*: rotation of the features, order of the inputs.
+    /// *Failure mode*: it says how loud a layer is, not what of the input is left: a network that has become a constant
+    /// may be as loud as ever, and a normalisation makes any layer so. The mean is taken over inputs before the logarithm,
+    /// so one loud input decides it.
+    /// *Source*: the length map of Poole et al. 2016.
     pub second_moment: f64,
     /// Mean cosine between two inputs of the batch, `mean_{i<j} cos(h_i, h_j)`.
     ///
     /// *Range*: `[−1/(B−1), 1]`; 1 where the network has become a constant. `None` for a single input, or if an `h_i` is
     /// 0 or not finite. *Invariances*: rotation of the features, scale of each input's features.
     /// *Failure mode*: a mean activation alone raises it, as after every ReLU; read the centred one beside it.
+    /// *Source*: the correlation map of Poole et al. 2016, averaged over pairs.
     pub cosine: Option<f64>,
     /// The same after subtracting the mean over the batch.
     ///
     /// *Range*: `[−1/(B−1), 1]`, and `−1/(B−1)` up to the differences of length where inputs are unrelated: of use to
-    /// see two clusters, not collapse. `None` as above.
+    /// see two clusters, not collapse. `None` as above. *Invariances*: rotation and shift of the features.
+    /// *Failure mode*: where inputs are unrelated, the usual case, it is about `−1/(B−1)` whatever they are.
+    /// *Source*: defined here.
     pub centred_cosine: Option<f64>,
     /// Effective rank of the inputs' inner products `h_i·h_j`, by their eigenvalues.
     ///
@@ -59,7 +67,7 @@ pub struct Layer {
     pub effective_rank: Option<f64>,
 }
 
-/// One [`Layer`] for each activation, in order.
+/// One [`Layer`] for each activation, in order; ranges, invariances and failure modes are those of its fields.
 ///
 /// *Source*: Poole et al. 2016, Schoenholz et al. 2017 for what moments and correlations say about depth.
 ///
@@ -89,7 +97,11 @@ pub fn profile(activations: &[Tensor]) -> Vec<Layer> {
 ///
 /// *Range*: `[0, ∞)`; 0 for an activation that the loss does not depend on, so `activations` must be those of the graph,
 /// and the input, if it is among them, must require a gradient.
-/// *Invariances*: none; ratios between depths do not depend on the scale of the loss.
+/// *Invariances*: rotation of the features; of ratios between depths, the scale of the loss.
+/// *Failure mode*: a size, not a direction: a gradient that arrives in full may be noise, or white along inputs
+/// ([`gradients_along`]). With a mean over the batch as loss it falls as `1/√B`, and activations of other widths have other
+/// norms, so compare equal ones. In single precision it is 0 where it underflows.
+/// *Source*: the backward recursion of Schoenholz et al. 2017; vanishing by depth, Bengio, Simard & Frasconi 1994.
 ///
 /// # Panics
 /// If `loss` has more than one element, or an activation is not part of a graph.
@@ -140,6 +152,9 @@ pub fn jvp(f: &dyn Fn(&Tensor) -> Tensor, x: &Tensor, v: &Tensor) -> Tensor {
 /// The Jacobian of `f` at `x` in `f64`, from as many passes as its smaller side.
 ///
 /// `f` must treat `x` as one input: for the Jacobian of one sample give it a batch of one.
+///
+/// *Range*: real entries. *Failure mode*: at a kink of a piecewise linear activation it is that of one side; it holds all
+/// entries at once, outputs times inputs.
 ///
 /// # Shapes
 /// `[outputs, inputs]`, both row by row.

@@ -1,12 +1,25 @@
 //! Silence by behaviour: what can a unit learn if it is trained alone?
 //!
 //! It is the strongest reading, and what cheaper ones are to be held against: it does not change under any
-//! reparametrisation, and it sees what the optimiser makes of a gradient. It costs a training run for each unit and rate.
+//! reparametrisation that the optimiser respects, and it sees what the optimiser makes of a gradient. It costs a training
+//! run for each unit and rate.
+//!
+//! How well do cheaper readings, taken once at the start, tell the order of what units learn alone? Spearman's correlation
+//! over the read-in, six residual blocks with factors from 1 to 0.01 and 0 on their branches, and the read-out of a network of
+//! width 8 in 60 steps, mean of three seeds (`tests/solo.rs`):
+//!
+//! | trained by | g size | g over w | w times g | w² tr K | GSNR |
+//! |---|---|---|---|---|---|
+//! | gradient descent | 0.87 | 0.86 | 0.98 | 0.97 | 0.24 |
+//! | Adam | 0.70 | 0.67 | 0.91 | 0.92 | 0.22 |
+//!
+//! The readings that do not change where layers trade scale follow it; the GSNR says whether a gradient can be trusted, and
+//! not how far it leads. The block that is cut off is silent by all definitions. It is one small network: calibrate anew.
 
 use crate::error::{Error, check_at_least};
 use crate::interval::{Confidence, Interval};
 
-/// Below this share of what the whole network gains, a unit counts as silent.
+/// Below this share of what the whole network gains, a unit counts as silent: defined here.
 pub const SILENT_SOLO: f64 = 0.01;
 
 /// What a run trains; all else stays at its initial value.
@@ -43,7 +56,9 @@ pub struct Run {
 /// *Invariances*: any reparametrisation of the network that the optimiser respects; affine maps of the loss.
 /// *Failure modes*: it depends on the optimiser, the steps and the rates, so state them. A minimum over rates of a noisy
 /// loss is optimistic, for a silent unit too: include a rate so small that it changes nothing, and read `Q_i` against
-/// [`SILENT_SOLO`] with its interval. The sum over units is not 1.
+/// [`SILENT_SOLO`] with its interval. The sum over units is not 1. A unit that can do nothing alone, and without which the
+/// others could not, is called silent: it says what a unit learns alone, not what it is good for.
+/// *Source*: defined here.
 ///
 /// ```
 /// use learnability::{interval::Confidence, solo::{Protocol, Run, Trained}};
@@ -160,7 +175,8 @@ impl Protocol {
 ///
 /// *Range*: `[−1, 1]`; `None` for fewer than 2 units, if either is constant, or if a value is not a number.
 /// *Invariances*: any increasing map of either.
-/// *Failure mode*: with few units it says little.
+/// *Failure mode*: with few units it says little: of 5 units, one order in 120 is the same by chance. It sees order alone, so
+/// it is as large for a unit that is silent as for one that is merely last.
 /// *Source*: Spearman 1904.
 ///
 /// # Panics

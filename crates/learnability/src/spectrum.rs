@@ -58,9 +58,10 @@ impl Spectrum {
     /// `κ = largest / smallest`.
     ///
     /// *Range*: `[1, ∞]`; ∞ if the smallest is 0, `None` if all are.
-    /// *Invariances*: scale.
+    /// *Invariances*: scale; order.
     /// *Failure mode*: one dead direction makes it infinite, which ReLU networks have as a rule; and beyond about 10¹⁵ in
     /// `f64` it measures rounding. [`Self::rank`] and [`Self::largest_over_median`] go on.
+    /// *Source*: of singular values, von Neumann & Goldstine 1947; of a kernel, the square of that of its Jacobian.
     pub fn condition_number(&self) -> Option<f64> {
         let ratio = self.values[0] / self.values[self.values.len() - 1];
         (!ratio.is_nan()).then_some(ratio)
@@ -69,8 +70,10 @@ impl Spectrum {
     /// `largest / median`, with the mean of the middle two if their number is even.
     ///
     /// *Range*: `[1, ∞]`; ∞ if more than half are 0, `None` if all are.
-    /// *Invariances*: scale.
-    /// *Failure mode*: it says nothing of the lower half.
+    /// *Invariances*: scale; order; replication of the values.
+    /// *Failure mode*: it says nothing of the lower half, and depends on how many directions there are that nothing was to
+    /// be learned in.
+    /// *Source*: defined here.
     pub fn largest_over_median(&self) -> Option<f64> {
         let n = self.values.len();
         let median = (self.values[(n - 1) / 2] + self.values[n / 2]) / 2.0;
@@ -84,6 +87,7 @@ impl Spectrum {
     ///
     /// *Range*: `[0, n]`; 0 if all are 0. *Invariances*: scale.
     /// *Failure mode*: a threshold; say which.
+    /// *Source*: Golub & Van Loan, *Matrix Computations*, on rank by singular values.
     pub fn rank(&self, tolerance: f64) -> usize {
         let threshold = tolerance * self.values[0];
         self.values.iter().filter(|x| threshold < **x).count()
@@ -99,9 +103,11 @@ impl Spectrum {
         index::effective_number(&self.values)
     }
 
-    /// Participation ratio `(Σ values)² / Σ values²`; `None` if all are 0. See [`index::participation_ratio`].
+    /// Participation ratio `(Σ values)² / Σ values²`: [`index::participation_ratio`], with its failure mode and source.
     ///
     /// Of a Jacobian take it of the squares: `(Σ s²)² / Σ s⁴`.
+    ///
+    /// *Range*: `[1, n]`; `None` if all are 0. *Invariances*: scale.
     pub fn participation_ratio(&self) -> Option<f64> {
         index::participation_ratio(&self.values)
     }

@@ -25,7 +25,8 @@ pub struct Trust {
 /// *Invariances*: of `ratio` and `change`, the scale of the loss if `η` is divided by it.
 /// *Failure modes*: it depends on `η`, so take that of the optimiser, or several. In single precision a loss that changes
 /// by less than its rounding gives a `ratio` of noise, and `change` is to be read.
-/// *Source*: the ratio is that of trust-region methods; the change is the gradient predictiveness of Santurkar et al. 2018.
+/// *Source*: the ratio is that of trust-region methods (Conn, Gould & Toint 2000); the change is the gradient
+/// predictiveness of Santurkar et al. 2018, over the gradient's length.
 ///
 /// # Panics
 /// As [`crate::gradient::unit_gradients`].
