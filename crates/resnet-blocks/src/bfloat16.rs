@@ -28,6 +28,23 @@ use crate::{Mode, Network};
 #[doc(alias = "autocast")]
 pub struct Bfloat16<N>(pub N);
 
+/// What this build and this processor decide of the last digits of networks on the processor, in words.
+///
+/// It says which instructions libtorch's own kernels are chosen for, where that is known, and whether group normalisation
+/// with SiLU in bfloat16 is one pass over images whose channels lie last in memory, or operations of torch on images as they
+/// come: results in bfloat16 differ between the two by its rounding.
+pub fn kernels() -> String {
+    #[cfg(norm_silu_node)]
+    {
+        let capability = crate::norm_silu::capability();
+        format!("kernels for {capability}; in bf16 norm_silu in one pass, channels last")
+    }
+    #[cfg(not(norm_silu_node))]
+    {
+        "in bf16 norm_silu by operations of torch".to_owned()
+    }
+}
+
 impl<N: Network> Network for Bfloat16<N> {
     fn forward(&self, x: &Tensor, label: &Tensor, mode: &mut Mode) -> Tensor {
         match mode {

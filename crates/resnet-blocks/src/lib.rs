@@ -5,7 +5,7 @@
 )]
 //!
 //! Modules, in reading order: what a part costs (`plan`), the choices (`choice`), equal sizes (`matching`), the multilayer
-//! perceptron's passes written out (`pass`), what a block promises (`network`), where initial values come from (`params`,
+//! perceptron's passes written out (`pass`, on the processor's `registers`), what a block promises (`network`), where initial values come from (`params`,
 //! `law`), and then each part with its weights: `layers`, `norms`, `resample`, `skips`, `blocks`, `attention`, `magnitude`, `mlp`.
 
 mod choice;
@@ -13,6 +13,7 @@ mod error;
 mod matching;
 mod pass;
 mod plan;
+mod registers;
 
 #[cfg(feature = "tch")]
 mod attention;
@@ -30,7 +31,7 @@ mod magnitude;
 mod mlp;
 #[cfg(feature = "tch")]
 mod network;
-#[cfg(all(feature = "tch", norm_silu_node))]
+#[cfg(any(test, all(feature = "tch", norm_silu_node)))]
 mod norm_silu;
 #[cfg(feature = "tch")]
 mod norms;
@@ -55,7 +56,7 @@ pub use plan::{Bias, Feature, Layer, LayerKind, PlannedTensor};
 #[cfg(feature = "tch")]
 pub use attention::AttentionBlock;
 #[cfg(feature = "tch")]
-pub use bfloat16::Bfloat16;
+pub use bfloat16::{Bfloat16, kernels};
 #[cfg(feature = "tch")]
 pub use blocks::{ConvBlock, MlpBlock, Residual};
 #[cfg(feature = "tch")]

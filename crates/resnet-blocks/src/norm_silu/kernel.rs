@@ -4,6 +4,8 @@
 //! Statistics, coefficients and sums are f32 and f64; what is read and written between them is bfloat16.
 //! What is fused is written as fused, and nothing is reordered, so the bits are the same on every processor.
 
+use crate::registers::{Registers, compiled_for_registers};
+
 /// A number of bfloat16: the upper half of an f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
@@ -35,41 +37,24 @@ pub(super) struct Affine<'a> {
     pub(super) shift: &'a [Bf16],
 }
 
-/// Calls a function compiled for the widest vector registers that the processor has.
-macro_rules! on_widest_registers {
-    ($pass:ident($($name:ident: $type:ty),*)) => {
-        #[cfg(target_arch = "x86_64")]
-        #[expect(unsafe_code, reason = "the compiler cannot know what the processor has")]
-        {
-            #[target_feature(enable = "avx2,fma")]
-            fn avx2($($name: $type),*) {
-                $pass($($name),*);
-            }
-            #[target_feature(enable = "avx512f,avx512bw")]
-            fn avx512($($name: $type),*) {
-                $pass($($name),*);
-            }
-            let bytes_and_words = is_x86_feature_detected!("avx512bw");
-            if is_x86_feature_detected!("avx512f") && bytes_and_words {
-                // SAFETY: the processor was just asked, and has them.
-                return unsafe { avx512($($name),*) };
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                // SAFETY: as above.
-                return unsafe { avx2($($name),*) };
-            }
-        }
-        $pass($($name),*)
-    };
-}
-
 /// y, and the mean and 1/√(variance + eps) of each group.
 ///
 /// # Panics
 /// If the sizes differ.
-pub(super) fn forward(norm: Affine<'_>, eps: f32, x: &[Bf16], y: &mut [Bf16], of: &mut [[f32; 2]]) {
+pub(super) fn forward(
+    registers: Registers,
+    norm: Affine<'_>,
+    eps: f32,
+    x: &[Bf16],
+    y: &mut [Bf16],
+    of: &mut [[f32; 2]],
+) {
     assert!(x.len() == y.len() && of.len() == norm.groups);
-    on_widest_registers!(forward_pass(norm: Affine<'_>, eps: f32, x: &[Bf16], y: &mut [Bf16], of: &mut [[f32; 2]]));
+    forward_on(registers, norm, eps, x, y, of);
+}
+
+compiled_for_registers! {
+    fn forward_on(norm: Affine<'_>, eps: f32, x: &[Bf16], y: &mut [Bf16], of: &mut [[f32; 2]]) = forward_pass
 }
 
 /// The gradients of x, of the shift (empty if there is none), of the weight and of the bias.
@@ -77,6 +62,7 @@ pub(super) fn forward(norm: Affine<'_>, eps: f32, x: &[Bf16], y: &mut [Bf16], of
 /// # Panics
 /// If the sizes differ.
 pub(super) fn backward(
+    registers: Registers,
     norm: Affine<'_>,
     of: &[[f32; 2]],
     x: &[Bf16],
@@ -85,8 +71,11 @@ pub(super) fn backward(
 ) {
     assert!(x.len() == gradient.len() && x.len() == to.x.len() && of.len() == norm.groups);
     assert!(to.shift.len() == norm.shift.len() && to.weight.len() == norm.weight.len());
-    let to = &mut to;
-    on_widest_registers!(backward_pass(norm: Affine<'_>, of: &[[f32; 2]], x: &[Bf16], gradient: &[Bf16], to: &mut Gradients<'_>));
+    backward_on(registers, norm, of, x, gradient, &mut to);
+}
+
+compiled_for_registers! {
+    fn backward_on(norm: Affine<'_>, of: &[[f32; 2]], x: &[Bf16], gradient: &[Bf16], to: &mut Gradients<'_>) = backward_pass
 }
 
 /// Where gradients go.
@@ -397,29 +386,25 @@ mod tests {
                 shift: &shift,
             };
             let (x, gradient) = (short(1.7, pixels * channels), short(0.9, pixels * channels));
-            let all = |wide: bool| {
+            let all = Registers::available().map(|registers| {
                 let mut y = x.clone();
                 let mut of = vec![[0.0; 2]; 2];
                 let (mut to_x, mut to_shift) = (x.clone(), shift.clone());
                 let (mut to_weight, mut to_bias) = (weight.clone(), bias.clone());
-                let mut to = Gradients {
+                let to = Gradients {
                     x: &mut to_x,
                     shift: &mut to_shift,
                     weight: &mut to_weight,
                     bias: &mut to_bias,
                 };
-                if wide {
-                    forward(norm, 1e-5, &x, &mut y, &mut of);
-                    backward(norm, &of, &x, &gradient, to);
-                } else {
-                    forward_pass(norm, 1e-5, &x, &mut y, &mut of);
-                    backward_pass(norm, &of, &x, &gradient, &mut to);
-                }
+                forward(registers, norm, 1e-5, &x, &mut y, &mut of);
+                backward(registers, norm, &of, &x, &gradient, to);
                 let bits = [of.concat(), to_weight, to_bias].concat();
                 let bits: Vec<u32> = bits.into_iter().map(f32::to_bits).collect();
                 (y, to_x, to_shift, bits)
-            };
-            assert_eq!(all(true), all(false), "{pixels} {channels}");
+            });
+            let all: Vec<_> = all.collect();
+            assert!(all.iter().all(|one| *one == all[0]), "{pixels} {channels}");
         }
     }
 }

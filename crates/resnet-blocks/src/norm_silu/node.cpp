@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include <ATen/Parallel.h>
+#include <ATen/Version.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -114,5 +115,13 @@ void* norm_silu_node(const void* x, const void* shift, const void* weight, const
     std::strncpy(said, "an exception of C++", length - 1);
   }
   return nullptr;
+}
+
+// The instructions that libtorch's own kernels are chosen for, cut to a length; nothing where it does not say.
+void libtorch_capability(char* said, size_t length) {
+  try {
+    std::strncpy(said, at::get_cpu_capability().c_str(), length - 1);
+  } catch (...) {
+  }
 }
 }

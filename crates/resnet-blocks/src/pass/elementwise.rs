@@ -1,6 +1,6 @@
 //! What is done number by number between the products, each in one pass over memory.
 
-use super::registers::on_widest_registers;
+use crate::registers::compiled_for_registers;
 
 /// The nonlinearities that are written out.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -11,38 +11,38 @@ pub(super) enum Curve {
     Rectified { slope: f32 },
 }
 
-on_widest_registers! {
+compiled_for_registers! {
     /// value = φ(x), slope = φ'(x).
-    fn activate(curve: Curve, x: &[f32], value: &mut [f32], slope: &mut [f32]) by activate_by
+    pub(super) fn activate(curve: Curve, x: &[f32], value: &mut [f32], slope: &mut [f32]) = activate_by
 }
 
-on_widest_registers! {
+compiled_for_registers! {
     /// stream = carry stream + share branch. A stream of which nothing is carried is not read, infinite or not.
-    fn join(stream: &mut [f32], carry: f32, share: f32, branch: &[f32]) by join_by
+    pub(super) fn join(stream: &mut [f32], carry: f32, share: f32, branch: &[f32]) = join_by
 }
 
-on_widest_registers! {
+compiled_for_registers! {
     /// gradient = share gradient slope.
-    fn through(gradient: &mut [f32], share: f32, slope: &[f32]) by through_by
+    pub(super) fn through(gradient: &mut [f32], share: f32, slope: &[f32]) = through_by
 }
 
-on_widest_registers! {
+compiled_for_registers! {
     /// stream = carry stream + branch slope: the gradient of a block's input.
-    fn rejoin(stream: &mut [f32], carry: f32, branch: &[f32], slope: &[f32]) by rejoin_by
+    pub(super) fn rejoin(stream: &mut [f32], carry: f32, branch: &[f32], slope: &[f32]) = rejoin_by
 }
 
-on_widest_registers! {
+compiled_for_registers! {
     /// sums = factor Σ of the rows.
-    fn sum_rows(sums: &mut [f32], factor: f32, rows: &[f32]) by sum_rows_by
+    pub(super) fn sum_rows(sums: &mut [f32], factor: f32, rows: &[f32]) = sum_rows_by
 }
 
-on_widest_registers! {
+compiled_for_registers! {
     /// sum = sum + other.
-    fn add(sum: &mut [f32], other: &[f32]) by add_by
+    pub(super) fn add(sum: &mut [f32], other: &[f32]) = add_by
 }
 
 #[inline(always)]
-fn activate_by<const LANES: usize>(curve: Curve, x: &[f32], value: &mut [f32], slope: &mut [f32]) {
+fn activate_by(curve: Curve, x: &[f32], value: &mut [f32], slope: &mut [f32]) {
     let all = x.iter().zip(value).zip(slope);
     match curve {
         Curve::Silu { factor } => {
@@ -64,7 +64,7 @@ fn activate_by<const LANES: usize>(curve: Curve, x: &[f32], value: &mut [f32], s
 }
 
 #[inline(always)]
-fn join_by<const LANES: usize>(stream: &mut [f32], carry: f32, share: f32, branch: &[f32]) {
+fn join_by(stream: &mut [f32], carry: f32, share: f32, branch: &[f32]) {
     if carry == 0.0 {
         for (stream, branch) in stream.iter_mut().zip(branch) {
             *stream = share * branch;
@@ -77,14 +77,14 @@ fn join_by<const LANES: usize>(stream: &mut [f32], carry: f32, share: f32, branc
 }
 
 #[inline(always)]
-fn through_by<const LANES: usize>(gradient: &mut [f32], share: f32, slope: &[f32]) {
+fn through_by(gradient: &mut [f32], share: f32, slope: &[f32]) {
     for (gradient, slope) in gradient.iter_mut().zip(slope) {
         *gradient = share * *gradient * slope;
     }
 }
 
 #[inline(always)]
-fn rejoin_by<const LANES: usize>(stream: &mut [f32], carry: f32, branch: &[f32], slope: &[f32]) {
+fn rejoin_by(stream: &mut [f32], carry: f32, branch: &[f32], slope: &[f32]) {
     let all = stream.iter_mut().zip(branch).zip(slope);
     if carry == 0.0 {
         for ((stream, branch), slope) in all {
@@ -98,10 +98,10 @@ fn rejoin_by<const LANES: usize>(stream: &mut [f32], carry: f32, branch: &[f32],
 }
 
 #[inline(always)]
-fn sum_rows_by<const LANES: usize>(sums: &mut [f32], factor: f32, rows: &[f32]) {
+fn sum_rows_by(sums: &mut [f32], factor: f32, rows: &[f32]) {
     sums.fill(0.0);
     for row in rows.chunks_exact(sums.len()) {
-        add_by::<LANES>(sums, row);
+        add_by(sums, row);
     }
     for sum in sums {
         *sum *= factor;
@@ -109,7 +109,7 @@ fn sum_rows_by<const LANES: usize>(sums: &mut [f32], factor: f32, rows: &[f32]) 
 }
 
 #[inline(always)]
-fn add_by<const LANES: usize>(sum: &mut [f32], other: &[f32]) {
+fn add_by(sum: &mut [f32], other: &[f32]) {
     for (sum, other) in sum.iter_mut().zip(other) {
         *sum += other;
     }
@@ -148,6 +148,7 @@ fn exp(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registers::Registers;
 
     #[test]
     fn the_exponential_is_right_to_two_units() {
@@ -177,7 +178,7 @@ mod tests {
             let value = |shift: f32| {
                 let x: Vec<f32> = x.iter().map(|x| x + shift).collect();
                 let [mut value, mut slope] = [(); 2].map(|()| vec![0.0; x.len()]);
-                activate(curve, &x, &mut value, &mut slope);
+                activate(Registers::widest(), curve, &x, &mut value, &mut slope);
                 [value, slope]
             };
             let h = 0.03125;
@@ -193,7 +194,13 @@ mod tests {
     fn what_is_no_number_stays_none() {
         for curve in [Curve::Silu { factor: 1.0 }, Curve::Rectified { slope: 0.0 }] {
             let (mut value, mut slope) = ([0.0], [0.0]);
-            activate(curve, &[f32::NAN], &mut value, &mut slope);
+            activate(
+                Registers::widest(),
+                curve,
+                &[f32::NAN],
+                &mut value,
+                &mut slope,
+            );
             assert!(value[0].is_nan(), "{curve:?}");
         }
     }
@@ -201,23 +208,32 @@ mod tests {
     #[test]
     fn what_is_not_carried_is_not_read() {
         let (mut forward, mut backward) = ([f32::INFINITY], [f32::INFINITY]);
-        join(&mut forward, 0.0, 2.0, &[3.0]);
-        rejoin(&mut backward, 0.0, &[3.0], &[2.0]);
+        join(Registers::widest(), &mut forward, 0.0, 2.0, &[3.0]);
+        rejoin(Registers::widest(), &mut backward, 0.0, &[3.0], &[2.0]);
         assert_eq!((forward, backward), ([6.0], [6.0]));
     }
 
     #[test]
     fn results_are_the_same_bits_on_all_registers() {
         let x: Vec<f32> = (0..1003).map(|i| 9.0 * (0.37 * i as f32).sin()).collect();
-        let run = |by: fn(Curve, &[f32], &mut [f32], &mut [f32])| {
-            let [mut value, mut slope] = [(); 2].map(|()| vec![0.0; x.len()]);
-            by(Curve::Silu { factor: 1.0 }, &x, &mut value, &mut slope);
-            [value, slope]
-                .concat()
-                .into_iter()
-                .map(f32::to_bits)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(run(activate), run(activate_by::<16>));
+        let curves = [Curve::Silu { factor: 1.0 }, Curve::Rectified { slope: 0.2 }];
+        let all = Registers::available().map(|registers| {
+            let mut parts = Vec::new();
+            for curve in curves {
+                let [mut value, mut slope] = [(); 2].map(|()| vec![0.0; x.len()]);
+                activate(registers, curve, &x, &mut value, &mut slope);
+                let (mut stream, mut gradient) = (x.clone(), x.clone());
+                join(registers, &mut stream, 0.7, 0.3, &value);
+                through(registers, &mut gradient, 0.7, &slope);
+                rejoin(registers, &mut gradient, 1.1, &value, &slope);
+                add(registers, &mut gradient, &stream);
+                let mut sums = vec![0.0; 17];
+                sum_rows(registers, &mut sums, 0.9, &x);
+                parts.extend([value, slope, stream, gradient, sums]);
+            }
+            parts.concat().into_iter().map(f32::to_bits).collect()
+        });
+        let all: Vec<Vec<u32>> = all.collect();
+        assert!(all.iter().all(|bits| *bits == all[0]));
     }
 }

@@ -1,17 +1,16 @@
 //! The passes of a residual multilayer perceptron, written out: numbers in, numbers out, no graph.
 //!
 //! `plan` says where which parameters are, `shard` takes some examples through the layers and back; `product` multiplies
-//! matrices, `elementwise` does what stands between the products, `registers` chooses the processor's instructions.
+//! matrices, `elementwise` does what stands between the products.
 
 mod elementwise;
 mod plan;
 mod product;
-mod registers;
 mod shard;
 
 use rayon::iter::{IntoParallelRefMutIterator, ParallelIterator};
 
-use crate::ResidualMlpConfig;
+use crate::{ResidualMlpConfig, registers::Registers};
 use elementwise::add;
 use plan::Plan;
 use shard::Shard;
@@ -65,7 +64,7 @@ impl MlpPass {
     /// # Panics
     /// If the system gives no threads.
     pub fn new(config: &ResidualMlpConfig, examples: usize, threads: usize) -> Option<MlpPass> {
-        let plan = Plan::of(config)?;
+        let plan = Plan::of(config, Registers::widest())?;
         let size = SHARD.max(examples.div_ceil(SHARDS));
         let shards: Vec<Shard> = (0..examples)
             .step_by(size)
@@ -156,7 +155,7 @@ impl MlpPass {
         });
         let (first, others) = self.shards.split_first_mut().expect("a batch has examples");
         for other in others {
-            add(&mut first.gradient, &other.gradient);
+            add(plan.registers, &mut first.gradient, &other.gradient);
         }
         &first.gradient
     }

@@ -1,6 +1,6 @@
 //! The layers of a residual multilayer perceptron, and where their parameters are.
 
-use crate::{Activation, Dropout, Norm, ResidualMlpConfig, ShortSkip};
+use crate::{Activation, Dropout, Norm, ResidualMlpConfig, ShortSkip, registers::Registers};
 
 use super::{
     elementwise::{Curve, sum_rows},
@@ -21,10 +21,12 @@ pub(super) struct Plan {
     pub(super) carry: f32,
     /// Factor of the branch.
     pub(super) share: f32,
+    /// What the loops run on.
+    pub(super) registers: Registers,
 }
 
 impl Plan {
-    pub(super) fn of(config: &ResidualMlpConfig) -> Option<Plan> {
+    pub(super) fn of(config: &ResidualMlpConfig, registers: Registers) -> Option<Plan> {
         let block = &config.block;
         let plain = block.norm == Norm::None && block.dropout == Dropout::None;
         if config.check().is_err() || !plain {
@@ -63,6 +65,7 @@ impl Plan {
                 inputs,
                 outputs,
                 at,
+                registers,
             };
             at = affine.end();
             affine
@@ -81,6 +84,7 @@ impl Plan {
             curve,
             carry: carry as f32,
             share: share as f32,
+            registers,
         })
     }
 
@@ -99,6 +103,7 @@ pub(super) struct Affine {
     pub(super) outputs: usize,
     /// Where W begins.
     at: usize,
+    registers: Registers,
 }
 
 impl Affine {
@@ -148,7 +153,8 @@ impl Affine {
             stored: self.inputs,
             read: Read::AsStored,
         };
-        product(y, x, self.weight(transposed), self.outputs, Some(bias));
+        let weight = self.weight(transposed);
+        product(self.registers, y, x, weight, self.outputs, Some(bias));
     }
 
     /// The gradients by W and b, times a factor.
@@ -159,11 +165,11 @@ impl Affine {
             stored: self.outputs,
             read: Read::Transposed,
         };
-        product(weight, left, x, self.inputs, None);
+        product(self.registers, weight, left, x, self.inputs, None);
         if factor != 1.0 {
             weight.iter_mut().for_each(|number| *number *= factor);
         }
-        sum_rows(bias, factor, by_y);
+        sum_rows(self.registers, bias, factor, by_y);
     }
 
     /// The gradient by x.
@@ -173,6 +179,7 @@ impl Affine {
             stored: self.outputs,
             read: Read::AsStored,
         };
-        product(by_x, left, self.weight(parameters), self.inputs, None);
+        let weight = self.weight(parameters);
+        product(self.registers, by_x, left, weight, self.inputs, None);
     }
 }

@@ -5,7 +5,7 @@
 
 use std::array;
 
-use super::registers::on_widest_registers;
+use crate::registers::compiled_for_registers;
 
 /// Rows of a tile.
 const ROWS: usize = 4;
@@ -36,7 +36,7 @@ pub(super) enum Read {
     Transposed,
 }
 
-on_widest_registers! {
+compiled_for_registers! {
     /// c = a b, plus this row in every row if there is one.
     ///
     /// # Shapes
@@ -44,7 +44,8 @@ on_widest_registers! {
     ///
     /// # Panics
     /// If the lengths disagree.
-    fn product(c: &mut [f32], a: Left<'_>, b: &[f32], columns: usize, row: Option<&[f32]>) by product_by
+    pub(super) fn product(c: &mut [f32], a: Left<'_>, b: &[f32], columns: usize, row: Option<&[f32]>) =
+        product_by::<16>, product_by::<64>
 }
 
 #[inline(always)]
@@ -207,6 +208,7 @@ fn add<const HEIGHT: usize, const LANES: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registers::Registers;
 
     /// Sizes that fill no tile, some, and more than one pass of the inner dimension.
     const SIZES: [[usize; 3]; 6] = [
@@ -242,7 +244,8 @@ mod tests {
             let added = values(columns, 2.1);
             for row in [None, Some(&added[..])] {
                 let mut c = vec![f32::NAN; rows * columns];
-                product(&mut c, left(&a, rows, inner, read), &b, columns, row);
+                let a_read = left(&a, rows, inner, read);
+                product(Registers::widest(), &mut c, a_read, &b, columns, row);
                 for (place, found) in c.iter().enumerate() {
                     let (i, j) = (place / columns, place % columns);
                     let a = |k| match read {
@@ -262,19 +265,24 @@ mod tests {
     fn results_are_the_same_bits_on_all_registers() {
         for [rows, inner, columns] in SIZES {
             let (a, b) = (values(rows * inner, 0.7), values(inner * columns, 1.3));
-            let mut bits = Vec::new();
-            for by in [product, product_by::<16>, product_by::<64>] {
-                let mut c = vec![f32::NAN; rows * columns];
-                by(
-                    &mut c,
-                    left(&a, rows, inner, Read::AsStored),
-                    &b,
-                    columns,
-                    None,
-                );
-                bits.push(c.iter().map(|v| v.to_bits()).collect::<Vec<_>>());
-            }
-            assert!(bits[0] == bits[1] && bits[0] == bits[2]);
+            let all = Registers::available().flat_map(|registers| {
+                [Read::AsStored, Read::Transposed].map(|read| {
+                    let mut c = vec![f32::NAN; rows * columns];
+                    let a = match read {
+                        Read::AsStored => a.clone(),
+                        // The same matrix, stored the other way.
+                        Read::Transposed => {
+                            let at = |i| a[i % rows * inner + i / rows];
+                            (0..a.len()).map(at).collect()
+                        }
+                    };
+                    let a = left(&a, rows, inner, read);
+                    product(registers, &mut c, a, &b, columns, None);
+                    c.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+                })
+            });
+            let all: Vec<_> = all.collect();
+            assert!(all.iter().all(|bits| *bits == all[0]));
         }
     }
 }

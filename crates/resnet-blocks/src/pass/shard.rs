@@ -66,11 +66,23 @@ impl Shard {
         plan.read_in
             .forward(parameters, transposed, &self.x, stream);
         for ([first, second], [outer, inner]) in plan.blocks.iter().zip(&mut self.kept) {
-            activate(plan.curve, stream, &mut outer.value, &mut outer.slope);
+            activate(
+                plan.registers,
+                plan.curve,
+                stream,
+                &mut outer.value,
+                &mut outer.slope,
+            );
             first.forward(parameters, transposed, &outer.value, hidden);
-            activate(plan.curve, hidden, &mut inner.value, &mut inner.slope);
+            activate(
+                plan.registers,
+                plan.curve,
+                hidden,
+                &mut inner.value,
+                &mut inner.slope,
+            );
             second.forward(parameters, transposed, &inner.value, branch);
-            join(stream, plan.carry, plan.share, branch);
+            join(plan.registers, stream, plan.carry, plan.share, branch);
         }
         plan.read_out
             .forward(parameters, transposed, stream, &mut self.y);
@@ -91,10 +103,10 @@ impl Shard {
         for ([first, second], [outer, inner]) in plan.blocks.iter().zip(&self.kept).rev() {
             second.gradient(gradient, plan.share, stream, &inner.value);
             second.backward(parameters, stream, hidden);
-            through(hidden, plan.share, &inner.slope);
+            through(plan.registers, hidden, plan.share, &inner.slope);
             first.gradient(gradient, 1.0, hidden, &outer.value);
             first.backward(parameters, hidden, branch);
-            rejoin(stream, plan.carry, branch, &outer.slope);
+            rejoin(plan.registers, stream, plan.carry, branch, &outer.slope);
         }
         plan.read_in.gradient(gradient, 1.0, stream, &self.x);
     }
