@@ -37,7 +37,7 @@ fn a_claim_is_planned_run_resumed_judged_and_kept() {
     let first = read("claims.json");
     let json: serde_json::Value = serde_json::from_str(&first).expect("JSON");
     assert_eq!(json["claims"][0]["findings"][0]["seeds"], 8);
-    assert!(read("claims.md").contains("| tiny (T6) |"));
+    assert!(read("claims.md").contains("| **tiny** (T6) |"));
 
     // Nothing is run twice, and the report alone says the same.
     let again = run(folder.path(), &arguments);

@@ -2,61 +2,19 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use super::{ClaimResult, thesis::SENTENCES};
+use super::{
+    ClaimReport, ClaimResult, Selection,
+    evidence::{self, Evidence, Judged, Word},
+    load,
+    thesis::SENTENCES,
+};
 use crate::{
     catalog,
     error::Error,
-    exact::Finding,
     files,
     report::{cell, claims_markdown, effect_words},
     study,
 };
-
-/// What the findings together say of a sentence, in the order of the page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Word {
-    Refuted,
-    PartlyTrue,
-    Conditional,
-    InPart,
-    Inconclusive,
-    Supported,
-    NotTested,
-}
-
-impl Word {
-    fn text(self) -> &'static str {
-        match self {
-            Word::Refuted => "REFUTED",
-            Word::PartlyTrue => "PARTLY TRUE",
-            Word::Conditional => "SUPPORTED UNDER CONDITIONS",
-            Word::InPart => "SUPPORTED IN PART",
-            Word::Inconclusive => "INCONCLUSIVE",
-            Word::Supported => "SUPPORTED",
-            Word::NotTested => "NOT TESTED",
-        }
-    }
-}
-
-/// A finding that bears on a sentence.
-struct Evidence<'a> {
-    claim: &'a ClaimResult,
-    finding: &'a Finding,
-    /// Whether it speaks against the sentence if it holds.
-    against: bool,
-}
-
-impl Evidence<'_> {
-    /// 1 for the sentence, −1 against it, 0 undecided.
-    fn sign(&self) -> i32 {
-        let holds = match self.finding.class.as_str() {
-            "supported" | "supported_under" => 1,
-            "refuted" => -1,
-            _ => 0,
-        };
-        if self.against { -holds } else { holds }
-    }
-}
 
 /// The results that are kept in a folder, one file for each claim, in the order of the built-in claims and then by name.
 ///
@@ -85,10 +43,10 @@ pub fn kept(folder: &Path) -> Result<Vec<ClaimResult>, Error> {
 
 /// The page as Markdown, from the results that are kept.
 pub fn page(claims: &[ClaimResult]) -> String {
-    let mut rows: Vec<(Word, usize, Vec<Evidence<'_>>)> = (1..=SENTENCES.len())
+    let mut rows: Vec<(Word, usize, Vec<Judged<'_>>)> = (1..=SENTENCES.len())
         .map(|number| {
-            let evidence = bearing_on(&format!("T{number}"), claims);
-            (word(&evidence), number, evidence)
+            let parts = evidence::parts(number, claims);
+            (evidence::together(&parts), number, parts)
         })
         .collect();
     rows.sort_by_key(|(word, number, _)| (*word, *number));
@@ -101,38 +59,38 @@ pub fn page(claims: &[ClaimResult]) -> String {
          **What it says:** of {} sentences {}.\n\n\
          Every sentence of the thesis, T1 to T36, with what the claims of this laboratory found; those that do not hold come first.\n\
          This page is written by `cargo xtask ablate claims --docs` from the results in `docs/results/claims/`, which `cargo xtask ablate claims` makes again.\n\
-         A finding marked ✗ speaks against its sentence, ✓ for it, · decides nothing.\n\
-         PARTLY TRUE: some speak for it and some against it. SUPPORTED IN PART: none speaks against it, and some that should decide it do not.\n\
+         A finding marked ✗ speaks against its sentence, ✓ for it; · was to decide and has not; ○ is shown beside and has no say.\n\
+         A sentence that asserts several things is taken apart, and holds if all of them do: one part that is refuted refutes it, one that is undecided or not tested leaves it INCONCLUSIVE.\n\
+         SUPPORTED UNDER: some findings speak for it and some against it, or they hold under a condition themselves; the condition is named.\n\
          The 2×2 studies stand beside: [the default study](results/default.md), [Fashion-MNIST](results/fashion-mnist.md); every number of the exact layer is in [its table](results/exact.md).\n\
          \n## The sentences\n\n\
          | | verdict | sentence | evidence |\n|---|---|---|---|\n",
         SENTENCES.len(),
         counts.join(", ")
     );
-    for (word, number, evidence) in &rows {
+    for (word, number, parts) in &rows {
         let sentence = &SENTENCES[number - 1];
-        let shown = if evidence.is_empty() {
-            sentence.untestable.to_owned()
-        } else {
-            let mut shown: Vec<&Evidence<'_>> = evidence.iter().collect();
-            // What speaks against it first.
-            shown.sort_by_key(|evidence| (evidence.sign(), evidence.finding.class == "not_tested"));
-            let lines: Vec<String> = shown.into_iter().map(line).collect();
-            lines.join("<br>")
-        };
+        let lines = parts.iter().flat_map(|part| lines_of(part, parts.len()));
+        let why = Some(sentence.untestable).filter(|why| !why.is_empty());
+        let shown: Vec<String> = why.map(cell).into_iter().chain(lines).collect();
         let _ = writeln!(
             out,
-            "| T{number} | **{}** | {} | {shown} |",
-            word.text(),
-            cell(sentence.says)
+            "| T{number} | {} | {} | {} |",
+            verdict(*word, parts),
+            cell(sentence.says),
+            shown.join("<br>")
         );
     }
     out.push_str("\n## The claims\n\n");
-    let report = super::ClaimReport {
+    let report = ClaimReport {
         schema: 1,
         claims: claims.to_vec(),
     };
     out.push_str(&claims_markdown(&report));
+    out.push_str("\n## What the metrics are\n\n");
+    for line in metrics(claims) {
+        let _ = writeln!(out, "- {line}");
+    }
     out.push_str("\n## Caveats\n\n");
     for claim in claims {
         for note in &claim.notes {
@@ -142,68 +100,111 @@ pub fn page(claims: &[ClaimResult]) -> String {
     out
 }
 
-fn bearing_on<'a>(sentence: &str, claims: &'a [ClaimResult]) -> Vec<Evidence<'a>> {
-    let names = |list: &[String]| list.iter().any(|name| name == sentence);
-    let findings = claims
-        .iter()
-        .flat_map(|claim| claim.findings.iter().map(move |finding| (claim, finding)));
-    findings
-        .filter(|(_, finding)| names(&finding.about))
-        .map(|(claim, finding)| Evidence {
-            claim,
-            finding,
-            against: claim
-                .against
-                .get(&finding.id)
-                .is_some_and(|list| names(list)),
-        })
-        .collect()
+/// The verdict, with the conditions under which a sentence holds.
+fn verdict(word: Word, parts: &[Judged<'_>]) -> String {
+    if word != Word::Conditional {
+        return format!("**{}**", word.text());
+    }
+    let mut conditions: Vec<&str> = Vec::new();
+    for part in parts.iter().filter(|part| part.word == word) {
+        if !conditions.contains(&part.condition.as_str()) {
+            conditions.push(&part.condition);
+        }
+    }
+    format!("**SUPPORTED UNDER** {}", cell(&conditions.join("; ")))
 }
 
-fn word(evidence: &[Evidence<'_>]) -> Word {
-    let holds = evidence.iter().any(|e| e.sign() == 1);
-    let fails = evidence.iter().any(|e| e.sign() == -1);
-    let conditional = |e: &Evidence<'_>| e.finding.class == "supported_under";
-    let open = evidence.iter().any(|e| e.finding.class == "inconclusive");
-    let tested = evidence.iter().any(|e| e.finding.class != "not_tested");
-    match (holds, fails) {
-        (true, true) => Word::PartlyTrue,
-        (false, true) => Word::Refuted,
-        (true, false) if evidence.iter().any(conditional) => Word::Conditional,
-        (true, false) if open => Word::InPart,
-        (true, false) => Word::Supported,
-        (false, false) if tested => Word::Inconclusive,
-        (false, false) => Word::NotTested,
+/// What a part says and what became of it, its evidence, and what that does not reach.
+fn lines_of(part: &Judged<'_>, parts: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !part.says.is_empty() {
+        let under = match part.word {
+            Word::Conditional => format!("SUPPORTED UNDER {}", part.condition),
+            word => word.text().to_owned(),
+        };
+        lines.push(format!("*{}*: {}", cell(part.says), cell(&under)));
+    } else if 1 < parts {
+        lines.push("*other studies*".to_owned());
     }
+    lines.extend(part.evidence.iter().map(line));
+    if !part.missing.is_empty() {
+        let names: Vec<String> = part.missing.iter().map(|id| format!("`{id}`")).collect();
+        lines.push(format!("· not run: {}", names.join(", ")));
+    }
+    if !part.caveat.is_empty() {
+        lines.push(format!("({})", cell(part.caveat)));
+    }
+    lines
 }
 
 fn line(evidence: &Evidence<'_>) -> String {
-    let sign = match evidence.sign() {
-        1 => "✓",
-        -1 => "✗",
-        _ => "·",
-    };
     let Evidence { claim, finding, .. } = evidence;
+    let mark = evidence.weight.mark();
+    let start = format!(
+        "{mark} `{}` {}: {}",
+        finding.id,
+        finding.words(),
+        cell(&finding.claim)
+    );
+    if finding.value.is_none() {
+        let reason = finding.reason.as_deref().unwrap_or("no number");
+        return format!("{start} ({})", cell(reason));
+    }
     let seeds = match finding.seeds {
         0 => String::new(),
         1 => ", exact".to_owned(),
         n => format!(", {n} seeds"),
     };
     format!(
-        "{sign} `{}` {}: {} ({}{seeds}; against: {})",
-        finding.id,
-        finding.verdict,
-        cell(&finding.claim),
+        "{start} ({}{seeds}; against: {})",
         cell(&effect_words(finding)),
         cell(&claim.counter),
     )
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What each metric is that a finding of a built-in claim is made of, with its unit.
+fn metrics(claims: &[ClaimResult]) -> Vec<String> {
+    let built_in = load(&Selection::All).expect("the built-in claims read");
+    let mut lines: Vec<String> = Vec::new();
+    for claim in built_in
+        .iter()
+        .filter(|claim| claims.iter().any(|kept| kept.name == claim.name))
+    {
+        let terms = claim.findings.iter().flat_map(|of| of.measure.terms());
+        let used: Vec<&str> = terms.flat_map(|term| term.metrics()).collect();
+        let meanings: Vec<(&str, &str, &str)> = match &claim.experiment {
+            Some(experiment) => {
+                let rows = experiment.metrics().iter();
+                rows.map(|m| (m.name, m.meaning, m.unit)).collect()
+            }
+            None => {
+                let rows = catalog::PROBES.iter();
+                rows.map(|&(name, _, _, meaning)| (name, meaning, ""))
+                    .collect()
+            }
+        };
+        for (name, meaning, unit) in meanings.iter().filter(|row| used.contains(&row.0)) {
+            let unit = match *unit {
+                "" => String::new(),
+                unit => format!(", in {unit}"),
+            };
+            let line = format!("`{name}`{unit}: {meaning}");
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+    }
+    lines.sort();
+    lines
+}
 
-    fn result(id: &str, about: &str, class: &str) -> ClaimResult {
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::exact::Finding;
+
+    /// A claim of one finding.
+    pub(crate) fn result(id: &str, about: &str, class: &str) -> ClaimResult {
         let finding = Finding {
             id: id.to_owned(),
             claim: format!("what {id} says"),
@@ -227,6 +228,7 @@ mod tests {
             about: vec![about.to_owned()],
             counter: "the rival".to_owned(),
             notes: Vec::new(),
+            decides: Vec::new(),
             against: Default::default(),
             run: id.to_owned(),
             findings: vec![finding],
@@ -240,16 +242,20 @@ mod tests {
 
     #[test]
     fn every_sentence_has_a_row_and_what_does_not_hold_comes_first() {
-        let mut against = result("c", "T5", "supported");
-        against.against = [("c".to_owned(), vec!["T5".to_owned()])].into();
-        let claims = [
+        let mut against = result("d", "T5", "supported");
+        against.against = [("d".to_owned(), vec!["T5".to_owned()])].into();
+        let mut claims = vec![
             result("a", "T3", "supported"),
-            result("b", "T3", "refuted"),
+            result("b", "T18", "supported"),
+            result("c", "T18", "refuted"),
             against,
-            result("d", "T6", "supported"),
-            result("e", "T7", "supported"),
-            result("f", "T7", "inconclusive"),
         ];
+        claims[1].findings[0].verdict = "SUPPORTED UNDER small ones".to_owned();
+        // The whole evidence of T25, and half of that of T8.
+        for id in ["6-band", "4-spread", "3b-monotone"] {
+            claims.push(result(id, "T1", "supported"));
+        }
+        claims.push(result("6-band-equal", "T1", "refuted"));
         let page = page(&claims);
         let row = |number: usize| {
             let start = format!("| T{number} |");
@@ -259,14 +265,19 @@ mod tests {
         };
         assert!((1..=36).map(row).all(|line| 0 < line));
         let text = |number| page.lines().nth(row(number)).expect("it is there");
-        assert!(text(3).contains("PARTLY TRUE"));
-        assert!(text(5).contains("REFUTED") && text(5).contains("✗ `c`"));
-        assert!(text(6).contains("**SUPPORTED**") && text(6).contains("the rival"));
-        assert!(text(7).contains("**SUPPORTED IN PART**"));
-        assert!(text(18).contains("history"));
-        assert!(page.contains(
-            "of 36 sentences 1 REFUTED, 1 PARTLY TRUE, 1 SUPPORTED IN PART, 1 SUPPORTED, 32 NOT TESTED.\n"
-        ));
-        assert!(row(5) < row(3) && row(3) < row(6) && row(6) < row(18));
+        // The rest of the evidence is missing, and the table says so.
+        assert!(text(3).contains("INCONCLUSIVE") && text(3).contains("not run: `1a-off`"));
+        assert!(text(5).contains("REFUTED") && text(5).contains("✗ `d`"));
+        assert!(text(8).contains("*it smooths the mass*: SUPPORTED<br>"));
+        assert!(text(8).contains("*it makes the distribution differentiable*: NOT TESTED"));
+        assert!(text(8).contains("**INCONCLUSIVE**"));
+        assert!(text(18).contains("**SUPPORTED UNDER** small ones"));
+        assert!(text(18).contains("history") && text(18).contains("✗ `c`"));
+        assert!(text(25).contains("**SUPPORTED**") && text(25).contains("the rival"));
+        assert!(
+            text(36).contains("**NOT TESTED**") && text(36).contains("fact of the architecture")
+        );
+        assert!(page.contains("of 36 sentences 1 REFUTED, 1 SUPPORTED UNDER CONDITIONS,"));
+        assert!(row(5) < row(18) && row(18) < row(3) && row(3) < row(25) && row(25) < row(36));
     }
 }

@@ -48,11 +48,14 @@ pub struct ClaimResult {
     pub counter: String,
     /// Caveats.
     pub notes: Vec<String>,
+    /// The findings, by their ids, that must all hold; where none is listed the first decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decides: Vec<String>,
     /// Sentences of the thesis that findings, by their ids, speak against if they hold.
     pub against: BTreeMap<String, Vec<String>>,
     /// The run that the numbers come from; `exact` for those of the exact layer.
     pub run: String,
-    /// The registered sentences; the first decides the claim's verdict.
+    /// The registered sentences.
     pub findings: Vec<Finding>,
     /// Medians of what the arms measured.
     pub arms: Vec<ArmResult>,
@@ -62,7 +65,7 @@ pub struct ClaimResult {
     pub done: usize,
     /// Cells that diverged.
     pub diverged: usize,
-    /// Processor seconds of all cells, rounded.
+    /// Seconds that the cells took by the clock, added up and rounded; two at a time on a busy machine take longer each.
     pub seconds: u64,
 }
 
@@ -77,13 +80,35 @@ pub struct ArmResult {
 }
 
 impl ClaimResult {
-    /// The finding that decides.
+    /// The finding that decides: of those that must all hold, the one that does so least.
     ///
     /// # Panics
     ///
     /// If there is none: [`judge`] makes one at least.
     pub fn primary(&self) -> &Finding {
-        self.findings.first().expect("a claim has a finding")
+        let holding = [
+            "invalid",
+            "refuted",
+            "not_tested",
+            "inconclusive",
+            "supported_under",
+        ];
+        let deciding = self.findings.iter().filter(|finding| self.decides(finding));
+        let least = deciding.min_by_key(|finding| {
+            let place = holding.iter().position(|class| *class == finding.class);
+            place.unwrap_or(holding.len())
+        });
+        least
+            .or(self.findings.first())
+            .expect("a claim has a finding")
+    }
+
+    /// Whether the claim stands only if this finding of it holds.
+    pub fn decides(&self, finding: &Finding) -> bool {
+        match &self.decides[..] {
+            [] => self.findings.first() == Some(finding),
+            listed => listed.contains(&finding.id),
+        }
     }
 }
 
@@ -128,6 +153,7 @@ fn one(
         about: claim.about.clone(),
         counter: claim.counter.clone(),
         notes: claim.notes.clone(),
+        decides: claim.decides.clone(),
         against: claim.against.clone(),
         run: if claim.exact.is_empty() {
             plan.name.clone()

@@ -5,10 +5,12 @@
 //! [`report`](crate::report).
 
 mod docs;
+mod evidence;
 pub mod judge;
 mod load;
 pub mod measure;
 mod resolve;
+mod sentence;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -18,7 +20,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+pub(crate) use docs::tests::result as example;
 pub use docs::{kept, page};
+pub(crate) use evidence::bears_on;
 pub use judge::{ClaimReport, ClaimResult, judge};
 pub use load::{Selection, load};
 pub use measure::{Measure, Term};
@@ -73,9 +78,12 @@ pub struct Claim {
     /// What is compared.
     #[serde(default)]
     pub arms: Vec<Arm>,
-    /// What is registered; the first decides the claim's verdict.
+    /// What is registered.
     #[serde(default)]
     pub findings: Vec<Registered>,
+    /// The findings by whose ids the claim stands: all of them must hold. Without a list the first decides.
+    #[serde(default)]
+    pub decides: Vec<String>,
     /// Where it was read from; not part of the file.
     #[serde(skip)]
     pub place: String,
@@ -214,6 +222,9 @@ pub struct PlannedClaim {
     pub exact: Vec<String>,
     /// Sentences that findings speak against.
     pub against: BTreeMap<String, Vec<String>>,
+    /// Findings that must all hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decides: Vec<String>,
     /// Why it cannot be run.
     pub untested: Option<String>,
     /// What is tuned.

@@ -60,6 +60,14 @@ pub(crate) fn plan_claim(claim: Claim, overrides: &Overrides) -> Result<PlannedC
             return Err(place.refuse("against", format!("{id:?}"), rule));
         }
     }
+    let mut deciding = Vec::new();
+    for id in &claim.decides {
+        place.distinct("decides", &mut deciding, id)?;
+        if !ids.contains(&id.as_str()) && !claim.exact.contains(id) {
+            let rule = "it lists findings of this claim, all of which must hold";
+            return Err(place.refuse("decides", format!("{id:?}"), rule));
+        }
+    }
     for condition in claim.findings.iter().filter_map(|f| f.condition.as_ref()) {
         if !ids.contains(&condition.unless.as_str()) {
             let rule = "it is the id of another finding of this claim";
@@ -81,6 +89,7 @@ pub(crate) fn plan_claim(claim: Claim, overrides: &Overrides) -> Result<PlannedC
         notes: claim.notes,
         exact: claim.exact,
         against: claim.against,
+        decides: claim.decides,
         untested: claim.untested.or(missing),
         grid: claim.grid,
         arms,

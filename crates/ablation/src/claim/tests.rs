@@ -112,6 +112,36 @@ fn a_condition_stands_unless_the_other_finding_lifts_it() {
 }
 
 #[test]
+fn a_claim_that_rests_on_several_findings_is_their_conjunction() {
+    let wide = |gain: f64| {
+        move |arm: &str, seed: u32| {
+            let gain = if arm == "wide" { gain } else { 0.0 };
+            Some(0.5 + gain + 0.1 * wiggle(seed) * f64::from(u8::from(arm == "wide")))
+        }
+    };
+    // A gain of 0.3 supports the first and refutes the second, which is enough.
+    for (decides, verdict) in [
+        ("", "SUPPORTED"),
+        (
+            "decides = [\"tiny\", \"tiny-equal\"]\n",
+            "REFUTED (different)",
+        ),
+        ("decides = [\"tiny\", \"tiny-loss\"]\n", "NOT TESTED"),
+    ] {
+        let text = TINY.replace("counter = ", &format!("{decides}counter = "));
+        assert_eq!(judged(&text, wide(0.3)).primary().verdict, verdict);
+    }
+    // One of them undecided: so is the claim.
+    let both = TINY.replace(
+        "counter = ",
+        "decides = [\"tiny-equal\", \"tiny\"]\ncounter = ",
+    );
+    let result = judged(&both, wide(0.03));
+    assert_eq!(result.primary().verdict, "INCONCLUSIVE");
+    assert_eq!(result.findings[1].verdict, "SUPPORTED");
+}
+
+#[test]
 fn seeds_that_did_not_diverge_must_not_contradict_a_finding() {
     // The narrow arm diverges in five of eight seeds; the wide one is better there, and in the others by this much.
     for (calm, verdict) in [
@@ -208,6 +238,11 @@ fn mistakes_are_refused_before_anything_runs() {
             "sort them",
         ),
         ("width = 8", "widht = 8", "did you mean"),
+        (
+            "counter = ",
+            "decides = [\"tiny\", \"tinny\"]\ncounter = ",
+            "all of which must hold",
+        ),
     ] {
         assert!(TINY.contains(from), "{from}");
         let message = match study::parse::<Claim>("tiny.toml", &TINY.replace(from, to)) {
@@ -247,12 +282,9 @@ fn every_committed_claim_can_be_planned() {
                 claim.name
             );
         }
-        for finding in &plan.claims[0].findings {
-            assert!(
-                ids.insert(finding.id.clone()),
-                "{} is there twice",
-                finding.id
-            );
+        let own = plan.claims[0].findings.iter().map(|finding| &finding.id);
+        for id in own.chain(&plan.claims[0].exact) {
+            assert!(ids.insert(id.clone()), "{id} is there twice");
         }
     }
     let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/studies/claims"));

@@ -12,6 +12,7 @@ use super::{
     study::{Registered, Study},
 };
 use crate::{
+    claim::ClaimResult,
     frame::{ALPHA, CONFIDENCE, MINIMUM_SEEDS},
     study::Expect,
 };
@@ -19,8 +20,9 @@ use crate::{
 /// How many standard errors of its own a sampled number may be off.
 const STANDARD_ERRORS: f64 = 4.0;
 
-/// Computes every table of the studies, which have been [checked](Study::check), and judges it.
-pub fn run(name: &str, studies: &[Study]) -> Report {
+/// Computes every table of the studies, which have been [checked](Study::check), and judges it; published numbers that
+/// claims stand beside are held against those that are `kept`.
+pub fn run(name: &str, studies: &[Study], kept: &[ClaimResult]) -> Report {
     let mut sections = Vec::new();
     let mut published = Vec::new();
     for study in studies {
@@ -49,7 +51,7 @@ pub fn run(name: &str, studies: &[Study]) -> Report {
             });
         }
         let own = &sections[first..];
-        published.extend(study.published.iter().map(|row| row.compared(own)));
+        published.extend(study.published.iter().map(|row| row.compared(own, kept)));
     }
     Report {
         schema: 1,
@@ -72,7 +74,7 @@ pub fn run(name: &str, studies: &[Study]) -> Report {
 pub(super) fn allowed(how: How, error: f64) -> f64 {
     match how {
         How::Sampled => STANDARD_ERRORS * error,
-        How::Rounding | How::Grid => error,
+        How::Rounding | How::Grid | How::Interval => error,
     }
 }
 

@@ -310,6 +310,17 @@ impl Mlp {
         along.sum::<f64>() / (2.0 * f64::from(step))
     }
 
+    /// Every parameter that is trained, those that skips add last.
+    pub(super) fn trained(&self) -> Vec<f32> {
+        let maps = self.layers.iter().map(|layer| &layer.map);
+        let skips = self.layers.iter().filter_map(|layer| layer.skip.as_ref());
+        let gates = (self.wiring == Wiring::ReZero).then_some(&self.layers);
+        maps.chain(skips)
+            .flat_map(|map| map.w.iter().chain(&map.c).copied())
+            .chain(gates.into_iter().flatten().map(|layer| layer.gate))
+            .collect()
+    }
+
     /// How many parameters are trained.
     fn len(&self) -> usize {
         let of = |map: &Affine| map.w.len() + map.c.len();

@@ -21,6 +21,8 @@
 //! | [`edm`] | EDM's and NCSN's identities: every noise level asks for the same |
 //! | [`linear`] | a residual deep linear network is a plain one from another start |
 //! | [`paths`] | which of the paths through residual blocks carry the gradient |
+//! | [`draws`] | what networks with and without skips are given: the same batches, the same start |
+//! | [`smoothing`] | what noise does to a density that jumps: how far it moves it, how smooth it makes it |
 //! | [`noise_levels`] | the levels of annealed Langevin dynamics by the rules of their authors |
 //! | [`efficiency`] | what score matching pays beside maximum likelihood, per noise level and distance of modes |
 //! | [`growth`] | signals and gradients over residual tanh blocks: powers, not exponentials |
@@ -40,6 +42,7 @@ pub mod blind;
 pub mod branches;
 pub mod conditioning;
 pub mod depth;
+pub mod draws;
 pub mod edm;
 pub mod efficiency;
 pub mod emergence;
@@ -64,6 +67,7 @@ pub mod rank;
 pub mod report;
 pub mod sampler;
 pub mod shattering;
+pub mod smoothing;
 pub mod spectral_gap;
 pub mod study;
 pub mod targets;

@@ -1,18 +1,29 @@
 //! Which of the 2^L paths through L residual blocks carry the gradient.
 
+use ndarray::Array2;
+use rand::Rng;
+use rand_distr::StandardNormal;
+use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::{
+    network::{Activation, Batch, Biases, Connection, Design, Law, Norm, Scale, Weights},
     place::Place,
     report::{Found, Measured, Number},
     study::{Claim, Expected, Table, Tolerance, table_fields},
 };
-use crate::error::Error;
+use crate::{
+    error::Error,
+    stream::{Role, Stream},
+};
 
 /// The paths through L residual blocks by their lengths (Veit, Wilber and Belongie 2016).
 ///
 /// Expanding Π (1 + F_l) gives C(L, k) paths of length k; if a block's branch multiplies a gradient by r, they carry
 /// C(L, k) r^k/(1 + r)^L of it: a binomial law with success r/(1 + r), whose mean is L r/(1 + r).
+///
+/// The gain r is assumed; `measured` asks random networks for theirs, block by block, and takes the law of the sum of L
+/// unequal coins r_l/(1 + r_l) in its place.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Paths {
@@ -24,6 +35,8 @@ pub struct Paths {
     pub blocks: usize,
     /// What one branch multiplies a gradient by.
     pub gain: f64,
+    /// Networks whose gains are measured besides.
+    pub measured: Option<MeasuredGains>,
     /// Shortest and longest path that are asked about.
     pub lengths: [usize; 2],
     /// The share of paths that are no longer than that, if it is expected.
@@ -45,6 +58,22 @@ pub struct Paths {
 pub enum PathMeasure {
     /// The smallest share of all paths that carries 95 % of the gradient.
     ShareInUse,
+    /// The same by the measured gains, of the paths up to a length, in the seed where it is largest.
+    MeasuredShareInUse,
+}
+
+/// Residual blocks h ← h + W₂ relu(W₁ h) with normalisation, at He's initial values.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeasuredGains {
+    /// Units.
+    pub width: usize,
+    /// Inputs over which is normalised.
+    pub inputs: usize,
+    /// What normalises, and where.
+    pub norm: Norm,
+    /// Networks.
+    pub seeds: u32,
 }
 
 impl Table for Paths {
@@ -53,11 +82,21 @@ impl Table for Paths {
     fn check(&self, place: &Place) -> Result<(), Error> {
         place.count("blocks", self.blocks, 1, 100_000)?;
         place.positive("gain", self.gain)?;
+        if let Some(measured) = &self.measured {
+            place.count("measured.width", measured.width, 2, 4096)?;
+            place.count("measured.inputs", measured.inputs, 4, 100_000)?;
+            place.count("measured.seeds", measured.seeds as usize, 2, 1000)?;
+        }
+        let asks = |claim: &Claim<PathMeasure>| claim.measure == PathMeasure::MeasuredShareInUse;
+        if self.measured.is_none() && self.claims.iter().any(asks) {
+            let rule = "measured_share_in_use needs `measured`: say which networks";
+            return Err(place.refuse("claims.measure", "measured_share_in_use", rule));
+        }
         place.count("lengths[1]", self.lengths[1], 0, self.blocks)?;
         place.count("lengths[0]", self.lengths[0], 0, self.lengths[1])
     }
 
-    fn measure(&self, _seed: u64) -> Measured {
+    fn measure(&self, seed: u64) -> Measured {
         let [shortest, longest] = self.lengths;
         let paths = binomial(self.blocks, 0.5);
         let gradient = binomial(self.blocks, self.gain / (1.0 + self.gain));
@@ -82,11 +121,53 @@ impl Table for Paths {
         measured.closed_form("mean length", mean, law, 1e-9 * law);
         let total = Number::exact(paths.iter().sum());
         measured.closed_form("all paths", total, 1.0, 1e-9);
+        let drawn = self
+            .measured
+            .map_or_else(Vec::new, |of| of.gains(self.blocks, seed));
+        let laws: Vec<Vec<f64>> = drawn.iter().map(|gains| lengths_of(gains)).collect();
+        let in_use: Vec<f64> = laws.iter().map(|law| up_to(&paths, law)).collect();
+        if !drawn.is_empty() {
+            measured.group = "measured gains".to_owned();
+            let n = self.blocks as f64;
+            let mean = |gains: &Vec<f64>| gains.iter().sum::<f64>() / n;
+            let on = |law: &Vec<f64>| law[shortest..=longest].iter().sum::<f64>();
+            let length = |law: &Vec<f64>| -> f64 {
+                let lengths = law.iter().zip(0_u32..);
+                lengths.map(|(share, k)| share * f64::from(k)).sum()
+            };
+            for (what, values) in [
+                (
+                    "gain of a branch, mean over blocks".to_owned(),
+                    drawn.iter().map(mean).collect::<Vec<f64>>(),
+                ),
+                (
+                    "gain of the last branch".to_owned(),
+                    drawn.iter().map(|gains| gains[gains.len() - 1]).collect(),
+                ),
+                (
+                    format!("share of the gradient on lengths {shortest} to {longest}"),
+                    laws.iter().map(on).collect(),
+                ),
+                ("mean length".to_owned(), laws.iter().map(length).collect()),
+                (
+                    "share of paths up to the length that carries 95 % of the gradient".to_owned(),
+                    in_use.clone(),
+                ),
+            ] {
+                measured.expected(what, Number::mean(&values), None, self.tolerance);
+            }
+        }
         for claim in &self.claims {
-            let PathMeasure::ShareInUse = claim.measure;
-            let share = self.share_in_use(&paths, &gradient);
-            let words = "share of paths that carries 95 % of the gradient";
-            measured.found.push(Found::exact(words, share));
+            measured.found.push(match claim.measure {
+                PathMeasure::ShareInUse => {
+                    let words = "share of paths that carries 95 % of the gradient";
+                    Found::exact(words, self.share_in_use(&paths, &gradient))
+                }
+                PathMeasure::MeasuredShareInUse => {
+                    let words = "share of paths that carries 95 % of the gradient, at most, by measured gains";
+                    Found::exact(words, in_use.iter().copied().fold(0.0, f64::max))
+                }
+            });
         }
         measured
     }
@@ -124,4 +205,107 @@ fn binomial(n: usize, p: f64) -> Vec<f64> {
             log.exp()
         })
         .collect()
+}
+
+/// The law of the number of heads of unequal coins r/(1 + r): how much of the gradient paths of each length carry.
+fn lengths_of(gains: &[f64]) -> Vec<f64> {
+    gains.iter().fold(vec![1.0], |law, gain| {
+        let heads = gain / (1.0 + gain);
+        let mut next = vec![0.0; law.len() + 1];
+        for (k, share) in law.iter().enumerate() {
+            next[k] += (1.0 - heads) * share;
+            next[k + 1] += heads * share;
+        }
+        next
+    })
+}
+
+/// The share of all paths that are no longer than it takes for 95 % of the gradient.
+fn up_to(paths: &[f64], gradient: &[f64]) -> f64 {
+    let (mut used, mut carried) = (0.0, 0.0);
+    for (paths, share) in paths.iter().zip(gradient) {
+        used += paths;
+        carried += share;
+        if 0.95 <= carried {
+            break;
+        }
+    }
+    used
+}
+
+impl MeasuredGains {
+    /// What each block's branch multiplies a tangent by in root mean square, network by network: for random matrices that
+    /// is what it multiplies a gradient by.
+    fn gains(self, blocks: usize, seed: u64) -> Vec<Vec<f64>> {
+        let he = 2.0_f64.sqrt();
+        let design = Design {
+            activation: Activation::Relu,
+            connection: Connection::TwoLayer {
+                scale: Scale::One,
+                second_gain: he,
+            },
+            norm: self.norm,
+            weights: Weights {
+                law: Law::Normal,
+                gain: he,
+            },
+            biases: Biases::None,
+        };
+        let of_network = |index: u64| {
+            let stream = Stream::new(seed + index);
+            let draw = |role| {
+                let draws = &mut stream.at(role, 0);
+                let mut normal = || draws.sample::<f64, _>(StandardNormal);
+                Array2::from_shape_simple_fn((self.inputs, self.width), &mut normal)
+            };
+            let mut batch = Batch {
+                h: draw(Role::Data),
+                tangents: draw(Role::Probe),
+                points: self.inputs,
+            };
+            let size = |t: &Array2<f64>| t.mapv(|t| t * t).sum().sqrt();
+            let mut gains = Vec::with_capacity(blocks);
+            for l in 1..=blocks as u64 {
+                let layer = design.layer(self.width, &mut stream.at(Role::Init, l));
+                let before = batch.tangents.clone();
+                batch = design.advance(batch, &layer, 1.0);
+                gains.push(size(&(&batch.tangents - &before)) / size(&before));
+            }
+            gains
+        };
+        let seeds = (0..u64::from(self.seeds)).into_par_iter();
+        seeds.map(of_network).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_coins_are_a_binomial_law() {
+        let law = lengths_of(&[0.25; 54]);
+        let wanted = binomial(54, 0.2);
+        assert!(law.iter().zip(&wanted).all(|(a, b)| (a - b).abs() < 1e-14));
+        let uneven = lengths_of(&[1.0, 3.0]);
+        assert!((uneven[0] - 0.125).abs() < 1e-15 && (uneven[2] - 0.375).abs() < 1e-15);
+    }
+
+    #[test]
+    fn under_batch_normalisation_branches_shrink_like_the_root_of_the_depth() {
+        let networks = MeasuredGains {
+            width: 64,
+            inputs: 64,
+            norm: Norm::Batch,
+            seeds: 4,
+        };
+        let gains = networks.gains(36, 5);
+        let at = |l: usize| gains.iter().map(|of| of[l - 1]).sum::<f64>() / 4.0;
+        assert!(
+            (at(1) / at(36) / 6.0 - 1.0).abs() < 0.3,
+            "{} {}",
+            at(1),
+            at(36)
+        );
+    }
 }

@@ -86,6 +86,8 @@ pub enum How {
     Grid,
     /// By random draws: the standard error over them.
     Sampled,
+    /// By seeds of a claim: the farther end of its interval.
+    Interval,
 }
 
 /// What a number is held against.
@@ -131,6 +133,16 @@ pub struct Finding {
     pub class: String,
     /// Why nothing was concluded, where nothing was.
     pub reason: Option<String>,
+}
+
+impl Finding {
+    /// The verdict as it is shown: what has a number and no rule is NOT TESTED by design.
+    pub fn words(&self) -> String {
+        match (self.class.as_str(), self.value) {
+            ("not_tested", Some(_)) => format!("{} (report only)", self.verdict),
+            _ => self.verdict.clone(),
+        }
+    }
 }
 
 /// What one table gave, before verdicts.

@@ -13,6 +13,7 @@ use super::{
     branches::Branches,
     conditioning::Conditioning,
     depth::Depth,
+    draws::Draws,
     edm::Edm,
     efficiency::Efficiency,
     emergence::Emergence,
@@ -29,6 +30,7 @@ use super::{
     published::{Cited, Published},
     rank::Rank,
     shattering::Shattering,
+    smoothing::Smoothing,
     spectral_gap::SpectralGap,
     targets::Targets,
     training::Training,
@@ -86,6 +88,12 @@ pub struct Study {
     /// Paths through residual blocks.
     #[serde(default)]
     pub paths: Vec<Paths>,
+    /// What networks with and without skips are given.
+    #[serde(default)]
+    pub draws: Vec<Draws>,
+    /// What noise does to a density that jumps.
+    #[serde(default)]
+    pub smoothing: Vec<Smoothing>,
     /// Noise levels of annealed Langevin dynamics.
     #[serde(default)]
     pub noise_levels: Vec<NoiseLevels>,
@@ -304,6 +312,8 @@ impl Study {
             .chain(of(&self.edm))
             .chain(of(&self.linear))
             .chain(of(&self.paths))
+            .chain(of(&self.draws))
+            .chain(of(&self.smoothing))
             .chain(of(&self.noise_levels))
             .chain(of(&self.efficiency))
             .chain(of(&self.growth))

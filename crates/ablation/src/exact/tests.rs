@@ -22,7 +22,7 @@ fn refusal(text: &str) -> String {
 fn computed() -> Report {
     let study = small();
     study.check().unwrap();
-    run("small", &[study])
+    run("small", &[study], &[])
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn another_seed_moves_only_what_is_drawn_and_the_same_one_nothing() {
     assert_eq!(bytes(&first), bytes(&again));
     let mut study = small();
     study.seed += 1;
-    let other = run("small", &[study]);
+    let other = run("small", &[study], &[]);
     for (a, b) in first.sections.iter().zip(&other.sections) {
         let drawn = [
             "depth",
@@ -118,7 +118,7 @@ fn a_value_is_met_by_what_rounds_to_it() {
         let mut study: Study = parse("small.toml", &with(expected)).unwrap();
         study.place = "small.toml".to_owned();
         study.check().unwrap();
-        let report = run("small", &[study]);
+        let report = run("small", &[study], &[]);
         let checks = &report
             .sections
             .iter()
@@ -268,7 +268,7 @@ why = "it needs days on a card"
 fn published_numbers_are_compared_and_read_well() {
     let study: Study = parse("compared.toml", COMPARED).unwrap();
     study.check().unwrap();
-    let report = run("compared", &[study]);
+    let report = run("compared", &[study], &[]);
     let verdicts: Vec<&str> = (report.published.iter())
         .map(|row| row.verdict.words())
         .collect();

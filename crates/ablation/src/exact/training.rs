@@ -230,10 +230,7 @@ impl Training {
     }
 
     fn run(&self, arm: &TrainingArm, unit: Unit, rate: f64, stream: Stream) -> Run {
-        let sizes: Vec<usize> = std::iter::once(2)
-            .chain(std::iter::repeat_n(self.width, self.depth))
-            .chain([1])
-            .collect();
+        let sizes = layer_sizes(self.depth, self.width);
         let mut network = Mlp::new(unit, arm.wiring, arm.weights, &sizes, stream);
         let mut adam = Adam::new(rate, &network);
         let (fresh, wanted) = points(FRESH, stream, Role::Probe, 0);
@@ -284,8 +281,19 @@ impl Trained {
     }
 }
 
+/// From the square to the function, over so many hidden layers.
+pub(super) fn layer_sizes(depth: usize, width: usize) -> Vec<usize> {
+    let hidden = std::iter::repeat_n(width, depth);
+    std::iter::once(2).chain(hidden).chain([1]).collect()
+}
+
 /// Points of the square and the function there, of mean 0 and variance 1.
-fn points(n: usize, stream: Stream, role: Role, index: u64) -> (Array2<f32>, Array2<f32>) {
+pub(super) fn points(
+    n: usize,
+    stream: Stream,
+    role: Role,
+    index: u64,
+) -> (Array2<f32>, Array2<f32>) {
     // Over the square the function has the mean 0 by symmetry, and the variance of `VARIANCE`.
     const VARIANCE: f64 = 0.407_807_655_6;
     let rng = &mut stream.at(role, index);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::{
-    claim::{ClaimReport, ClaimResult},
+    claim::{ClaimReport, ClaimResult, bears_on},
     exact::Finding,
     report::{
         markdown::cell,
@@ -34,7 +34,7 @@ pub fn claims_terminal(report: &ClaimReport, width: usize, colour: Colour) -> St
     for claim in &report.claims {
         let primary = claim.primary();
         let cells = [
-            wrap(&primary.verdict, verdict),
+            wrap(&primary.words(), verdict),
             wrap(&format!("{}: {}", claim.name, claim.title), name),
             wrap(&claim.counter, counter),
             wrap(&effect_words(primary), effect),
@@ -47,8 +47,12 @@ pub fn claims_terminal(report: &ClaimReport, width: usize, colour: Colour) -> St
         page.heading(&format!("{} · {}", claim.name, claim.title));
         page.paragraph("  ", &claim.question);
         for finding in &claim.findings {
-            let verdict = page.paint(&finding.verdict, paint_of(&finding.class));
-            let _ = writeln!(page.out, "  {verdict}  {}", finding.id);
+            let verdict = page.paint(&finding.words(), paint_of(&finding.class));
+            let decides = match claim.decides(finding) {
+                true if 1 < claim.decides.len() => "  (must hold)",
+                _ => "",
+            };
+            let _ = writeln!(page.out, "  {verdict}  {}{decides}", finding.id);
             page.paragraph("    ", &finding.claim);
             page.paragraph("    ", &evidence(finding));
             if let Some(reason) = &finding.reason {
@@ -88,10 +92,13 @@ pub(crate) fn evidence(finding: &Finding) -> String {
     )
 }
 
-/// The effect and its interval.
+/// The effect and its interval; an interval without width is none: every seed gave the same number.
 pub(crate) fn effect_words(finding: &Finding) -> String {
     let number = |x: f64| significant(x, 3);
     match (finding.value, finding.low, finding.high) {
+        (Some(value), Some(low), Some(high)) if high - low <= 1e-12 * value.abs() => {
+            format!("{} in each of {} seeds", number(value), finding.seeds)
+        }
         (Some(value), Some(low), Some(high)) => {
             format!("{} [{}, {}]", number(value), number(low), number(high))
         }
@@ -110,32 +117,46 @@ pub(crate) fn in_short(report: &ClaimReport) -> String {
         ("supported", "supported"),
         ("not_tested", "not tested"),
     ];
-    let count = |class: &str| {
-        let of_class = |claim: &&ClaimResult| claim.primary().class == class;
-        report.claims.iter().filter(of_class).count()
-    };
-    let parts: Vec<String> = words
+    let primaries = || report.claims.iter().map(ClaimResult::primary);
+    let count = |class: &str| primaries().filter(|finding| finding.class == class).count();
+    let mut parts: Vec<String> = words
         .iter()
         .map(|(class, words)| (count(class), words))
         .filter(|(count, _)| 0 < *count)
         .map(|(count, words)| format!("{count} {words}"))
         .collect();
+    let measured = |finding: &&Finding| finding.class == "not_tested" && finding.value.is_some();
+    match (primaries().filter(measured).count(), parts.last_mut()) {
+        (0, _) | (_, None) => {}
+        (shown, Some(last)) => {
+            let _ = write!(last, " ({shown} of them measured and reported only)");
+        }
+    }
     format!("Of {} claims {}.", report.claims.len(), parts.join(", "))
 }
 
-/// Renders the table as Markdown: every registered sentence of every claim.
+/// Renders the table as Markdown: every registered sentence of every claim, those in bold by which their claim stands.
 pub fn claims_markdown(report: &ClaimReport) -> String {
     let mut out = format!("{}\n", in_short(report));
-    out.push_str("\n| claim | verdict | sentence | effect | seeds | counter-arm |\n|---|---|---|--:|--:|---|\n");
+    out.push_str("A claim stands by its findings in bold: it holds if all of them do, and its verdict is that of the one that does so least.\n");
+    out.push_str("\n| claim | verdict | sentence | measured | supported if | effect | seeds | counter-arm |\n|---|---|---|---|---|--:|--:|---|\n");
     for claim in &report.claims {
         for finding in &claim.findings {
+            let name = match claim.decides(finding) {
+                true => format!("**{}**", cell(&finding.id)),
+                false => cell(&finding.id),
+            };
+            let verdict = match &finding.reason {
+                Some(reason) => format!("**{}**: {}", cell(&finding.words()), cell(reason)),
+                None => format!("**{}**", cell(&finding.words())),
+            };
             let _ = writeln!(
                 out,
-                "| {} ({}) | **{}** | {} | {} | {} | {} |",
-                cell(&finding.id),
-                finding.about.join(" "),
-                cell(&finding.verdict),
+                "| {name} ({}) | {verdict} | {} | {} | {} | {} | {} | {} |",
+                bears_on(finding).join(" "),
                 cell(&finding.claim),
+                cell(&finding.measure),
+                cell(&minus(&finding.expect)),
                 cell(&effect_words(finding)),
                 finding.seeds,
                 cell(&claim.counter),

@@ -111,6 +111,12 @@ pub(super) fn published_in_short(report: &Report) -> String {
         count(Agreement::Differs),
         count(Agreement::NotComparable)
     );
+    match count(Agreement::Open) {
+        0 => {}
+        open => {
+            let _ = write!(text, ", of {open} our error is too large to tell");
+        }
+    }
     match count(Agreement::NotFound) {
         0 => {}
         lost => {
@@ -125,6 +131,7 @@ fn paint(verdict: Agreement) -> &'static str {
     paint_of(match verdict {
         Agreement::Agrees => "supported",
         Agreement::Differs => "refuted",
+        Agreement::Open => "inconclusive",
         Agreement::NotComparable => "not_tested",
         Agreement::NotFound => "invalid",
     })

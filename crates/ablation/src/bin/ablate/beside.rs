@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use ablation::{Error, conform, exact, files, inspect, power, report, store::Store, study};
+use ablation::{Error, claim, conform, exact, files, inspect, power, report, store::Store, study};
 
 use crate::{colour, quoted, say};
 
@@ -29,12 +29,14 @@ pub(crate) fn compare(paths: &[PathBuf]) -> ExitCode {
     ExitCode::from(u8::from(0 < failed || passed == 0))
 }
 
-/// The exact layer and published numbers: computes, prints, and writes `word`.md and `word`.json beside other runs.
+/// The exact layer and published numbers, beside the claims that are kept in a folder, if it is there: computes, prints,
+/// and writes `word`.md and `word`.json beside other runs.
 pub(crate) fn compute(
     word: &str,
     built_in: (&str, &str),
     paths: &[PathBuf],
     out: Option<PathBuf>,
+    kept: Option<&Path>,
 ) -> Result<(), Error> {
     let studies = exact::load(paths, built_in)?;
     let name = match &studies[..] {
@@ -43,7 +45,11 @@ pub(crate) fn compute(
     };
     let root = out.unwrap_or_else(|| Path::new("runs").join(&name));
     files::create_dir(&root)?;
-    let report = exact::run(&name, &studies);
+    let kept = match kept {
+        Some(folder) if folder.is_dir() => claim::kept(folder)?,
+        _ => Vec::new(),
+    };
+    let report = exact::run(&name, &studies, &kept);
     let mut json = serde_json::to_string_pretty(&report).expect("a report is plain data");
     json.push('\n');
     files::replace(&root.join(format!("{word}.json")), json.as_bytes())?;

@@ -198,7 +198,7 @@ fn compute_exact(root: &Path) -> Result<(), Error> {
     let studies = exact::load(&[], ablation::catalog::EXACT)?;
     let path = root.join(EXACT);
     say("the exact layer\n");
-    let report = exact::run("exact", &studies);
+    let report = exact::run("exact", &studies, &[]);
     let mut json = serde_json::to_string_pretty(&report).expect("a report is plain data");
     json.push('\n');
     Ok(files::replace(&path, json.as_bytes())?)

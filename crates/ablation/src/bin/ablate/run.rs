@@ -125,6 +125,9 @@ enum Part {
         /// Where published.md and published.json go [default: runs/NAME]
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
+        /// Folder of the results of claims that some of the numbers stand beside
+        #[arg(long, value_name = "DIR", default_value = "docs/results/claims")]
+        claims: PathBuf,
     },
 }
 
@@ -167,10 +170,15 @@ impl From<Precision> for config::Precision {
 pub(crate) fn run(arguments: Ablate) -> Result<(), Error> {
     match arguments.part {
         Some(Part::Exact { studies, out }) => {
-            return beside::compute("exact", catalog::EXACT, &studies, out);
+            return beside::compute("exact", catalog::EXACT, &studies, out, None);
         }
-        Some(Part::Published { studies, out }) => {
-            return beside::compute("published", catalog::PUBLISHED, &studies, out);
+        Some(Part::Published {
+            studies,
+            out,
+            claims,
+        }) => {
+            let kept = Some(claims.as_path());
+            return beside::compute("published", catalog::PUBLISHED, &studies, out, kept);
         }
         Some(Part::Claims(arguments)) => return claims::run(arguments),
         None => {}
