@@ -309,6 +309,16 @@ pub(crate) enum Error {
         marks: String,
     },
 
+    /// The study that offers bfloat16 concludes something else.
+    #[error(
+        "bfloat16 moves what the study `precision` concludes: {}; see its report.md",
+        moved.join("; ")
+    )]
+    Moved {
+        /// One line per contrast.
+        moved: Vec<String>,
+    },
+
     /// The declared gate found something.
     #[error("{} finding(s) at gate {gate}: {}", findings.len(), findings.join("; "))]
     Gate {
@@ -335,7 +345,7 @@ impl Error {
         match self {
             Self::Failed { status, .. } => *status,
             Self::Step { source, .. } => source.status(),
-            Self::Gate { .. } => 1,
+            Self::Gate { .. } | Self::Moved { .. } => 1,
             _ => 2,
         }
     }

@@ -16,6 +16,7 @@ mod data;
 mod error;
 mod forward;
 mod libtorch;
+mod precision;
 mod process;
 mod readme;
 mod reports;

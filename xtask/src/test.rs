@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use crate::error::{Error, at};
 use crate::forward;
 use crate::libtorch;
+use crate::precision;
 use crate::process::{Invocation, Workspace};
 use crate::reports;
 use crate::tidy::{self, MEMBERS, Member};
@@ -53,6 +54,9 @@ enum Step {
     /// pandas and TensorBoard read a report, number by number; brings both from Python's index, and runs only
     /// where it is named
     ReportsPython,
+    /// The study `precision` concludes what docs/performance.md says; trains for minutes, and runs only where it is
+    /// named
+    Precision,
 }
 
 /// Members whose default features bring torch; without them they are configurations only.
@@ -65,13 +69,18 @@ impl Step {
     fn needs_torch(self) -> bool {
         matches!(
             self,
-            Self::Libtorch | Self::ClippyTorch | Self::Torch | Self::DocTorch | Self::Smoke
+            Self::Libtorch
+                | Self::ClippyTorch
+                | Self::Torch
+                | Self::DocTorch
+                | Self::Smoke
+                | Self::Precision
         )
     }
 
     /// Whether it runs where no step is named.
     fn is_usual(self) -> bool {
-        !matches!(self, Self::ReportsPython)
+        !matches!(self, Self::ReportsPython | Self::Precision)
     }
 
     fn name(self) -> String {
@@ -178,6 +187,7 @@ fn one(workspace: &Workspace, step: Step) -> Result<(), Error> {
         .run(),
         Step::Smoke => smoke(workspace),
         Step::ReportsPython => reports::check(workspace),
+        Step::Precision => precision::check(workspace),
     }
 }
 

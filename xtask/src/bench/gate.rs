@@ -19,6 +19,9 @@ pub(crate) enum Gate {
     Time,
     /// Either fails
     All,
+    /// Faster or slower, of more or fewer instructions: all fails; for a revision against itself, of which whatever is
+    /// found is a false alarm
+    Same,
 }
 
 impl Gate {
@@ -28,11 +31,11 @@ impl Gate {
     }
 
     fn counts(self) -> bool {
-        matches!(self, Self::Instructions | Self::All)
+        matches!(self, Self::Instructions | Self::All | Self::Same)
     }
 
     fn times(self) -> bool {
-        matches!(self, Self::Time | Self::All)
+        matches!(self, Self::Time | Self::All | Self::Same)
     }
 
     /// What the gate finds, one line each; an error where it has nothing to look at.
@@ -53,9 +56,12 @@ impl Gate {
                 )));
             }
             for (judged, benchmark) in job.benchmarks.iter().zip(&blocks.benchmarks) {
-                if let (Some(Counted::More), Some(count)) =
-                    (judged.counted, &benchmark.instructions)
-                {
+                let fails = match judged.counted {
+                    Some(Counted::More) => true,
+                    Some(Counted::Slightly | Counted::Less) => self == Self::Same,
+                    Some(Counted::Same | Counted::Unsteady) | None => false,
+                };
+                if let (true, Some(count)) = (fails, &benchmark.instructions) {
                     findings.push(format!(
                         "{}: {:+.1} % instructions",
                         judged.name,
@@ -70,7 +76,9 @@ impl Gate {
                     "no benchmark with enough blocks and A/A blocks".to_owned(),
                 ));
             }
-            for judged in job.having(Verdict::Regression) {
+            let faster = job.having(Verdict::Improvement);
+            let faster = faster.filter(|_| self == Self::Same);
+            for judged in job.having(Verdict::Regression).chain(faster) {
                 let change = number::change(judged.log_ratio);
                 findings.push(format!("{}: {change} time", judged.name));
             }
@@ -130,6 +138,26 @@ mod tests {
             message.contains("counted: +5.0 % instr") && message.contains("timed: +"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn a_revision_against_itself_is_neither_better_nor_worse() {
+        let fewer = counted(0.98e6);
+        let (same, faster) = (judge(&fewer), blocks(vec![steady("faster", -0.2)]));
+        assert!(Gate::Instructions.pass(&fewer, &same).is_ok());
+        let findings = Gate::Same.findings(&fewer, &same).expect("it has ground");
+        assert!(
+            findings[0].starts_with("counted: -2.0 % instr"),
+            "{findings:?}"
+        );
+        assert!(findings[1].starts_with("timed: +"), "{findings:?}");
+        assert!(Gate::Time.pass(&faster, &judge(&faster)).is_ok());
+        let mut counted = counted(1e6);
+        counted.benchmarks[1] = steady("faster", -0.2);
+        let error = Gate::Same.pass(&counted, &judge(&counted));
+        assert_eq!(error.expect_err("it is not the same").status(), 1);
+        counted.benchmarks[1] = steady("same", 0.0);
+        assert!(Gate::Same.pass(&counted, &judge(&counted)).is_ok());
     }
 
     #[test]

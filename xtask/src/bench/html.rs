@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::bench::blocks::Blocks;
-use crate::bench::judge::{Job, Judged, Verdict, WORTH};
+use crate::bench::judge::{Job, Judged, Verdict};
 use crate::bench::markdown;
 use crate::bench::number;
 
@@ -73,16 +73,13 @@ pub(crate) fn report(blocks: &Blocks, job: &Job, gate: &str) -> String {
         page,
         "</tbody></table></div>\n<h2>How this was measured</h2>\n<dl>\
          <dt>base<dd>{}<dt>head<dd>{}<dt>machine<dd>{}<dt>build<dd>{}<dt>instructions<dd>{}</dl>\n\
-         <p>Times are compared block by block, both sides of a block within seconds of each other. \
-         A verdict needs the whole interval beyond the larger of {} and twice the A/A floor, and Holm's correction over \
-         all benchmarks. The band is that margin; the drawing reaches from {} to {}. \
-         \"sees\" is the slowdown that nine of ten such runs would have found.</p>\n</html>",
+         <p>{}\nThe band is the margin that a change must lie beyond; the drawing reaches from {} to {}.</p>\n</html>",
         text(&setting.base),
         text(&setting.head),
         text(&setting.machine),
         text(&setting.build),
         text(&setting.counting),
-        number::size(WORTH.ln()),
+        text(&markdown::method()),
         number::change(-REACH),
         number::change(REACH),
     );

@@ -215,7 +215,8 @@ fn log_ratios(pairs: &[Pair]) -> Vec<f64> {
     pairs.iter().map(|pair| pair.log_ratio()).collect()
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
+/// The median, if there are any.
+pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let n = values.len();
     let upper = *values.get(n / 2)?;

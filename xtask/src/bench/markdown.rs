@@ -112,15 +112,21 @@ pub(crate) fn summary(blocks: &Blocks, job: &Job, gate: &str) -> String {
     }
     let _ = writeln!(
         text,
-        "\nTimes are compared block by block (both sides run within seconds), intervals are 95 %.\n\
-         A REGRESSION or an IMPROVEMENT lies wholly beyond the larger of {} and twice the A/A floor, \
-         and survives Holm's correction; NO CHANGE lies wholly within {}; the rest is NOISY.\n\
-         \"sees\" is the slowdown that nine of ten such runs would have found.\n\
-         Instructions do not see memory bandwidth, wider registers or threads that wait.\n\n</details>",
-        number::size(WORTH.ln()),
-        number::size(WORTH.ln())
+        "\n{}\nInstructions do not see memory bandwidth, wider registers or threads that wait.\n\n</details>",
+        method()
     );
     text
+}
+
+/// How verdicts on time come about.
+pub(crate) fn method() -> String {
+    let worth = number::size(WORTH.ln());
+    format!(
+        "Times are compared block by block, both sides of a block within seconds of each other; intervals are 95 %.\n\
+         A REGRESSION or an IMPROVEMENT lies wholly beyond the larger of {worth} and twice the A/A floor, \
+         and survives Holm's correction over all benchmarks; NO CHANGE lies wholly within {worth}; the rest is NOISY.\n\
+         \"sees\" is the slowdown that nine of ten such runs would have found."
+    )
 }
 
 /// A table, cut where the text grows too long.
