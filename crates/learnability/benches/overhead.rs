@@ -5,6 +5,8 @@
 //! A look is a step with one gradient of every unit and the updates that rounding absorbs; a look at trust is a look with
 //! the inner products of 16 micro-batches, their intervals and sign-flip tests besides.
 //!
+//! The floor of all three is the products of a forward and a backward pass, alone.
+//!
 //! At the usual cadence (see `learnability::window::Cadence`) 1000 steps have 4 looks at trust and 3 that are none, so
 //! looking adds `(4 · (trust/step − 1) + 3 · (look/step − 1)) / 1000`, which is to be at most 5 %.
 
@@ -120,6 +122,17 @@ fn overhead(criterion: &mut Criterion) {
     tch::set_num_threads(1);
     for (width, batch) in [(128, 256), (64, 128), (32, 64)] {
         let mut group = criterion.benchmark_group(format!("width {width}, batch {batch}"));
+        group.bench_function("floor: products of a step", |bencher| {
+            let like = |rows: i64| Tensor::ones([rows, width], (Kind::Float, Device::Cpu)) * 0.5;
+            let (x, weight, out) = (like(batch), like(width), like(batch));
+            // Each layer forwards and to its input; and to its weight, as many operations.
+            bencher.iter(|| {
+                for _ in 0..3 * (2 * BLOCKS + 1) {
+                    let product = x.f_matmul_out(&out, &weight);
+                    let _ = black_box(product.expect("the shapes fit"));
+                }
+            });
+        });
         let mut training = Training::new(width, batch);
         group.bench_function("one step", |bencher| bencher.iter(|| training.step()));
         group.bench_function("one look", |bencher| bencher.iter(|| training.look()));

@@ -1,30 +1,32 @@
 //! Exact mixture scores against plain loops, and against what the machine could do at best.
 //!
-//! `cargo bench -p score-objective --bench exact` measures, in this order and in the same run, so that a machine that
-//! drifts drifts for all: the plain loop and ours in turns, then the machine's speed at multiplying and adding, at
-//! matrix products, and at copying.
-//! From these follow two floors, each for the threads of rayon's pool:
+//! The floor is a matrix product in single precision on all threads, of as many operations as nothing can spare: in many
+//! dimensions 2 D for each pair of a point and a component, since its distance must be known to tell whether the component
+//! matters there, which single precision does; in few, where nobody asks, 2 D more for the sum of means, one for an
+//! exponential and one for its sum.
 //!
-//! * arithmetic: for each pair of a point and a component 2 D operations for the distance, and for the share of pairs that
-//!   matter 2 D more for the sum of means, at the faster of loops and products; and for those 27 of an exponential, for
-//!   which there are only loops;
-//! * memory: points read once and scores written once, at the speed of a copy.
-//!
-//! Built for plain x86-64 the loops that measure the floors, and the plain one, have registers of two numbers, while ours
-//! and the matrix products pick theirs as they run: `RUSTFLAGS="-C target-cpu=native"` gives the floors the same.
+//! `cargo bench -p score-objective --bench exact`, without a filter, also measures the plain loop in turns with ours, and
+//! how far they are apart.
 #![expect(clippy::print_stdout, reason = "a benchmark says what it measured")]
 
+use std::cell::LazyCell;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput};
 use ndarray::linalg::general_mat_mul;
-use ndarray::{Array1, Array2, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use noise_schedule::Kernel;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use score_objective::exact::{ExactScore, GaussianMixture};
+
+/// Components, dimensions, points.
+const SIZES: [(usize, usize, usize); 2] = [(1_024, 64, 10_000), (40, 2, 100_000)];
+
+/// Little noise: few components matter at a point. Much noise: all do.
+const SIGMAS: [f64; 2] = [0.5, 10.0];
 
 /// The score as the formula says, point by point: what the fast one is compared with.
 fn plain(mixture: &GaussianMixture, x: ArrayView2<'_, f64>, sigma: f64) -> Array2<f64> {
@@ -70,58 +72,19 @@ fn best(runs: usize, mut f: impl FnMut()) -> f64 {
         .as_secs_f64()
 }
 
-/// Runs `f` on all threads at once and waits.
-fn everywhere(f: impl Fn() + Sync) {
-    rayon::broadcast(|_| f());
-}
-
-/// Operations per second of multiplications and additions in registers, of all threads.
-fn multiply_add_rate() -> f64 {
-    const STEPS: usize = 20_000_000;
-    let seconds = best(5, || {
-        everywhere(|| {
-            let (factor, term) = (black_box(0.999_999), black_box(1e-6));
-            let mut values = [1.0_f64; 24];
-            for _ in 0..STEPS {
-                for value in &mut values {
-                    *value = *value * factor + term;
-                }
-            }
-            black_box(values);
-        });
+/// So many operations as matrix products that stay in the caches, on all threads at once.
+fn multiply(operations: usize) {
+    const SIDE: usize = 128;
+    let rows = operations / (2 * SIDE * SIDE) / rayon::current_num_threads();
+    rayon::broadcast(|_| {
+        let a = Array2::from_elem((SIDE, SIDE), 0.5_f32);
+        let mut c = Array2::zeros((SIDE, SIDE));
+        for from in (0..rows).step_by(SIDE) {
+            let some = s![..SIDE.min(rows - from), ..];
+            general_mat_mul(1.0, &a.slice(some), &a, 0.0, &mut c.slice_mut(some));
+        }
+        black_box(c);
     });
-    (2 * 24 * STEPS * rayon::current_num_threads()) as f64 / seconds
-}
-
-/// Operations per second of matrix products that stay in the caches, of all threads.
-fn product_rate() -> f64 {
-    const SIDE: usize = 256;
-    let a = Array2::from_elem((SIDE, SIDE), 0.5);
-    let seconds = best(5, || {
-        everywhere(|| {
-            let mut c = Array2::zeros((SIDE, SIDE));
-            for _ in 0..40 {
-                general_mat_mul(1.0, &a, &a, 0.0, &mut c);
-            }
-            black_box(c);
-        });
-    });
-    (40 * 2 * SIDE.pow(3) * rayon::current_num_threads()) as f64 / seconds
-}
-
-/// Bytes per second, read and written, of a copy of 256 MB by all threads.
-fn copy_rate() -> f64 {
-    const NUMBERS: usize = 1 << 24;
-    let from = vec![1.0_f64; NUMBERS];
-    let mut to = vec![0.0_f64; NUMBERS];
-    let piece = NUMBERS.div_ceil(rayon::current_num_threads());
-    let seconds = best(5, || {
-        (to.par_chunks_mut(piece))
-            .zip(from.par_chunks(piece))
-            .for_each(|(to, from)| to.copy_from_slice(from));
-        black_box(&to);
-    });
-    (2 * 8 * NUMBERS) as f64 / seconds
 }
 
 fn main() {
@@ -132,69 +95,55 @@ fn main() {
         .configure_from_args();
     // Asked for the whole, and not for a list, one name or a baseline.
     let compare = std::env::args().skip(1).all(|word| word == "--bench");
-    let mut lines = Vec::new();
-    for (components, dim, n) in [(1_024, 64, 100_000), (40, 2, 1_000_000)] {
-        let mut rng = ChaCha8Rng::seed_from_u64(0);
-        let mixture =
-            GaussianMixture::zipf(components, dim, 2.0, 0.25, &mut rng).expect("within the rules");
-        // Little noise: few components matter at a point. Much noise: all do.
-        for sigma in [0.5, 10.0] {
+    let cases = SIZES
+        .into_iter()
+        .flat_map(|size| SIGMAS.map(|sigma| (size, sigma)));
+    for ((components, dim, n), sigma) in cases {
+        // Only what is measured is prepared.
+        let case = LazyCell::new(|| {
+            let mut rng = ChaCha8Rng::seed_from_u64(0);
+            let mixture = GaussianMixture::zipf(components, dim, 2.0, 0.25, &mut rng);
+            let mixture = mixture.expect("within the rules");
             let kernel = Kernel::variance_exploding(sigma).expect("positive");
             let x = mixture.draw_at(n, kernel, &mut rng);
-            let name = format!("mixture score K={components} D={dim} n={n} sigma={sigma}");
-            let mut group = criterion.benchmark_group("exact");
-            group.throughput(Throughput::Elements((n * components) as u64));
-            group.bench_function(&name, |b| b.iter(|| mixture.score(x.view(), sigma)));
-            let single = x.mapv(|x| x as f32);
-            group.bench_function(format!("{name} f32"), |b| {
-                b.iter(|| mixture.score_f32(single.view(), sigma))
-            });
-            group.finish();
-            if !compare {
-                continue;
-            }
-            // The plain loop takes seconds: on a tenth of the points, in turns with ours on all of them.
-            let some = x.slice(ndarray::s![..n / 10, ..]);
+            (mixture, x.mapv(|x| x as f32), x)
+        });
+        let name = format!("mixture of {components} in {dim}-D, sigma {sigma}");
+        let mut group = criterion.benchmark_group(&name);
+        group.throughput(Throughput::Elements((n * components) as u64));
+        group.bench_function("floor: products", |b| {
+            let of_pair = if dim < 16 { 4 * dim + 2 } else { 2 * dim };
+            b.iter(|| multiply(n * components * of_pair));
+        });
+        group.bench_function("f64", |b| {
+            let (mixture, _, x) = &*case;
+            b.iter(|| mixture.score(x.view(), sigma));
+        });
+        group.bench_function("f32", |b| {
+            let (mixture, x, _) = &*case;
+            b.iter(|| mixture.score_f32(x.view(), sigma));
+        });
+        group.finish();
+        if compare {
+            let (mixture, _, x) = &*case;
             let (mut slow, mut fast) = (f64::INFINITY, f64::INFINITY);
             for _ in 0..3 {
-                slow = slow.min(10.0 * best(1, || drop(black_box(plain(&mixture, some, sigma)))));
+                slow = slow.min(best(1, || drop(black_box(plain(mixture, x.view(), sigma)))));
                 fast = fast.min(best(2, || drop(black_box(mixture.score(x.view(), sigma)))));
             }
-            let (ours, reference) = (mixture.score(some, sigma), plain(&mixture, some, sigma));
+            let (ours, reference) = (
+                mixture.score(x.view(), sigma),
+                plain(mixture, x.view(), sigma),
+            );
             let norm = |a: &Array2<f64>| a.mapv(|v| v * v).sum_axis(Axis(1)).mapv(f64::sqrt);
             let errors = norm(&(&ours - &reference)) / norm(&reference);
             let error = errors.fold(0.0, |worst: f64, e| worst.max(*e));
-            let pairs = (n * components) as f64;
-            let shares = mixture.responsibilities(x.slice(ndarray::s![..1000, ..]), sigma);
-            let share =
-                shares.mapv(|r| if 0.0 < r { 1.0 } else { 0.0 }).sum() / shares.len() as f64;
-            let linear = pairs * 2.0 * dim as f64 * (1.0 + share);
-            let work = (linear, 27.0 * share * pairs, (2 * 8 * n * dim) as f64);
-            lines.push((name, slow, fast, error, work));
+            println!(
+                "{name}: {:.1} times the speed of the plain loop ({:.1} ms), within {error:.0e} of it",
+                slow / fast,
+                slow * 1e3
+            );
         }
     }
     criterion.final_summary();
-    if !compare {
-        return;
-    }
-    let (loops, products, copy) = (multiply_add_rate(), product_rate(), copy_rate());
-    println!(
-        "{} threads: {:.0} Gflop/s in loops, {:.0} in matrix products, {:.0} GB/s",
-        rayon::current_num_threads(),
-        loops * 1e-9,
-        products * 1e-9,
-        copy * 1e-9
-    );
-    for (name, slow, fast, error, (linear, exponentials, bytes)) in lines {
-        let arithmetic = linear / loops.max(products) + exponentials / loops;
-        println!(
-            "{name}: {:.1} ms, {:.1} times the plain loop's speed ({:.0} ms), within {error:.0e} of it; floors: \
-             arithmetic {:.1} ms, memory {:.1} ms",
-            fast * 1e3,
-            slow / fast,
-            slow * 1e3,
-            arithmetic * 1e3,
-            bytes / copy * 1e3
-        );
-    }
 }

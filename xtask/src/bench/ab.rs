@@ -252,7 +252,7 @@ fn common(
     Ok(both)
 }
 
-/// Every benchmark of the programs that both sides list and the filter wants.
+/// Every benchmark of the programs that both sides list and the filter wants; floors measure the machine, and no side.
 fn subjects(
     programs: &BTreeMap<String, [PathBuf; 2]>,
     runs: &Path,
@@ -277,7 +277,8 @@ fn subjects(
             continue;
         };
         for name in &lists[0] {
-            if lists[1].contains(name) && name.contains(&arguments.filter) {
+            let wanted = name.contains(&arguments.filter) && !criterion::is_floor(name);
+            if wanted && lists[1].contains(name) {
                 subjects.push(Subject {
                     name: name.clone(),
                     base: base.clone(),

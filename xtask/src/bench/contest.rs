@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bench::judge::median;
+
 /// One work that both sides do.
 #[derive(Debug)]
 pub(crate) struct Contest {
@@ -229,6 +231,12 @@ pub(crate) struct Times {
     pub(crate) agrees: bool,
 }
 
+impl Times {
+    fn median(&self) -> f64 {
+        median(self.passes.clone()).unwrap_or(f64::NAN)
+    }
+}
+
 /// One line of the table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Line {
@@ -270,13 +278,13 @@ pub(crate) fn lines(contest: &Contest, ours: &[Times], others: &[Times]) -> Vec<
         let rivals = claim.others.iter().filter_map(|how| named(others, how));
         let fastest = rivals
             .map(|place| &others[place])
-            .min_by(|a, b| median(&a.passes).total_cmp(&median(&b.passes)));
+            .min_by(|a, b| a.median().total_cmp(&b.median()));
         let Some(theirs) = fastest else { continue };
         let ratios = theirs.passes.iter().zip(&mine.passes).map(|(t, m)| t / m);
         let spread = ratios.fold([f64::INFINITY, 0.0], |[low, high]: [f64; 2], ratio| {
             [low.min(ratio), high.max(ratio)]
         });
-        let medians = [median(&mine.passes), median(&theirs.passes)];
+        let medians = [mine.median(), theirs.median()];
         let about = if claim.about.is_empty() {
             contest.work.to_owned()
         } else {
@@ -309,18 +317,6 @@ pub(crate) fn apart(ours: &[f64], theirs: &[f64]) -> f64 {
         |a: f64, b| if b.is_nan() { f64::INFINITY } else { a.max(b) },
     );
     if largest == 0.0 { most } else { most / largest }
-}
-
-/// The median; of no passes it is no number.
-pub(crate) fn median(passes: &[f64]) -> f64 {
-    let mut passes = passes.to_vec();
-    passes.sort_by(f64::total_cmp);
-    let n = passes.len();
-    match n {
-        0 => f64::NAN,
-        _ if n.is_multiple_of(2) => 0.5 * (passes[n / 2 - 1] + passes[n / 2]),
-        _ => passes[n / 2],
-    }
 }
 
 #[cfg(test)]

@@ -86,6 +86,11 @@ pub(crate) struct Timed {
     pub(crate) nanoseconds: f64,
 }
 
+/// Whether it is what a benchmark's name says: a floor of others, no work of ours.
+pub(crate) fn is_floor(name: &str) -> bool {
+    name.split('/').any(|part| part.starts_with("floor"))
+}
+
 /// The run that criterion kept in this folder.
 pub(crate) fn timed(folder: &Path) -> Result<Timed, Error> {
     let named: Named = parsed(&folder.join("benchmark.json"))?;
@@ -223,6 +228,12 @@ mod tests {
             message.contains("estimates.json") && message.contains("mean"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn a_floor_says_so_in_some_part_of_its_name() {
+        assert!(is_floor("tables/floor: a sum/1000") && is_floor("a/floor"));
+        assert!(!is_floor("a floor/of ours"));
     }
 
     #[test]

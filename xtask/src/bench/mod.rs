@@ -26,5 +26,6 @@ mod number;
 mod partner;
 mod peers;
 mod python;
+mod rates;
 mod sides;
 mod table;

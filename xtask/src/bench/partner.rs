@@ -41,7 +41,10 @@ pub(crate) struct Ready {
     /// Bytes of a unit that nothing can spare.
     #[serde(default)]
     pub(crate) bytes: f64,
-    /// Whether the operations are of single or of double precision.
+    /// Bytes of memory that they are in.
+    #[serde(default)]
+    pub(crate) memory: f64,
+    /// Of which numbers the operations are.
     #[serde(default)]
     pub(crate) arithmetic: Arithmetic,
 }
@@ -55,6 +58,8 @@ pub(crate) enum Arithmetic {
     Single,
     /// f64, as exact scores are.
     Double,
+    /// bf16, as networks of images may be.
+    Half,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,18 +1,21 @@
 //! `cargo xtask bench`: every bench of every crate and the whole-program works, each beside its floor.
 //!
-//! A floor is what no program can beat on this machine at this moment: the operations that the work needs over the
-//! measured rate of matrix products, or the bytes that it needs over the measured rate of a copy, whichever is longer.
+//! A work's floor is [`Rates::floor`]: what it cannot spare over what the machine can do, which is measured before and
+//! after it.
 //! Benches of crates bring floors of their own, as benchmarks whose name begins with `floor`.
 
 use std::ffi::OsString;
+use std::fs;
 use std::path::Path;
 
 use clap::Args;
 
 use crate::bench::criterion;
-use crate::bench::partner::{Arithmetic, Partner, Ready, Start};
+use crate::bench::judge::median;
+use crate::bench::partner::{Partner, Start};
+use crate::bench::rates::Rates;
 use crate::bench::{contest, machine, number, peers};
-use crate::error::Error;
+use crate::error::{Error, at};
 use crate::forward;
 use crate::process::{Invocation, Workspace};
 
@@ -36,16 +39,22 @@ pub(crate) struct Arguments {
     docs: bool,
 }
 
-/// Works of the whole program, and how they are spread.
-const WORKS: [(&str, &[&str]); 15] = [
+/// Networks of images in bfloat16.
+const BF16: &[&str] = &["--precision", "bf16"];
+
+/// Works of the whole program, how they are spread, and what they compute with.
+const WORKS: [(&str, &[&str]); 18] = [
     ("unet", &[]),
+    ("unet", BF16),
     ("unet-attention", &[]),
+    ("unet-attention", BF16),
     ("mlp4", &[]),
     ("mlp4", &["--spread", "two"]),
     ("mlp16", &[]),
     ("mlp16", &["--spread", "two"]),
     ("grid", &[]),
     ("sampling", &[]),
+    ("sampling", BF16),
     ("solver-ddim", &[]),
     ("solver-dpm", &[]),
     ("score2d", &[]),
@@ -56,12 +65,15 @@ const WORKS: [(&str, &[&str]); 15] = [
 ];
 
 /// Benches of the crates, with the features that they need.
-const BENCHES: [(&str, &str, &[&str]); 5] = [
+const BENCHES: [(&str, &str, &[&str]); 8] = [
     ("noise-schedule", "tables", &[]),
     ("samplers", "steps", &[]),
     ("score-objective", "exact", &[]),
     ("learnability", "overhead", &["--features", "tch"]),
+    ("resnet-blocks", "mlp", &["--features", "tch"]),
+    ("resnet-blocks", "norm_silu", &["--features", "tch"]),
     ("unet", "layout", &["--features", "tch"]),
+    ("ablation", "adam", &["--features", "tch"]),
 ];
 
 /// `cargo xtask bench`.
@@ -114,16 +126,11 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
         }
     };
     println!("{}", machine::words());
-    let rates = rates(&Partner::start(&start("machine", &[]))?.ready);
+    let look = || Ok::<_, Error>(Rates::of(&Partner::start(&start("machine", &[]))?.ready));
+    let mut before = look()?;
+    println!("{} threads: {before}\n", arguments.threads);
     println!(
-        "{:.0} Gflop/s in f32 products, {:.0} in f64, {:.1} GB/s copied; {} threads\n",
-        rates.single * 1e-9,
-        rates.double * 1e-9,
-        rates.bytes * 1e-9,
-        arguments.threads
-    );
-    println!(
-        "{:<26} {:>12} {:>12} {:>8}",
+        "{:<32} {:>12} {:>12} {:>8}",
         "work", "median", "floor", "times"
     );
     for (row, more) in WORKS {
@@ -133,14 +140,17 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
         let mut partner = Partner::start(&start(row, more))?;
         let passes = (0..arguments.passes).map(|_| partner.pass());
         let passes = passes.collect::<Result<Vec<f64>, Error>>()?;
-        let floor = rates.floor(&partner.ready);
+        let ready = partner.ready.clone();
+        drop(partner);
+        let after = look()?;
         print_row(
             &[&[row], more].concat().join(" "),
-            contest::median(&passes),
-            floor,
+            median(passes).unwrap_or(f64::NAN),
+            before.or_faster(&after).floor(&ready),
         );
+        before = after;
         if row == "probes" {
-            let added = partner.ready.answer.first().copied().unwrap_or(f64::NAN);
+            let added = ready.answer.first().copied().unwrap_or(f64::NAN);
             println!(
                 "  a look at gradients adds {:.0} % to its step",
                 100.0 * added
@@ -148,10 +158,15 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
         }
     }
     if wanted(contest::START) {
-        let starts = (0..arguments.passes)
-            .map(|_| Ok(Partner::start(&start(contest::START, &[]))?.began))
-            .collect::<Result<Vec<f64>, Error>>()?;
-        print_row("start to the first step", contest::median(&starts), None);
+        let (mut began, mut floor) = (Vec::new(), None);
+        for _ in 0..arguments.passes {
+            let partner = Partner::start(&start(contest::START, &[]))?;
+            began.push(partner.began);
+            // That of the step: nobody knows what a program must do before it.
+            floor = before.floor(&partner.ready);
+        }
+        let began = median(began).unwrap_or(f64::NAN);
+        print_row("start to the first step", began, floor);
     }
     benches(workspace, &folder, &environment, &wanted)
 }
@@ -159,40 +174,11 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
 fn print_row(name: &str, seconds: f64, floor: Option<f64>) {
     let shown = |seconds: f64| number::value(seconds * 1e9, "ns");
     println!(
-        "{name:<26} {:>12} {:>12} {:>8}",
+        "{name:<32} {:>12} {:>12} {:>8}",
         shown(seconds),
         floor.map_or("–".to_owned(), shown),
         floor.map_or("–".to_owned(), |floor| format!("{:.1}", seconds / floor))
     );
-}
-
-/// What the machine can do.
-#[derive(Debug, Clone, Copy)]
-struct Rates {
-    single: f64,
-    double: f64,
-    bytes: f64,
-}
-
-fn rates(ready: &Ready) -> Rates {
-    let rate = |place: usize| ready.answer.get(place).copied().unwrap_or(f64::NAN);
-    Rates {
-        single: rate(0),
-        double: rate(1),
-        bytes: rate(2),
-    }
-}
-
-impl Rates {
-    /// Seconds that the work needs at least; nothing where it has stated no cost.
-    fn floor(self, ready: &Ready) -> Option<f64> {
-        let rate = match ready.arithmetic {
-            Arithmetic::Single => self.single,
-            Arithmetic::Double => self.double,
-        };
-        let floor = (ready.operations / rate).max(ready.bytes / self.bytes);
-        (0.0 < floor).then_some(floor)
-    }
 }
 
 /// The crates' own benches, each benchmark beside the least floor of its group.
@@ -209,6 +195,10 @@ fn benches(
         }
         println!("\n{package}: {bench}");
         let home = runs.join(bench);
+        if home.exists() {
+            // What an earlier run measured may have another name now.
+            fs::remove_dir_all(&home).map_err(at("remove", &home))?;
+        }
         let _ = Invocation::cargo(workspace)
             .args([
                 "bench",
@@ -232,15 +222,17 @@ fn benches(
                 timed.push(criterion::timed(&run)?);
             }
         }
-        let is_floor = |name: &str| name.split('/').any(|part| part.starts_with("floor"));
         for one in &timed {
             // The last part is the size, where there is one.
             let group = |name: &str| (name.split('/').next().map(str::to_owned), size(name));
             let floors = timed
                 .iter()
-                .filter(|other| is_floor(&other.name) && group(&other.name) == group(&one.name));
+                .filter(|other| criterion::is_floor(&other.name))
+                .filter(|floor| group(&floor.name) == group(&one.name));
             let floor = floors.map(|floor| floor.nanoseconds).min_by(f64::total_cmp);
-            let floor = floor.filter(|_| !is_floor(&one.name)).map(|ns| ns * 1e-9);
+            let floor = floor
+                .filter(|_| !criterion::is_floor(&one.name))
+                .map(|ns| ns * 1e-9);
             print_row(&one.name, one.nanoseconds * 1e-9, floor);
         }
     }
@@ -255,29 +247,6 @@ fn size(name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_longer_of_operations_and_bytes_is_the_floor() {
-        let rates = Rates {
-            single: 100.0,
-            double: 50.0,
-            bytes: 10.0,
-        };
-        let mut ready = Ready {
-            unit: "step".to_owned(),
-            answer: Vec::new(),
-            operations: 200.0,
-            bytes: 5.0,
-            arithmetic: Arithmetic::Single,
-        };
-        assert_eq!(rates.floor(&ready), Some(2.0));
-        ready.arithmetic = Arithmetic::Double;
-        assert_eq!(rates.floor(&ready), Some(4.0));
-        ready.bytes = 100.0;
-        assert_eq!(rates.floor(&ready), Some(10.0));
-        (ready.operations, ready.bytes) = (0.0, 0.0);
-        assert_eq!(rates.floor(&ready), None);
-    }
 
     #[test]
     fn a_floor_is_of_the_same_size() {

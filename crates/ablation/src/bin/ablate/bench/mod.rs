@@ -5,6 +5,7 @@
 //! the work costs. For each line `pass` on standard input it works once and prints the seconds of one unit of the work.
 //! It ends with its input.
 
+mod costs;
 mod inputs;
 mod machine;
 mod networks;
@@ -15,8 +16,9 @@ mod training;
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 
-use ablation::Error;
+use ablation::{Error, config};
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::run::Precision;
@@ -35,8 +37,8 @@ pub(crate) struct Work {
     #[arg(long, value_enum, default_value_t = Spread::One)]
     spread: Spread,
     /// The numbers that exact scores are computed with
-    #[arg(long, value_enum, default_value_t = Arithmetic::Double)]
-    numbers: Arithmetic,
+    #[arg(long, value_enum, default_value_t = Numbers::Double)]
+    numbers: Numbers,
     /// What networks of images compute with
     #[arg(long, value_enum, value_name = "P", default_value_t = Precision::F32)]
     precision: Precision,
@@ -94,23 +96,44 @@ struct Prepared {
     unit: &'static str,
     /// What it answers on the common inputs.
     answer: Vec<f64>,
-    /// Floating-point operations of a unit that nothing can spare.
+    /// Floating-point operations of a unit that nothing can spare which works it out as the row says.
     operations: f64,
     /// Of which numbers they are.
     arithmetic: Arithmetic,
     /// Bytes that a unit must read or write at least.
     bytes: f64,
+    /// Bytes of memory that they are in: fewer where the same ones are read and written again.
+    memory: f64,
     /// Works, and returns the seconds of a unit.
     pass: Box<dyn FnMut() -> f64>,
 }
 
-/// Of which numbers operations are.
+/// What exact scores are computed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Arithmetic {
+enum Numbers {
     #[value(name = "f32")]
     Single,
     #[value(name = "f64")]
     Double,
+}
+
+/// Of which numbers operations are.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Arithmetic {
+    Single,
+    Double,
+    /// bfloat16.
+    Half,
+}
+
+impl From<config::Precision> for Arithmetic {
+    fn from(precision: config::Precision) -> Arithmetic {
+        match precision {
+            config::Precision::F32 => Arithmetic::Single,
+            config::Precision::Bf16 => Arithmetic::Half,
+        }
+    }
 }
 
 /// Prepares, answers, and works for as long as it is asked to.
@@ -145,11 +168,9 @@ pub(crate) fn work(arguments: &Work) -> Result<(), Error> {
         "unit": prepared.unit,
         "answer": prepared.answer,
         "operations": prepared.operations,
-        "arithmetic": match prepared.arithmetic {
-            Arithmetic::Single => "single",
-            Arithmetic::Double => "double",
-        },
+        "arithmetic": prepared.arithmetic,
         "bytes": prepared.bytes,
+        "memory": prepared.memory,
     });
     say(&ready);
     for line in io::stdin().lock().lines() {

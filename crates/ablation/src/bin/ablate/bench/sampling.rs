@@ -9,7 +9,7 @@ use ablation::{
     sample::{Request, Sampler},
 };
 
-use super::{Arithmetic, Prepared};
+use super::{Prepared, costs::UnetCost};
 
 /// Numbers that are compared.
 const COMPARED: usize = 256;
@@ -36,12 +36,16 @@ pub(super) fn sampling(dir: &Path, precision: Precision) -> Result<Prepared, Err
     };
     let mut sampler = Sampler::prepare(&request)?;
     let samples = sampler.run(&mut || ());
+    let cost = UnetCost::of(&request.model)?;
+    // The weights are read once at least, and the samples written once.
+    let bytes = 4.0 * (cost.parameters + samples.values.len() as f64);
     Ok(Prepared {
         unit: "64 images",
         answer: samples.values.iter().take(COMPARED).copied().collect(),
-        operations: 20.0 * super::training::unet_operations(&dir.join("unet"))? / 3.0,
-        arithmetic: Arithmetic::Single,
-        bytes: 0.0,
+        operations: 20.0 * cost.forward,
+        arithmetic: precision.into(),
+        bytes,
+        memory: bytes,
         pass: Box::new(move || {
             let begin = Instant::now();
             let _ = sampler.run(&mut || ());

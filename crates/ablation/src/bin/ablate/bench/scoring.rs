@@ -10,13 +10,13 @@ use samplers::{
 };
 use score_objective::exact::{ExactScore, GaussianMixture};
 
-use super::{Arithmetic, Prepared, inputs};
+use super::{Arithmetic, Numbers, Prepared, inputs};
 
 /// Numbers of a row that are compared: enough to tell one computation from another.
 const COMPARED: usize = 256;
 
 /// Equal weights, means and points from N(0, 2² I), components of variance 1 once noise is added.
-pub(super) fn score(components: usize, dim: usize, n: usize, numbers: Arithmetic) -> Prepared {
+pub(super) fn score(components: usize, dim: usize, n: usize, numbers: Numbers) -> Prepared {
     let normal = |stream, rows| {
         let values = inputs::normals(stream, rows * dim)
             .into_iter()
@@ -32,29 +32,39 @@ pub(super) fn score(components: usize, dim: usize, n: usize, numbers: Arithmetic
     let pairs = (n * components) as f64;
     let some = s![..4096.min(n), ..];
     let (answer, pass): (Vec<f64>, Box<dyn FnMut() -> f64>) = match numbers {
-        Arithmetic::Single => {
+        Numbers::Single => {
             let x = x.mapv(|x| x as f32);
             let answer = mixture.score_f32(x.slice(some), sigma).mapv(f64::from);
             let score = move || drop(black_box(mixture.score_f32(black_box(x.view()), sigma)));
             (answer.into_iter().collect(), timed(repeats, score))
         }
-        Arithmetic::Double => {
+        Numbers::Double => {
             let answer = mixture.score(x.slice(some), sigma);
             let score = move || drop(black_box(mixture.score(black_box(x.view()), sigma)));
             (answer.into_iter().collect(), timed(repeats, score))
         }
     };
+    // A product for the distance of each pair, without which nobody knows whether the component matters at the point.
+    // In few dimensions nobody asks: an exponential, which counts as one operation, its sum, and a product for the sum of
+    // means come to it. In many, what does not matter can be left out, and single precision is enough to tell.
+    let distances = 2.0 * dim as f64;
+    let (size, own) = match numbers {
+        Numbers::Single => (4.0, Arithmetic::Single),
+        Numbers::Double => (8.0, Arithmetic::Double),
+    };
+    let (of_pair, arithmetic) = if dim < 16 {
+        (2.0 * distances + 2.0, own)
+    } else {
+        (distances, Arithmetic::Single)
+    };
+    let bytes = size * (2 * n * dim) as f64;
     Prepared {
         unit: "score of all points",
         answer: answer.into_iter().take(COMPARED).collect(),
-        // Distances and weighted means; and an exponential, which is some 25 operations, for each pair.
-        operations: pairs * (4.0 * dim as f64 + 25.0),
-        arithmetic: numbers,
-        bytes: (2 * n * dim) as f64
-            * match numbers {
-                Arithmetic::Single => 4.0,
-                Arithmetic::Double => 8.0,
-            },
+        operations: pairs * of_pair,
+        arithmetic,
+        bytes,
+        memory: bytes,
         pass,
     }
 }
@@ -104,13 +114,15 @@ pub(super) fn solver(class: &'static str) -> Prepared {
     };
     let (_, x) = trajectory();
     let numbers = x.len() as f64;
+    // The state and the answer are read, a state is written; the remembered answer of the multistep method too.
+    let bytes = 4.0 * numbers * if class == "DDIMScheduler" { 3.0 } else { 4.0 };
     Prepared {
         unit: "step",
         answer: x.iter().take(COMPARED).map(|&v| f64::from(v)).collect(),
         operations: 3.0 * numbers,
-        // The state and the answer are read, a state is written; the remembered answer of the multistep method too.
-        arithmetic: Arithmetic::Double,
-        bytes: 4.0 * numbers * if class == "DDIMScheduler" { 3.0 } else { 4.0 },
+        arithmetic: Arithmetic::Single,
+        bytes,
+        memory: bytes,
         pass: Box::new(move || {
             let mut times: Vec<f64> = (0..25).map(|_| trajectory().0).collect();
             times.sort_by(f64::total_cmp);

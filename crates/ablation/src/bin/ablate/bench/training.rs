@@ -21,17 +21,18 @@ use resnet_blocks::{
     ResidualMlpConfig, ShortSkip,
 };
 use tch::{Device, Kind, Tensor, nn::VarStore};
-use unet::{
-    UNet,
-    diffusers::{Config, Plan},
+use unet::UNet;
+
+use super::{
+    Prepared, Spread,
+    costs::{UnetCost, mlp_steps},
+    inputs,
 };
 
-use super::{Arithmetic, Prepared, Spread, inputs, networks::unusable};
-
 const RATE: f64 = 1e-4;
-const WIDTH: usize = 128;
-const POINTS: usize = 512;
-const IMAGES: usize = 64;
+pub(super) const WIDTH: usize = 128;
+pub(super) const POINTS: usize = 512;
+pub(super) const IMAGES: usize = 64;
 const GRID_STEPS: usize = 500;
 
 /// A network, its optimiser and its data; a step is that of the laboratory: draws in Rust, loss, gradients, Adam.
@@ -287,46 +288,23 @@ fn alpha_bars() -> Vec<f64> {
         .collect()
 }
 
-/// Operations of a training step on all images: backward costs twice what forward does.
-pub(super) fn unet_operations(dir: &Path) -> Result<f64, Error> {
-    let config = Config::open(dir).map_err(|error| unusable(dir, &error))?;
-    let plan = Plan::new(&config).map_err(|error| unusable(dir, &error))?;
-    Ok(3.0 * plan.topology().forward_flops(IMAGES) as f64)
-}
-
 /// The first step of the U-Net in a folder; it is done when this returns.
 pub(super) fn start(dir: &Path, precision: Precision) -> Result<Prepared, Error> {
-    let operations = unet_operations(dir)?;
+    let cost = UnetCost::of(dir)?;
     let mut trainer = Trainer::unet(dir, precision)?;
     let batch = trainer.common(0);
     let answer = vec![trainer.learn(&batch)];
-    Ok(Prepared {
-        unit: "first step",
-        answer,
-        operations,
-        arithmetic: Arithmetic::Single,
-        bytes: 0.0,
-        pass: Box::new(move || trainer.timed(1)),
-    })
+    let pass = Box::new(move || trainer.timed(1));
+    Ok(cost.step(precision, "first step", answer, pass))
 }
 
 /// A step of the U-Net in a folder.
 pub(super) fn unet(dir: &Path, precision: Precision) -> Result<Prepared, Error> {
-    let operations = unet_operations(dir)?;
+    let cost = UnetCost::of(dir)?;
     let mut trainer = Trainer::unet(dir, precision)?;
-    Ok(Prepared {
-        unit: "step",
-        answer: trainer.answer(),
-        operations,
-        arithmetic: Arithmetic::Single,
-        bytes: 0.0,
-        pass: Box::new(move || trainer.timed(2)),
-    })
-}
-
-/// Multiplications and additions of a step of the MLP: those of its square layers.
-fn mlp_operations(hidden_layers: usize) -> f64 {
-    6.0 * (POINTS * WIDTH * WIDTH * hidden_layers) as f64
+    let answer = trainer.answer();
+    let pass = Box::new(move || trainer.timed(2));
+    Ok(cost.step(precision, "step", answer, pass))
 }
 
 /// A step of the MLP: of one cell on all threads, or of two cells at once on one thread each.
@@ -355,14 +333,7 @@ pub(super) fn mlp(hidden_layers: usize, spread: Spread) -> Prepared {
             })
         }),
     };
-    Prepared {
-        unit: "step of a cell",
-        answer,
-        operations: mlp_operations(hidden_layers),
-        arithmetic: Arithmetic::Single,
-        bytes: 0.0,
-        pass,
-    }
+    mlp_steps(1, hidden_layers, "step of a cell", answer, pass)
 }
 
 fn new_cell(hidden_layers: usize, seed: u64) -> Trainer {
@@ -376,29 +347,24 @@ pub(super) fn grid() -> Prepared {
         answer.extend(Trainer::mlp(8, short, Noising::Straight, 0).answer());
     }
     let program = std::env::current_exe().expect("the program that runs");
-    Prepared {
-        unit: "grid of 16 cells",
-        answer,
-        operations: 16.0 * GRID_STEPS as f64 * mlp_operations(8),
-        arithmetic: Arithmetic::Single,
-        bytes: 0.0,
-        pass: Box::new(move || {
-            let begin = Instant::now();
-            let worker = |part: usize| {
-                Command::new(&program)
-                    .args(["bench-work", "grid", "--threads", "1", "--part"])
-                    .arg(part.to_string())
-                    .stdin(Stdio::null())
-                    .spawn()
-                    .expect("the program that runs can be started again")
-            };
-            for mut worker in [worker(0), worker(1)] {
-                let status = worker.wait().expect("it was started");
-                assert!(status.success(), "a worker of the grid failed");
-            }
-            begin.elapsed().as_secs_f64()
-        }),
-    }
+    let pass = move || {
+        let begin = Instant::now();
+        let worker = |part: usize| {
+            Command::new(&program)
+                .args(["bench-work", "grid", "--threads", "1", "--part"])
+                .arg(part.to_string())
+                .stdin(Stdio::null())
+                .spawn()
+                .expect("the program that runs can be started again")
+        };
+        for mut worker in [worker(0), worker(1)] {
+            let status = worker.wait().expect("it was started");
+            assert!(status.success(), "a worker of the grid failed");
+        }
+        begin.elapsed().as_secs_f64()
+    };
+    let unit = "grid of 16 cells";
+    mlp_steps(16 * GRID_STEPS, 8, unit, answer, Box::new(pass))
 }
 
 /// Every second cell of the grid.
@@ -438,12 +404,7 @@ pub(super) fn probes() -> Prepared {
         (pair[1] / pair[0] - 1.0, pair[1] / 20.0)
     };
     let (added, _) = share();
-    Prepared {
-        unit: "step with a look",
-        answer: vec![added],
-        operations: 2.0 * mlp_operations(16),
-        arithmetic: Arithmetic::Single,
-        bytes: 0.0,
-        pass: Box::new(move || share().1),
-    }
+    let pass = Box::new(move || share().1);
+    // A look needs the gradients that the step needs anyhow.
+    mlp_steps(1, 16, "step with a look", vec![added], pass)
 }
