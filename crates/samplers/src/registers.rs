@@ -64,6 +64,37 @@ fn one_by_one<A: Element, const N: usize>(a: f64, out: &mut [A], terms: [(f64, &
 mod tests {
     use super::*;
 
+    type Combine = fn(f64, &mut [f32], [(f64, &[f32]); 2]);
+
+    /// The loop on all registers that this processor has, whichever of them `combine_in` takes.
+    #[expect(
+        unsafe_code,
+        reason = "the compiler cannot know what the processor has"
+    )]
+    fn available() -> impl Iterator<Item = Combine> {
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2")]
+        fn avx2(a: f64, out: &mut [f32], terms: [(f64, &[f32]); 2]) {
+            one_by_one(a, out, terms);
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512f")]
+        fn avx512(a: f64, out: &mut [f32], terms: [(f64, &[f32]); 2]) {
+            one_by_one(a, out, terms);
+        }
+        let all: [Option<Combine>; _] = [
+            Some(one_by_one),
+            Some(combine_in),
+            // SAFETY: the function is there only if the processor was asked and has them.
+            #[cfg(target_arch = "x86_64")]
+            is_x86_feature_detected!("avx2").then_some(|a, x, y| unsafe { avx2(a, x, y) }),
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            is_x86_feature_detected!("avx512f").then_some(|a, x, y| unsafe { avx512(a, x, y) }),
+        ];
+        all.into_iter().flatten()
+    }
+
     #[test]
     fn results_are_the_same_bits_on_all_registers() {
         for length in [0, 1, 7, 8, 31, 1000] {
@@ -73,11 +104,13 @@ mod tests {
             };
             let (y, z) = (values(0.7), values(1.9));
             let terms = [(-0.3, &y[..]), (1e-9, &z[..])];
-            let [mut wide, mut narrow] = [values(1.3), values(1.3)];
-            combine_in(0.1, &mut wide, terms);
-            one_by_one(0.1, &mut narrow, terms);
-            let bits = |x: &[f32]| -> Vec<u32> { x.iter().map(|v| v.to_bits()).collect() };
-            assert_eq!(bits(&wide), bits(&narrow));
+            let all = available().map(|combine| {
+                let mut x = values(1.3);
+                combine(0.1, &mut x, terms);
+                x.into_iter().map(f32::to_bits).collect()
+            });
+            let all: Vec<Vec<u32>> = all.collect();
+            assert!(all.iter().all(|bits| *bits == all[0]), "{length}");
         }
     }
 }
