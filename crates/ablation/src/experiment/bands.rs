@@ -46,6 +46,12 @@ pub enum BandOptimiser {
     Adam,
 }
 
+/// *Ranges*: `slope` real, from two learned bands on; `time_ratio` up to log₁₀ of the budget over the strongest band's time;
+/// `learned` in `[0, 1]`.
+/// *Misleading*: a band that was not learned is left out of `slope`, and makes of `time_ratio` a lower bound: read `learned`
+/// first. Times are of one gain, nine tenths of the best, and depend on it. Adam's are those of weights
+/// in a basis of its own.
+/// *Source*: Wang & Pehlevan 2025 for the law; the threshold is defined here.
 const METRICS: &[Metric] = &[
     Metric {
         name: "slope",

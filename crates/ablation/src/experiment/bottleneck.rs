@@ -71,6 +71,11 @@ enum Target {
     LongSkip,
 }
 
+/// *Ranges*: shares in `[0, 1]`; `law_error` in `[0, ∞)` nats; `long_skip_gain` real. None where no cell decides.
+/// *Misleading*: over few deciding cells an agreement is coarse, and a winner by a hair counts as one by far. What was not
+/// trained to its end counts against the law: `law_error` is that of the training too. Of hidden units that are not linear
+/// the law promises nothing.
+/// *Source*: defined here; the law is that of the best matrix of a rank, Eckart & Young 1936.
 const METRICS: &[Metric] = &[
     Metric {
         name: "agreement",

@@ -69,6 +69,10 @@ pub enum DiscInit {
     NearIdentity,
 }
 
+/// *Ranges*: `accuracy` in `[0, 1]`, 0.5 by guessing; `loss` in `[0, ∞)`, ln 2 by guessing.
+/// *Misleading*: the theorem is about enclosing the disc, and a plain network that leaves a thin gap in the ring is right on
+/// nearly all points, so an accuracy short of 1 encloses nothing. A low one may be the optimiser's.
+/// *Source*: Lin & Jegelka 2018.
 const METRICS: &[Metric] = &[
     Metric {
         name: "accuracy",

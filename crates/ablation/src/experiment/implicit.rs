@@ -51,6 +51,12 @@ pub enum Divergence {
     Sliced,
 }
 
+/// *Ranges*: `excess` and `oscillation` in `[0, ∞)`, the others real. `excess` is 0 at the floor, and 1 for a network that
+/// answers nothing.
+/// *Misleading*: without a floor there is no `excess`, and `loss` falls for ever: lower is not better. `decline` and
+/// `oscillation` are over the size of a mean loss that may pass through 0. A network that stopped by its learning rate has no
+/// decline either: read `norm_growth` beside it.
+/// *Source*: Hyvärinen 2005 for the loss and its floor; the readings of its course are defined here.
 const METRICS: &[Metric] = &[
     Metric {
         name: "excess",

@@ -29,6 +29,10 @@ pub struct LongSkipRates {
     pub halvings: u32,
 }
 
+/// *Ranges*: `stable_rate` between the rates that are tried; `spikes` in `[0, 1]`; `output` real.
+/// *Misleading*: at an end of the range `stable_rate` is a bound. To be below the untrained network is little: such a rate
+/// need not be a good one; it falls with more steps, and bisection takes it that what is above a rate that fails fails.
+/// *Source*: defined here, after the stability that Huang et al. 2023 (ScaleLong) are about.
 const METRICS: &[Metric] = &[
     Metric {
         name: "stable_rate",

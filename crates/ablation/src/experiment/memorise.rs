@@ -55,6 +55,10 @@ pub enum MemoriseSkip {
     InverseSqrtDepth,
 }
 
+/// *Range*: between `fewest` and `most`, at an end a bound.
+/// *Misleading*: it is what training reached within the steps at this rate, so at most what the network can represent; and
+/// bisection takes it that more labels are harder.
+/// *Source*: random labels after Zhang et al. 2017.
 const METRICS: &[Metric] = &[Metric {
     name: "memorised",
     unit: "points",

@@ -26,6 +26,10 @@ pub struct ModeWeight {
     pub power: f64,
 }
 
+/// *Ranges*: `time_saved` in `[0, ∞)`, since the first level is one of them; `slope` real; `best_level` one of the levels.
+/// *Misleading*: the weights alone are learned, of modes whose shapes are known, on an exact loss: a network learns all at
+/// once, from samples. Time is that of the flow in the logit; in another parameter it is another.
+/// *Source*: Wenliang & Kanagawa 2020 for the blindness; the time is defined here.
 const METRICS: &[Metric] = &[
     Metric {
         name: "time_saved",

@@ -59,6 +59,13 @@ const fn metric(
 /// What a lesion can cost at most.
 const WORST_LESION: f64 = 1e6;
 
+/// *Ranges*: `nmse`, `silent_fraction` and `lambda` in `[0, 1]`; `gradient_ratio` real, −45 where one of the two is 0; `theil`
+/// in `[0, ln layers]`; `lesion` in `(0, 10⁶]`; `rho` in `[0, ∞)`.
+/// *Misleading*: `gradient_ratio` is of two layers and of no training. Under LARS, and nearly under Adam, relative updates are
+/// equal by construction, so `lambda` and `theil` say nothing of gradients: read `nmse` first. Without a block the others see
+/// what they never saw, so `lesion` is large also where the block could be learned away. Absorption has failure modes of its
+/// own: `learnability::silence`.
+/// *Source*: `learnability::index`, `silence` and `gradient`; lesions after Veit, Wilber & Belongie 2016.
 const METRICS: &[Metric] = &[
     metric(
         "nmse",

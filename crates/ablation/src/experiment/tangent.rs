@@ -27,6 +27,11 @@ const fn metric(name: &'static str, meaning: &'static str) -> Metric {
     }
 }
 
+/// *Ranges*: `kappa` and `over_median` in `[0, 18]`; `effective_rank` in `[1, points]`; `curvature` real; `residual` in
+/// `[0, ∞)`.
+/// *Misleading*: at initial values only, on these points: in a network that learns features the kernel moves. A factor on the
+/// output scales `curvature` and not the others. Where `residual` is not small, `curvature` is a lower bound.
+/// *Source*: Jacot, Gabriel & Hongler 2018; `learnability::{curvature, spectrum, lanczos}`.
 const METRICS: &[Metric] = &[
     metric(
         "kappa",

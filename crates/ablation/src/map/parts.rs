@@ -8,6 +8,11 @@
 //!
 //! A cell of a region or a mode is that of a training step whose examples are all of that part, so that parts of unlike
 //! weight can be compared: it says whether the network could hear them, and not how often it is told.
+//!
+//! *Misleading*: a rare mode is drawn as often as a common one, so its cell is about more of it than training sees. Regions
+//! are of the noised data, and so other sets at each level. The gradients of bands share all examples, so cells of one column
+//! are not independent. Readings, range and invariances are those of [`crate::map`].
+//! *Source*: defined here.
 
 use std::collections::BTreeSet;
 

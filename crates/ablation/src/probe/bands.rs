@@ -61,6 +61,9 @@ impl Bands {
     ///
     /// The separable transform mixes a frequency with its mirror images, which lie in the same band: the
     /// sums are those of the Fourier transform.
+    ///
+    /// *Range*: `[0, ∞)` for each band. *Misleading*: a mean over images, which a single loud one decides; where there is power,
+    /// and not whether it is in the right places: phases are not seen.
     pub fn power(&self, images: ArrayView2<'_, f64>) -> Vec<f64> {
         let mut power = vec![0.0; self.count];
         let mut size = vec![0usize; self.count];
@@ -91,6 +94,10 @@ impl Bands {
     }
 
     /// Root mean square over bands of log10(power/reference); bands without power in the reference are left out.
+    ///
+    /// *Range*: `[0, ∞)` decades; a band without any power counts as 10⁻³⁰⁸ and so decides all. *Invariances*: joint scale.
+    /// *Misleading*: bands weigh alike, of however few coefficients they are; too much and too little are the same.
+    /// *Source*: defined here.
     pub fn log_error(power: &[f64], reference: &[f64]) -> f64 {
         let logs: Vec<f64> = power
             .iter()

@@ -6,6 +6,10 @@ pub mod energy;
 use ndarray::{ArrayView2, Axis};
 
 /// E|s − s*|²/E|s*|²: 0 is exact, 1 is a network that answers nothing.
+///
+/// *Range*: `[0, ∞)`; infinite or NaN where the exact score is 0 throughout. *Invariances*: joint scale and rotation.
+/// *Misleading*: large scores decide it, so it is about where s* is large; of the points that are asked, and no others.
+/// *Source*: defined here, the Fisher divergence over its value for s = 0.
 pub fn relative_error(estimate: ArrayView2<'_, f64>, exact: ArrayView2<'_, f64>) -> f64 {
     let error: f64 = estimate
         .iter()
@@ -17,6 +21,10 @@ pub fn relative_error(estimate: ArrayView2<'_, f64>, exact: ArrayView2<'_, f64>)
 }
 
 /// Mean over rows of the cosine between two vectors; a zero vector has cosine 0 with everything.
+///
+/// *Range*: `[−1, 1]`. *Invariances*: length of each vector, rotation.
+/// *Misleading*: blind to length, and a point with hardly any score weighs as much as one with a large one.
+/// *Source*: defined here.
 pub fn mean_cosine(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> f64 {
     let cosines = a.outer_iter().zip(b.outer_iter()).map(|(a, b)| {
         let scale = (a.dot(&a) * b.dot(&b)).sqrt();
@@ -26,6 +34,11 @@ pub fn mean_cosine(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> f64 {
 }
 
 /// Total variation between the mean shares of components of two samples: half the sum of differences.
+///
+/// *Range*: `[0, 1]`. *Invariances*: order of samples and of components.
+/// *Misleading*: a sample far from all components still has shares that sum to 1, so it is blind to what lies between or
+/// outside; of finite samples it is above 0, of the order of √(K/n), for equal weights too.
+/// *Source*: defined here.
 ///
 /// # Shapes
 ///

@@ -9,6 +9,10 @@
 //! Everything is asked at the network's own timesteps, in evaluation mode (nothing is dropped), with the same examples and
 //! noise at every level. The network is not changed.
 //!
+//! *Ranges*: loss in `[0, ∞)`; GSNR real; an increase in `[−1, ∞)`, −1 if the change makes the loss 0, above 0 where the skip
+//! is carried. *Invariances*: an increase and a GSNR, of the scale of the loss; so levels may be compared.
+//! *Source*: GSNR as in `learnability::map`; changes of skips defined here, after the lesions of Veit, Wilber & Belongie 2016.
+//!
 //! *What it cannot say.* A gradient near a minimum has little signal left, so a low GSNR in a trained network is no defect
 //! by itself: compare units with each other, and levels with each other. A zeroed skip shows the network something that it
 //! has never seen; the skip of another example has the law that it knows and the wrong content.
@@ -115,15 +119,15 @@ pub struct Level {
     pub sigma: f64,
     /// What the network is told.
     pub timestep: f64,
-    /// Mean loss per number.
+    /// Mean loss per number, in `[0, ∞)`; of other levels it is of another scale.
     pub loss: f64,
-    /// Share of silent units.
+    /// Share of silent units, in `[0, 1]`.
     pub silent: f64,
     /// Median log₁₀ GSNR of the units that are heard.
     pub log_gsnr: Option<f64>,
-    /// Jain's index of the GSNR over the units: how equal the shares are, whatever their size.
+    /// Jain's index of the GSNR over the units, in `[1/n, 1]`: how equal the shares are, whatever their size.
     pub jain: Option<f64>,
-    /// Λ of the GSNR with the reference 1, as much signal as noise in one training step.
+    /// Λ of the GSNR with the reference 1, as much signal as noise in one training step; in `[0, 1]`.
     pub fairness: Option<f64>,
 }
 

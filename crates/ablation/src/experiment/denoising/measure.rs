@@ -21,6 +21,13 @@ const fn metric(
     }
 }
 
+/// *Ranges*: errors in decades in `(−∞, 0]`, 0 what knowing nothing has, and so for what is worse; relative errors in the box
+/// in `[0, ∞)`; shares in `[0, 1]`; `steps_to_threshold` up to all steps; `reached` 0 or 1; `band_slope` real.
+/// *Misleading*: errors are means over q_σ, and say little of where q_σ is small: the quintiles and the box do. A geometric
+/// mean over levels hides one bad level behind good ones, and levels are weighed as the study lists them. Steps to the
+/// threshold are a bound where it was not reached: read `reached` first. Bands that were not learned are left out of
+/// `band_slope`. Shares of a box depend on the box.
+/// *Source*: defined here; the box after Song & Ermon 2019, figure 2, band times after Wang & Pehlevan 2025.
 pub(super) const METRICS: &[Metric] = &[
     metric(
         "error",

@@ -72,6 +72,11 @@ pub enum Side {
     },
 }
 
+/// *Ranges*: `gain`, `gain_over_rival`, `time_saved` and `slope` real; `rank_correlation` in `[−1, 1]`; `reached` in `[0, 1]`.
+/// *Misleading*: κ is over the median eigenvalue, so the slowest half of the directions is not in it. Problems that were not
+/// solved within the budget count with it in `time_saved` and are left out of `slope`: read `reached` first. The rate is tied to
+/// λ_max, so what an optimiser with rates of its own would save is not asked. κ is of the start, and of networks it moves.
+/// *Source*: defined here; κ of the start as of gradient descent on quadratics.
 const METRICS: &[Metric] = &[
     Metric {
         name: "gain",
