@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use paired_stats::{
-    Direction, Evidence, Expectation, Interval, Member, Problem, Refutation, Verdict, decide,
-    decide_deterministic, paired_t, share, sign_flip,
+    Evidence, Interval, Member, Problem, Verdict, decide, decide_deterministic, paired_t, share,
+    sign_flip,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClaimArm, PlannedClaim, Registered, Rule,
+    ClaimArm, PlannedClaim, Registered,
     measure::{Numbers, Term},
     table::{Table, id},
 };
@@ -291,7 +291,11 @@ fn findings(claim: &PlannedClaim, results: &Results, problems: &[Problem]) -> Ve
                         )
                     };
                     let verdict = registered.rule.confined(verdict, values, confidence);
-                    (verdict, Some(p), confidence)
+                    (
+                        open_where_nothing_is_learned(&table, registered, verdict),
+                        Some(p),
+                        confidence,
+                    )
                 }
             },
         )
@@ -300,9 +304,25 @@ fn findings(claim: &PlannedClaim, results: &Results, problems: &[Problem]) -> Ve
     cases
         .map(|((registered, values), (verdict, p, confidence))| {
             let verdict = conditional(claim, registered, verdict, &verdicts);
+            let verdict = granted(claim, registered, verdict, &verdicts);
             finding(claim, &table, registered, values, &verdict, *p, *confidence)
         })
         .collect()
+}
+
+/// What compares ranges of usable values decides nothing where an arm has none.
+fn open_where_nothing_is_learned(
+    table: &Table<'_>,
+    registered: &Registered,
+    verdict: Verdict,
+) -> Verdict {
+    match table.learns_nowhere(registered) {
+        Some(reason) if is_judged(&verdict) => Verdict::Inconclusive {
+            reason,
+            seeds_needed: None,
+        },
+        _ => verdict,
+    }
 }
 
 /// SUPPORTED becomes SUPPORTED UNDER its condition, where the sentence that would lift it does not hold.
@@ -327,69 +347,31 @@ fn conditional(
     }
 }
 
-impl Rule {
-    /// What is registered, in the words of the statistics.
-    fn expectation(self) -> Option<Expectation> {
-        let (direction, delta) = match self {
-            Rule::Higher { delta, .. } => (Direction::Higher, delta),
-            Rule::Lower { delta, .. } => (Direction::Lower, delta),
-            Rule::Equal { delta, .. } => (Direction::Equal, delta),
-            Rule::Nothing {} => return None,
-        };
-        Some(Expectation { direction, delta })
-    }
-
-    /// Between what supports and what refutes nothing is concluded.
-    fn confined(self, verdict: Verdict, values: &[f64], confidence: f64) -> Verdict {
-        let Verdict::Refuted(refutation) = &verdict else {
-            return verdict;
-        };
-        let interval = match values {
-            &[value] => Some((value, value)),
-            values => paired_t(values, confidence).ok().map(|i| (i.low, i.high)),
-        };
-        let Some((low, high)) = interval else {
-            return verdict;
-        };
-        let refutes = match self {
-            Rule::Higher { refute, .. } => high < refute,
-            Rule::Lower { refute, .. } => -refute < low,
-            Rule::Equal { refute, .. } => refute < low || high < -refute,
-            Rule::Nothing {} => true,
-        };
-        if refutes || *refutation == Refutation::Reversed {
-            return verdict;
-        }
-        Verdict::Inconclusive {
-            reason: "between what supports and what refutes".to_owned(),
+/// Nothing is concluded where what is taken for granted does not hold.
+fn granted(
+    claim: &PlannedClaim,
+    registered: &Registered,
+    verdict: Verdict,
+    verdicts: &[(Verdict, Option<f64>, f64)],
+) -> Verdict {
+    let mut cases = claim.findings.iter().zip(verdicts);
+    let missing = registered.given.as_ref().and_then(|given| {
+        let (_, (found, ..)) = cases.find(|(other, _)| other.id == *given)?;
+        (*found != Verdict::Supported)
+            .then(|| format!("`{given}`, which it takes for granted, is {found}"))
+    });
+    match missing {
+        Some(reason) if is_judged(&verdict) => Verdict::Inconclusive {
+            reason,
             seeds_needed: None,
-        }
+        },
+        _ => verdict,
     }
+}
 
-    /// In words: what supports, and what refutes.
-    fn words(self) -> String {
-        use crate::exact::judge::short;
-        match self {
-            Rule::Higher { delta, refute } => {
-                format!("> {}, refuted < {}", short(delta), short(refute))
-            }
-            Rule::Lower { delta, refute } => {
-                format!(
-                    "< {}, refuted > {}",
-                    short(0.0 - delta),
-                    short(0.0 - refute)
-                )
-            }
-            Rule::Equal { delta, refute } => {
-                format!(
-                    "within ±{}, refuted outside ±{}",
-                    short(delta),
-                    short(refute)
-                )
-            }
-            Rule::Nothing {} => "reported".to_owned(),
-        }
-    }
+/// Whether there was evidence to judge by.
+fn is_judged(verdict: &Verdict) -> bool {
+    !matches!(verdict, Verdict::Invalid { .. } | Verdict::NotTested { .. })
 }
 
 fn finding(
@@ -410,7 +392,17 @@ fn finding(
         {
             measure += &format!("; {arm} at {} = {value}", grid.setting);
         }
+        if let Term::Usable { arm, .. } = term {
+            let seeds = (0..claim.seeds).filter_map(|seed| term.at(table, seed));
+            let decades: Vec<f64> = seeds.collect();
+            if !decades.is_empty() {
+                let median = crate::exact::report::median(&decades);
+                measure += &format!("; {arm} {median:.2} in the median");
+            }
+        }
     }
+    let mut words = vec![verdict.to_string()];
+    words.extend(table.caveats(registered));
     Finding {
         id: registered.id.clone(),
         claim: registered.claim.clone(),
@@ -422,7 +414,7 @@ fn finding(
         high: interval.map(|interval| interval.high),
         adjusted_p,
         seeds: values.len(),
-        verdict: verdict.to_string(),
+        verdict: words.join("; "),
         class: crate::exact::judge::class(verdict).to_owned(),
         reason: verdict.reason().map(str::to_owned),
     }

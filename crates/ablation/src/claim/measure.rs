@@ -52,7 +52,8 @@ pub enum Term {
         by: String,
     },
     /// How far the grid is usable: log10 of the ratio of the largest to the smallest value of the longest run of values
-    /// at which the metric is below `below`, each counting half a step to both sides; in decades.
+    /// at which the metric is below `below`, each counting half a step to both sides; in decades. An arm that has none in
+    /// half of the seeds or more has no range: then nothing is concluded.
     Usable {
         /// Metric.
         metric: String,
@@ -169,7 +170,8 @@ impl Term {
         matches!(self, Term::Tuned { .. } | Term::Usable { .. })
     }
 
-    fn at(&self, numbers: &dyn Numbers, seed: u32) -> Option<f64> {
+    /// The number of a seed; `None` where one of its cells is missing.
+    pub(super) fn at(&self, numbers: &dyn Numbers, seed: u32) -> Option<f64> {
         match self {
             Term::Metric { metric, arm } => numbers.metric(arm, None, metric, seed),
             Term::Tuned { metric, arm, by } => {

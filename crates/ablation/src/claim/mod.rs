@@ -1,4 +1,5 @@
-//! Claims: one study file for each, written before the run; arms, what is measured, and what would refute it.
+//! Claims: one study file for each, with its arms, what is measured, and what would support and refute it; what was changed
+//! after results were seen is among its notes.
 //!
 //! A claim stands beside the 2×2 studies and goes the same way: [`load`] (what a person writes) → [`plan`](crate::plan)
 //! (arms resolved, checked, costed) → the runner's cells → [`judge()`] (one number per seed, intervals, verdicts) →
@@ -6,10 +7,12 @@
 
 mod docs;
 mod evidence;
+mod grid;
 pub mod judge;
 mod load;
 pub mod measure;
 mod resolve;
+mod rule;
 mod sentence;
 mod table;
 #[cfg(test)]
@@ -157,6 +160,10 @@ pub struct Registered {
     /// What it holds under, if another finding does not hold as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<Condition>,
+    /// What it takes for granted: the id of another finding, without which nothing is concluded, such as that the arms have
+    /// learned anything at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<String>,
 }
 
 /// Where a supported sentence holds only under a condition.

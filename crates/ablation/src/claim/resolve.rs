@@ -74,6 +74,12 @@ pub(crate) fn plan_claim(claim: Claim, overrides: &Overrides) -> Result<PlannedC
             return Err(place.refuse("condition.unless", format!("{:?}", condition.unless), rule));
         }
     }
+    for given in claim.findings.iter().filter_map(|f| f.given.as_ref()) {
+        if !ids.contains(&given.as_str()) {
+            let rule = "it is the id of another finding of this claim";
+            return Err(place.refuse("given", format!("{given:?}"), rule));
+        }
+    }
     if !arms.is_empty() && !claim.arms.iter().any(|arm| arm.name == claim.counter) {
         let rule = "the counter-arm is one of the arms: name the strongest rival";
         return Err(place.refuse("counter", format!("{:?}", claim.counter), rule));

@@ -36,6 +36,26 @@ impl Table<'_> {
         (!lost.is_empty()).then(|| numbers.collect())
     }
 
+    /// What the tuning seeds say of every value of the grid: the sum of the metric over them, the less the better.
+    ///
+    /// With a cell missing there is none: another choice would change the numbers later.
+    pub(super) fn scores(&self, arm: &str, metric: &str) -> Option<Vec<f64>> {
+        let grid = self.claim.grid.as_ref()?;
+        let sign = match better(&self.arm(arm, Some(grid.values[0]))?.config, metric) {
+            Better::Higher => -1.0,
+            Better::Lower | Better::Descriptive => 1.0,
+        };
+        let seeds = FIRST_TUNING_SEED..FIRST_TUNING_SEED + grid.tuning_seeds;
+        let score = |&value: &f64| -> Option<f64> {
+            let numbers = seeds.clone();
+            let sum: Option<f64> = numbers
+                .map(|seed| self.metric(arm, Some(value), metric, seed))
+                .sum();
+            Some(sign * sum?)
+        };
+        grid.values.iter().map(score).collect()
+    }
+
     /// The arms, each with its value of the grid, that take a metric's worst value where they diverge.
     fn cells<'t>(&self, term: &'t Term) -> Vec<(&'t str, Option<f64>)> {
         match term {
@@ -57,25 +77,14 @@ impl Numbers for Table<'_> {
     }
 
     fn tuned(&self, arm: &str, metric: &str) -> Option<f64> {
-        let grid = self.claim.grid.as_ref()?;
-        let sign = match better(&self.arm(arm, Some(grid.values[0]))?.config, metric) {
-            Better::Higher => -1.0,
-            Better::Lower | Better::Descriptive => 1.0,
-        };
-        let seeds = FIRST_TUNING_SEED..FIRST_TUNING_SEED + grid.tuning_seeds;
-        let mut best: Option<(f64, f64)> = None;
-        for &value in &grid.values {
-            let sum: Option<f64> = seeds
-                .clone()
-                .map(|seed| self.metric(arm, Some(value), metric, seed))
-                .sum();
-            // With a cell missing nothing is chosen: another choice would change the numbers later.
-            let sum = sign * sum?;
-            if best.is_none_or(|(least, _)| sum < least) {
-                best = Some((sum, value));
+        let scores = self.scores(arm, metric)?;
+        let mut best = 0;
+        for index in 1..scores.len() {
+            if scores[index] < scores[best] {
+                best = index;
             }
         }
-        best.map(|(_, value)| value)
+        Some(self.grid()[best])
     }
 
     fn grid(&self) -> &[f64] {
