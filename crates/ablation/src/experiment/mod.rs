@@ -13,6 +13,8 @@ mod implicit;
 mod long_skip;
 mod memorise;
 mod mode_weight;
+#[cfg(feature = "tch")]
+mod passes;
 mod reconditioning;
 mod regression;
 mod tangent;

@@ -141,7 +141,15 @@ impl Measurement for Regression {
 
     fn seconds(&self) -> f64 {
         let lesions = 0.5 * self.tower.blocks as f64 * self.tower.seconds(self.fresh);
-        0.1 + 4.0 * self.steps as f64 * self.tower.seconds(self.batch) + lesions
+        let step = match self.optimiser {
+            // Its passes are written out: 50 GFLOP/s, and what each layer takes beside.
+            Optimiser::Adam => {
+                let layer = 2e-6 + 1.2e-10 * (self.batch * self.tower.width.pow(2)) as f64;
+                2.0 * (self.tower.blocks + 1) as f64 * layer
+            }
+            Optimiser::Sgd | Optimiser::Lars => 4.0 * self.tower.seconds(self.batch),
+        };
+        0.1 + self.steps as f64 * step + lesions
     }
 
     fn run(&self, stream: &Stream, found: &mut Found) -> Result<(), Error> {
@@ -174,7 +182,9 @@ mod live {
         error::Error,
         exact::report::median,
         experiment::{
-            Found, target,
+            Found,
+            passes::Passes,
+            target,
             tower::{Drawn, points},
         },
         stream::{Role, Stream},
@@ -192,38 +202,54 @@ mod live {
         let mut parameters = drawn.parameters();
         let mut adam = Adam::new(&mut parameters);
         let (mut heard, mut lambdas, mut theils) = (Vec::new(), Vec::new(), Vec::new());
-        let mut finite = true;
-        for step in 0..this.steps {
+        let rows = |step: u64| -> Vec<i64> {
             let mut rng = stream.at(Role::Data, 1 + step);
-            let rows: Vec<i64> = (0..this.batch)
+            (0..this.batch)
                 .map(|_| rng.random_range(0..this.examples as i64))
-                .collect();
-            let rows = Tensor::from_slice(&rows);
+                .collect()
+        };
+        let by_graph = |step: u64| -> Tensor {
+            let rows = Tensor::from_slice(&rows(step));
             let x = tensors.0.index_select(0, &rows);
             let y = tensors.1.index_select(0, &rows);
-            let loss = (drawn.forward(&x) - y).square().mean(Kind::Float);
-            if step == 0 {
-                let gradients = unit_gradients(&loss, &drawn.units);
-                let ends = (1, drawn.units.len() - 2);
-                let ratio = first_to_last(&gradients, ends.0, ends.1);
-                // What has vanished entirely is further down than single precision reaches.
-                found.set("gradient_ratio", ratio.unwrap_or(-45.0));
-            }
-            finite &= loss.double_value(&[]).is_finite();
+            (drawn.forward(&x) - y).square().mean(Kind::Float)
+        };
+        let gradients = unit_gradients(&by_graph(0), &drawn.units);
+        let ratio = first_to_last(&gradients, 1, drawn.units.len() - 2);
+        // What has vanished entirely is further down than single precision reaches.
+        found.set("gradient_ratio", ratio.unwrap_or(-45.0));
+        let examples = [&tensors.0, &tensors.1].map(numbers);
+        let mut passes = match this.optimiser {
+            Optimiser::Adam => Passes::of(&this.tower, x.ncols(), this.batch),
+            Optimiser::Sgd | Optimiser::Lars => None,
+        };
+        let mut finite = true;
+        for step in 0..this.steps {
             let before = this
                 .looks
                 .contains(&step)
                 .then(|| Snapshot::of(&drawn.units));
             let rate = this.rate_at(step);
-            let gradients = Tensor::run_backward(&[&loss], &parameters, false, false);
-            match this.optimiser {
-                Optimiser::Adam => adam.step(&gradients, rate),
-                Optimiser::Sgd => descend(&mut parameters, &gradients, |_| rate),
-                Optimiser::Lars => {
-                    let shares = shares(&drawn, &gradients);
-                    descend(&mut parameters, &gradients, |index| rate * shares[index]);
+            let loss = if let Some(passes) = &mut passes {
+                let rows = rows(step);
+                let [x, y] = [0, 1].map(|of| batch(&examples[of], &rows, this.examples));
+                let (loss, gradient) = passes.gradient(adam.numbers(), &x, &y);
+                adam.step_along(gradient, rate);
+                f64::from(loss)
+            } else {
+                let loss = by_graph(step);
+                let gradients = Tensor::run_backward(&[&loss], &parameters, false, false);
+                match this.optimiser {
+                    Optimiser::Adam => adam.step(&gradients, rate),
+                    Optimiser::Sgd => descend(&mut parameters, &gradients, |_| rate),
+                    Optimiser::Lars => {
+                        let shares = shares(&drawn, &gradients);
+                        descend(&mut parameters, &gradients, |index| rate * shares[index]);
+                    }
                 }
-            }
+                loss.double_value(&[])
+            };
+            finite &= loss.is_finite();
             if let Some(before) = before {
                 let absorbed = before.absorbed(&drawn.units);
                 heard.push(absorbed.into_iter().map(|a| !is_silent(a)).collect());
@@ -311,6 +337,17 @@ mod live {
             let progress = (done - 1.0 - self.warmup as f64) / span;
             self.rate * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
         }
+    }
+
+    fn numbers(tensor: &Tensor) -> Vec<f32> {
+        Vec::try_from(tensor.reshape([-1])).expect("single precision")
+    }
+
+    /// These rows of so many examples.
+    fn batch(numbers: &[f32], rows: &[i64], examples: usize) -> Vec<f32> {
+        let length = numbers.len() / examples;
+        let of = |&row: &i64| &numbers[row as usize * length..][..length];
+        rows.iter().flat_map(of).copied().collect()
     }
 
     /// w −= rate·g, a rate for each tensor.
