@@ -4,6 +4,7 @@ use score_objective::exact::{GaussianMixture, Refined, fisher_divergence, kl_div
 use serde::Deserialize;
 
 use super::{
+    modes::Variances,
     place::Place,
     report::{Found, Measured, Number},
     spectral_gap::{on_a_line, words},
@@ -18,6 +19,11 @@ use crate::error::Error;
 /// Mixtures in more dimensions whose means lie on a line have the same divergence.
 /// All divergences together are held against de Bruijn's identity, ½ ∫ FD d(σ²) = KL(first level) − KL(last level): noise
 /// moves what the weights differ by into the score, and adds nothing.
+///
+/// Range: \[0, ∞), 0 only for equal densities, in units of 1/x²; σ² FD is invariant to the scale of x and σ together, and
+/// both are to shifts and rotations.
+/// It misleads as a measure of what can be learned in that it is asymmetric in p and q, says nothing of how noisy the
+/// gradient is that would learn them, and compares levels only with the weight σ² of the loss.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Audibility {
@@ -31,8 +37,8 @@ pub struct Audibility {
     pub other: Vec<f64>,
     /// Means of the modes.
     pub means: Vec<f64>,
-    /// Variance of each mode.
-    pub variance: f64,
+    /// Variance of each mode: a number, or a list.
+    pub variance: Variances,
     /// Noise levels, rising.
     pub levels: Vec<Level>,
     /// The largest σ² FD over the levels, which is what the loss of NCSN sees, if it is expected.
@@ -58,13 +64,13 @@ impl Table for Audibility {
     table_fields!("audibility");
 
     fn check(&self, place: &Place) -> Result<(), Error> {
-        place.mixture(&self.weights, self.means.len(), self.variance)?;
-        place.mixture(&self.other, self.means.len(), self.variance)?;
+        place.mixture(&self.weights, self.means.len(), &self.variance)?;
+        place.mixture(&self.other, self.means.len(), &self.variance)?;
         place.levels(&self.levels)?;
         for &mean in &self.means {
             place.finite("means", mean)?;
         }
-        let most = 1e4 * self.variance.sqrt();
+        let most = 1e4 * self.variance.smallest().sqrt();
         match self.means.iter().find(|mean| most < mean.abs()) {
             None => Ok(()),
             Some(mean) => {
@@ -75,13 +81,13 @@ impl Table for Audibility {
     }
 
     fn measure(&self, _seed: u64) -> Measured {
-        let p = on_a_line(&self.weights, &self.means, self.variance);
-        let q = on_a_line(&self.other, &self.means, self.variance);
+        let p = on_a_line(&self.weights, &self.means, &self.variance);
+        let q = on_a_line(&self.other, &self.means, &self.variance);
         let mut measured = Measured {
             meaning: "Fisher divergence FD between two sets of weights: what a score says of them",
             parameters: format!(
                 "{}, against weights {:?}",
-                words(&self.weights, &self.means, self.variance),
+                words(&self.weights, &self.means, &self.variance),
                 self.other
             ),
             ..Measured::default()
@@ -118,7 +124,7 @@ impl Table for Audibility {
             let kl = |sigma| kl_divergence(&p, &q, sigma).expect(line).value;
             let (from, to) = (kl(first), kl(last));
             let what = "½ ∫ FD d(σ²) over the levels";
-            let sum = total(&p, &q, self.variance, first, last);
+            let sum = total(&p, &q, self.variance.smallest(), first, last);
             measured.closed_form(what, Number::exact(sum), from - to, 1e-8 * from);
         }
         let largest = divergences.iter().map(|d| d.value).fold(0.0, f64::max);

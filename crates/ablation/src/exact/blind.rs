@@ -33,6 +33,9 @@ use crate::{
 /// lost; what is left costs by what the answer is multiplied with: the flow velocity's factor in a step is its length,
 /// whatever the level, ε's and x₀'s grow where α or σ vanish.
 /// Shown is the variance of samples around the nearest mean, over that of the data, by DDIM with the same start.
+///
+/// Range: \[0, ∞), 1 for samples as wide as the data; invariant to rotations.
+/// It misleads where modes overlap, since the nearest mean need not be a sample's own, and sees no missed mode.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Blind {

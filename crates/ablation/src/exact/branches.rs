@@ -30,6 +30,9 @@ use crate::{
 /// variance is v_l = 1 + Σ_{k<l} b_k², which is l for b = 1 and grows like ln l for b_l = 1/√l, and the branch has the
 /// share b_l²/v_l of it. So a deep normalised network is near the identity, block by block, as if its branches had been
 /// scaled down by hand.
+///
+/// Range: shares in \[0, ∞); invariant to the scale of the inputs.
+/// They mislead after training, which changes them; and a quiet branch may be the one that matters.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Branches {

@@ -1,22 +1,23 @@
 //! What depth does to signals and gradients before training.
 
-use ndarray::Array2;
+use ndarray::{Array1, Array2, s};
 use rand::Rng;
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::{
-    mean_field::MeanField,
+    backward::first_gradient,
+    depth_claims::{DepthMeasure, slopes_of},
+    finite_width::{Law, is_isometry, law},
     network::{Activation, Batch, Biases, Connection, Design, Norm, Weights},
     place::Place,
-    propagation::{Numbers, Propagation, numbers_of},
-    report::{Found, Measured, Number},
+    propagation::{LEAST_SEPARATION, Look, Numbers, Propagation, Wanted, numbers_of},
+    report::{Measured, Number, median},
     study::{Claim, Expected, Table, Tolerance, table_fields},
 };
 use crate::{
     error::Error,
-    fit::slope,
     stream::{Role, Stream},
 };
 
@@ -24,10 +25,9 @@ use crate::{
 ///
 /// Depth counts layers of a plain network and blocks of a residual one.
 /// Arms of a seed share the draws of each layer and the inputs.
-/// Second moments and cosines are held against the limit of infinite width ([`Poole et al. 2016`][p]), to what a finite
-/// width moves: the logarithm of a norm has a variance of about 5 L/n (Hanin and Nica 2020).
-///
-/// [p]: https://arxiv.org/abs/1606.05340
+/// What is measured is said at [`Propagation`]; what theory says of it, and how far a finite width is from theory, in
+/// [`finite_width`](super::finite_width): each number is held to its own law, an isometry to its inputs' own numbers.
+/// Slopes are least squares over the depths at which the number is not at the end of its range.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Depth {
@@ -39,10 +39,16 @@ pub struct Depth {
     pub width: usize,
     /// Depths, rising.
     pub depths: Vec<usize>,
-    /// Inputs whose cosines are taken.
+    /// Inputs that are compared with each other.
     pub inputs: usize,
     /// Of those, inputs at which the Jacobian is taken.
     pub points: usize,
+    /// Further inputs for the linear probe, half of them to fit it; 0 if none asks for it.
+    pub probes: usize,
+    /// The ridge of that probe, over the mean variance of a unit.
+    pub ridge: f64,
+    /// Singular values below this times the largest count as lost: 2⁻²³ in single precision.
+    pub precision: f64,
     /// Seeds.
     pub seeds: u32,
     /// The networks.
@@ -64,6 +70,8 @@ pub struct Arm {
     pub activation: Activation,
     /// What a layer does.
     pub connection: Connection,
+    /// What is normalised.
+    pub norm: Norm,
     /// How matrices are drawn.
     pub weights: Weights,
     /// How biases are drawn.
@@ -83,41 +91,8 @@ pub struct ExpectedPropagation {
     pub measure: Propagation,
     /// At which depth.
     pub depth: usize,
-    /// The median over seeds.
+    /// The median over seeds as printed: of `separation` the cosine, of `growth` and `first_gradient` the ratio.
     pub value: Expected,
-}
-
-/// What a claim about depth measures, one number per seed.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum DepthMeasure {
-    /// The number of one arm.
-    Value {
-        /// Of what.
-        of: Propagation,
-        /// At which depth.
-        depth: usize,
-        /// The arm.
-        arm: String,
-    },
-    /// The number of `arm` − that of `than`.
-    Difference {
-        /// Of what.
-        of: Propagation,
-        /// At which depth.
-        depth: usize,
-        /// The arm.
-        arm: String,
-        /// What it is compared with.
-        than: String,
-    },
-    /// The slope over all depths, per 100 layers, by least squares.
-    Slope {
-        /// Of what.
-        of: Propagation,
-        /// The arm.
-        arm: String,
-    },
 }
 
 impl Table for Depth {
@@ -128,15 +103,24 @@ impl Table for Depth {
         place.depths(&self.depths, 1)?;
         place.count("inputs", self.inputs, 2, 1000)?;
         place.count("points", self.points, 1, self.inputs)?;
+        if 0 < self.probes {
+            // As many to fit as there are units, and as many again to judge.
+            place.count("probes", self.probes, 2 * self.width, 100_000)?;
+        }
+        place.positive("ridge", self.ridge)?;
+        if !(0.0 < self.precision && self.precision < 1.0) {
+            let rule = "it is a share of the largest singular value: give one in (0, 1)";
+            return Err(place.refuse("precision", self.precision, rule));
+        }
         place.count("seeds", self.seeds as usize, 1, 1000)?;
         place.count("number of arms", self.arms.len(), 1, 100)?;
         let layers: usize = self.depths.iter().sum();
         let work = layers as f64
-            * (self.width.pow(3) * self.points) as f64
+            * (self.width.pow(2) * (self.width * self.points + self.probes)) as f64
             * f64::from(self.seeds)
             * self.arms.len() as f64;
         if 1e11 < work {
-            let rule = "width³ · points · depths · seeds · arms above 10¹¹ takes minutes: make one of them smaller";
+            let rule = "width² · (width · points + probes) · depths · seeds · arms above 10¹¹ takes minutes: make one of them smaller";
             return Err(place.refuse("work", format!("{work:e}"), rule));
         }
         let mut names: Vec<&str> = Vec::new();
@@ -144,6 +128,9 @@ impl Table for Depth {
             place.distinct("arms.name", &mut names, &arm.name)?;
             let place = Place(format!("{}, arm {:?}", place.0, arm.name));
             arm.design().check(&place)?;
+            for &measure in &arm.measures {
+                self.possible(&place, "measures", arm, measure)?;
+            }
             for expected in &arm.expected {
                 let asked = arm.measures.contains(&expected.measure);
                 if !asked || !self.depths.contains(&expected.depth) {
@@ -155,27 +142,11 @@ impl Table for Depth {
             }
         }
         for claim in &self.claims {
-            let (arms, depth) = match &claim.measure {
-                DepthMeasure::Value { arm, depth, .. } => (vec![arm], Some(*depth)),
-                DepthMeasure::Difference {
-                    arm, than, depth, ..
-                } => (vec![arm, than], Some(*depth)),
-                DepthMeasure::Slope { arm, .. } => (vec![arm], None),
-            };
-            if let Some(arm) = arms.into_iter().find(|arm| !names.contains(&arm.as_str())) {
-                let rule = format!("there is no such arm: name one of {}", names.join(", "));
-                return Err(place.refuse("claims.measure", format!("{arm:?}"), &rule));
-            }
-            match depth {
-                Some(depth) if !self.depths.contains(&depth) => {
-                    let rule = "it is not one of depths: add it there";
-                    return Err(place.refuse("claims.measure.depth", depth, rule));
-                }
-                None if self.depths.len() < 2 => {
-                    let rule = "a slope takes two depths: give more";
-                    return Err(place.refuse("number of depths", self.depths.len(), rule));
-                }
-                _ => {}
+            claim.measure.check(place, &names, &self.depths)?;
+            for name in claim.measure.arms() {
+                let arm = self.arms.iter().find(|arm| arm.name == name);
+                let arm = arm.expect("there is such an arm");
+                self.possible(place, "claims.measure.of", arm, claim.measure.of())?;
             }
         }
         Ok(())
@@ -192,91 +163,53 @@ impl Table for Depth {
                 self.propagate(&self.arms[arm].design(), stream)
             })
             .collect();
-        // One number per seed.
-        let numbers = |arm: usize, depth: usize, of: Propagation| -> Vec<f64> {
-            let seeds = found
-                .chunks(self.seeds as usize)
-                .nth(arm)
-                .expect("every arm ran");
-            seeds
-                .iter()
-                .map(|depths| depths[depth][of.place()])
-                .collect()
+        // One number per seed; the first place is before the first layer.
+        let numbers = |arm: usize, place: usize, of: Propagation| -> Vec<f64> {
+            let seeds = found.chunks(self.seeds as usize).nth(arm);
+            let seeds = seeds.expect("every arm ran").iter();
+            seeds.map(|depths| depths[place][of.place()]).collect()
         };
         let mut measured = Measured {
             meaning: "signals and Jacobians J of random networks: medians over seeds",
             parameters: format!(
-                "width {}, {} inputs, Jacobians at {}, {} seeds",
-                self.width, self.inputs, self.points, self.seeds
+                "width {}, {} inputs, Jacobians at {}, {} inputs of a linear probe, {} seeds",
+                self.width, self.inputs, self.points, self.probes, self.seeds
             ),
             ..Measured::default()
         };
         for (index, arm) in self.arms.iter().enumerate() {
             measured.group.clone_from(&arm.name);
+            // What an isometry keeps is not sampled: its inputs are the same draws.
+            let number: fn(&[f64]) -> Number = if is_isometry(&arm.design()) {
+                |values| Number::exact(median(values))
+            } else {
+                Number::median
+            };
             for &of in &arm.measures {
+                let before = numbers(index, 0, of);
+                let laws: Vec<Option<Law>> = (self.depths.iter())
+                    .map(|&depth| self.law(arm, &before, depth, of))
+                    .collect();
+                let values: Vec<Vec<f64>> = (1..=self.depths.len())
+                    .map(|place| numbers(index, place, of))
+                    .collect();
                 for (place, &depth) in self.depths.iter().enumerate() {
-                    let number = Number::median(&numbers(index, place, of));
-                    let what = format!("{}, L = {depth}", of.words());
                     let expected = arm.expected.iter();
                     let expected = expected.filter(|e| e.measure == of && e.depth == depth);
                     let expected = expected.map(|e| e.value).next();
-                    let law = self.law(&arm.design(), depth, of);
-                    if expected.is_some() || law.is_none() {
-                        measured.expected(&what, number, expected, self.tolerance);
-                    }
-                    if let Some((law, tolerance)) = law {
-                        measured.closed_form(what, number, law, tolerance);
-                    }
+                    let what = format!("{}, L = {depth}", of.words());
+                    let number = number(&values[place]);
+                    self.row(&mut measured, &what, of, number, expected, laws[place]);
                 }
+                self.slope_row(&mut measured, of, &values, &laws);
             }
         }
-        let arm = |name: &str| {
-            let place = self.arms.iter().position(|arm| arm.name == name);
-            place.expect("it was checked")
-        };
-        let depth = |depth: usize| {
-            let place = self.depths.iter().position(|d| *d == depth);
-            place.expect("it was checked")
-        };
         for claim in &self.claims {
-            measured.found.push(match &claim.measure {
-                DepthMeasure::Value {
-                    of,
-                    depth: at,
-                    arm: one,
-                } => Found::seeds(
-                    format!("{}, L = {at}, {one}", of.words()),
-                    numbers(arm(one), depth(*at), *of),
-                ),
-                DepthMeasure::Difference {
-                    of,
-                    depth: at,
-                    arm: one,
-                    than,
-                } => {
-                    let pairs = numbers(arm(one), depth(*at), *of);
-                    let pairs = pairs.iter().zip(numbers(arm(than), depth(*at), *of));
-                    Found::seeds(
-                        format!("{}, L = {at}, {one} − {than}", of.words()),
-                        pairs.map(|(a, b)| a - b).collect(),
-                    )
-                }
-                DepthMeasure::Slope { of, arm: one } => {
-                    let curves: Vec<Vec<f64>> = (0..self.depths.len())
-                        .map(|place| numbers(arm(one), place, *of))
-                        .collect();
-                    let slope = |s: usize| {
-                        let depths = self.depths.iter().map(|&depth| depth as f64);
-                        let points: Vec<_> =
-                            depths.zip(curves.iter().map(|values| values[s])).collect();
-                        100.0 * slope(&points).unwrap_or(f64::NAN)
-                    };
-                    Found::seeds(
-                        format!("{} per 100 layers, {one}", of.words()),
-                        (0..self.seeds as usize).map(slope).collect(),
-                    )
-                }
-            });
+            let of = |name: &str, place: usize, of: Propagation| {
+                let arm = self.arms.iter().position(|arm| arm.name == name);
+                numbers(arm.expect("it was checked"), place + 1, of)
+            };
+            measured.found.push(claim.measure.found(&self.depths, &of));
         }
         measured
     }
@@ -287,7 +220,7 @@ impl Arm {
         Design {
             activation: self.activation,
             connection: self.connection,
-            norm: Norm::None,
+            norm: self.norm,
             weights: self.weights,
             biases: self.biases,
         }
@@ -295,57 +228,180 @@ impl Arm {
 }
 
 impl Depth {
-    /// The numbers of one network at each depth.
+    /// The linear probe needs inputs of its own, gradients of weights are those of plain networks.
+    fn possible(&self, place: &Place, name: &str, arm: &Arm, of: Propagation) -> Result<(), Error> {
+        let rule = match of {
+            Propagation::Recovered if self.probes == 0 => "it needs inputs of its own: set probes",
+            Propagation::FirstGradient
+                if arm.connection != Connection::Plain || arm.norm != Norm::None =>
+            {
+                "it is of plain networks without normalisation: ask for gain"
+            }
+            _ => return Ok(()),
+        };
+        Err(place.refuse(name, format!("{of:?} of {:?}", arm.name), rule))
+    }
+
+    /// The numbers of one network before the first layer and at each depth.
     fn propagate(&self, design: &Design, stream: Stream) -> Vec<Numbers> {
         let mut rng = stream.at(Role::Data, 0);
-        let x = Array2::from_shape_simple_fn((self.inputs, self.width), || {
-            rng.sample::<f64, _>(StandardNormal)
-        });
-        let mut numbers = Vec::with_capacity(self.depths.len());
+        let n = self.width;
+        let rows = self.inputs + self.probes;
+        let x = Array2::from_shape_simple_fn((rows, n), || rng.sample::<f64, _>(StandardNormal));
+        let mut rng = stream.at(Role::Probe, 0);
+        let readout = Array1::from_shape_simple_fn(n, || rng.sample::<f64, _>(StandardNormal));
+        let start = Batch {
+            h: x.clone(),
+            // Of each point, along each axis.
+            tangents: Array2::from_shape_fn((n * self.points, n), |(row, axis)| {
+                f64::from(u8::from(row / self.points == axis))
+            }),
+            points: self.points,
+        };
+        let look = Look {
+            inputs: self.inputs,
+            precision: self.precision,
+            ridge: self.ridge,
+        };
+        let plain = design.connection == Connection::Plain && design.norm == Norm::None;
+        let mut numbers = vec![numbers_of(&x, &start, look)];
         for depths in design.passes(&self.depths) {
             let last = depths[depths.len() - 1];
             let factor = design.factor(last);
-            let n = self.width;
-            let mut batch = Batch {
-                h: x.clone(),
-                // Of each point, along each axis.
-                tangents: Array2::from_shape_fn((n * self.points, n), |(row, axis)| {
-                    f64::from(u8::from(row / self.points == axis))
-                }),
-                points: self.points,
-            };
+            let mut batch = start.clone();
+            let mut layers = Vec::new();
             for l in 0..last {
                 let layer = design.layer(n, &mut stream.at(Role::Init, l as u64));
                 batch = design.advance(batch, &layer, factor);
+                if plain {
+                    layers.push(layer);
+                }
                 if depths.contains(&(l + 1)) {
-                    numbers.push(numbers_of(&x, &batch));
+                    let mut found = numbers_of(&x, &batch, look);
+                    if plain {
+                        let points = x.slice(s![..self.points, ..]);
+                        found[Propagation::FirstGradient.place()] =
+                            first_gradient(design.activation, &layers, points, &readout);
+                    }
+                    numbers.push(found);
                 }
             }
         }
         numbers
     }
 
-    /// What infinite width gives, and how far a finite one may be from it.
-    fn law(&self, design: &Design, depth: usize, of: Propagation) -> Option<(f64, f64)> {
-        let state = MeanField::at(design, self.width, depth)?;
-        // The sum over layers of what one of them adds to the variance of ln ‖h‖².
-        let steps: f64 = (0..depth).map(|_| design.factor(depth).powi(2)).sum();
-        let spread = 5.0 * steps / self.width as f64;
-        match of {
-            Propagation::Growth => {
-                let decades = |nats: f64| nats / std::f64::consts::LN_10;
-                // The mean of a logarithm is half its variance below the logarithm of the mean.
-                Some((
-                    state.square.log10(),
-                    0.05 + decades(0.5 * spread + spread.sqrt()),
-                ))
-            }
-            Propagation::Cosine => {
-                let cosine = state.cosine();
-                // An angle is off by a share of itself, near 1 too.
-                Some((cosine, (1.0 - cosine) * (0.05 + spread) + 1e-9))
-            }
-            _ => None,
+    /// What theory says; of an isometry what its inputs say.
+    fn law(&self, arm: &Arm, before: &[f64], depth: usize, of: Propagation) -> Option<Law> {
+        let design = arm.design();
+        if !is_isometry(&design) {
+            return law(&design, self.width, depth, of);
         }
+        let layers = depth as f64 * arm.weights.gain.log10();
+        Some(Law {
+            value: match of {
+                Propagation::Growth => 2.0 * layers,
+                Propagation::Gain => layers,
+                Propagation::FirstGradient => 0.0,
+                _ => median(before),
+            },
+            // The ridge of the linear probe shrinks what it recovers.
+            slack: 1e-9
+                + if of == Propagation::Recovered {
+                    self.ridge
+                } else {
+                    0.0
+                },
+        })
+    }
+
+    /// One number beside what is expected and what theory says.
+    fn row(
+        &self,
+        measured: &mut Measured,
+        what: &str,
+        of: Propagation,
+        number: Number,
+        expected: Option<Expected>,
+        law: Option<Law>,
+    ) {
+        match expected.map(|expected| of.wanted(expected)) {
+            Some(Wanted::Below(bound)) => measured.at_most(what, number, bound),
+            Some(Wanted::Value(value, half_unit)) => {
+                let expected = Expected {
+                    value,
+                    half_unit,
+                    error: 0.0,
+                };
+                measured.expected(what, number, Some(expected), self.tolerance);
+            }
+            None if law.is_none() => measured.expected(what, number, None, self.tolerance),
+            None => {}
+        }
+        match law {
+            // Beyond what rounding leaves of it.
+            Some(law) if at_its_end(of, law.value) => {
+                measured.at_most(what, number, LEAST_SEPARATION + 2.0);
+            }
+            Some(law) => measured.closed_form(what, number, law.value, law.slack),
+            None => {}
+        }
+    }
+
+    /// The slope over the depths where the number is not at the end of its range, beside that of the laws.
+    fn slope_row(
+        &self,
+        measured: &mut Measured,
+        of: Propagation,
+        values: &[Vec<f64>],
+        laws: &[Option<Law>],
+    ) {
+        let sloped = [
+            Propagation::Separation,
+            Propagation::Condition,
+            Propagation::Gain,
+            Propagation::FirstGradient,
+        ];
+        let inside = |values: &&Vec<f64>| {
+            let value = median(values);
+            value.is_finite() && !at_its_end(of, value)
+        };
+        let count = values.iter().take_while(inside).count();
+        if !sloped.contains(&of) || count < 2 {
+            return;
+        }
+        let depths = &self.depths[..count];
+        let number = Number::mean(&slopes_of(depths, &values[..count]));
+        let what = format!(
+            "{} per 100 layers up to L = {}",
+            of.words(),
+            depths[count - 1]
+        );
+        let laws: Option<Vec<Law>> = laws[..count].iter().copied().collect();
+        let Some(laws) = laws else {
+            measured.expected(what, number, None, self.tolerance);
+            return;
+        };
+        let wanted = slopes_of(
+            depths,
+            &laws.iter().map(|law| vec![law.value]).collect::<Vec<_>>(),
+        );
+        let x: Vec<f64> = depths.iter().map(|depth| *depth as f64).collect();
+        let mean = x.iter().sum::<f64>() / count as f64;
+        let across: f64 = x.iter().map(|x| (x - mean).powi(2)).sum();
+        let slack = x
+            .iter()
+            .zip(&laws)
+            .map(|(x, law)| (x - mean).abs() * law.slack);
+        let slack = 100.0 * slack.sum::<f64>() / across;
+        measured.closed_form(what, number, wanted[0], slack);
+    }
+}
+
+/// Whether nothing but rounding is left: of the difference of two inputs, of the smallest singular value.
+fn at_its_end(of: Propagation, value: f64) -> bool {
+    match of {
+        Propagation::Separation => value < LEAST_SEPARATION + 2.0,
+        Propagation::Condition => 14.0 < value,
+        _ => false,
     }
 }

@@ -19,6 +19,9 @@ use crate::error::Error;
 /// NCSN's weighting has the same for the score: ½ σ² E‖0 + ε/σ‖²/dim = ½.
 /// Where the data's own standard deviation is another than the one that the row was given, `mismatch`, the loss of a
 /// network that answers nothing is no longer the same at all levels; the claims measure that.
+///
+/// Range: losses in \[0, ∞), 1 in the mean if the deviation is right; invariant to the scale of x, σ and `data_std` together.
+/// It misleads as fairness: it is of the loss before training, not of gradients nor of what is learned.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Edm {

@@ -4,6 +4,7 @@ use score_objective::exact::spectral_gap;
 use serde::Deserialize;
 
 use super::{
+    modes::Variances,
     place::Place,
     report::{Found, Measured, Number},
     spectral_gap::on_a_line,
@@ -19,6 +20,10 @@ use crate::{error::Error, fit::slope};
 /// matching needs more samples than maximum likelihood (Koehler, Heckett and Risteski 2022), which is why the noise of
 /// annealing conditions it (Qin and Risteski 2023).
 /// The relative inefficiency is I V/H²; it is 1 where the modes merge, since both estimators are then the mean.
+///
+/// Range: \[1, ∞), by the bound of Cramér and Rao; invariant to shifts and to the scale of x and σ together, and to any
+/// smooth change of the parameter.
+/// It misleads for few samples, being of the second moment in the limit of many, and where the model is wrong.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Efficiency {
@@ -106,7 +111,7 @@ impl Table for Efficiency {
         for (place, &half) in self.halves.iter().enumerate() {
             measured.group = format!("modes at ±{half}");
             let weights = [self.weight, 1.0 - self.weight];
-            let data = on_a_line(&weights, &[half, -half], self.variance);
+            let data = on_a_line(&weights, &[half, -half], &Variances::Equal(self.variance));
             let levels = if place == last { self.sigmas.len() } else { 1 };
             for &sigma in &self.sigmas[..levels] {
                 let information = self.information(half, sigma);

@@ -17,6 +17,9 @@ use crate::{error::Error, fit::slope};
 /// w(t) = λ/(λ + σ²) · (1 − e^(−2 (λ + σ²) t)), and the probability flow dx/dσ = (x − w x)/σ from σ_max to σ_min turns
 /// the variance σ_max² into σ_max² exp(−2 ∫ (1 − w) dσ/σ): σ_min² at t = 0, λ at the end.
 /// A mode emerges at the time τ at which its variance is the geometric mean of those two; the law is τ ∝ 1/λ.
+///
+/// Range: τ in (0, ∞), the power in ℝ, −1 by the law; the power is invariant to the scale of x and σ together.
+/// It misleads for networks with a bias of their own towards some modes, as convolutions have, and under Adam.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Emergence {

@@ -34,6 +34,9 @@ use crate::{
 /// Networks are said to be trainable to about 6 ξ (section 5 and figure 5 there).
 /// The frontier is the depth at which the median loss over seeds, at the best rate for that depth, crosses the
 /// threshold, between two of the depths by a line in ln depth; it is the last depth where it does not cross.
+///
+/// Range: depths in \[first, last\] of the list, ξ in (0, ∞\]; ξ is invariant to rotations, and to no scale.
+/// It misleads by the budget: more steps and more rates move the frontier, ξ they do not.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Frontier {

@@ -70,17 +70,17 @@ pub fn run(name: &str, studies: &[Study], kept: &[ClaimResult]) -> Report {
     }
 }
 
-/// What a number may be off by its own error.
-pub(super) fn allowed(how: How, error: f64) -> f64 {
+/// What a number may be off by its own error, and by the standard error of what it is held against.
+pub(super) fn allowed(how: How, error: f64, wanted_error: f64) -> f64 {
     match how {
-        How::Sampled => STANDARD_ERRORS * error,
-        How::Rounding | How::Grid | How::Interval => error,
+        How::Sampled => STANDARD_ERRORS * error.hypot(wanted_error),
+        How::Rounding | How::Grid | How::Interval => error + STANDARD_ERRORS * wanted_error,
     }
 }
 
 fn check(row: &Row) -> Check {
     let number = row.number;
-    let tolerance = row.tolerance + allowed(number.how, number.error);
+    let tolerance = row.tolerance + allowed(number.how, number.error, row.wanted_error);
     let difference = row.wanted.map(|wanted| match row.against {
         Against::AtMost => (number.value - wanted).max(0.0),
         Against::ClosedForm | Against::Expected | Against::Nothing => number.value - wanted,

@@ -1,5 +1,6 @@
 //! Deep linear networks: with the residual form nothing changes but the origin of the weights.
 
+use nalgebra::DMatrix;
 use ndarray::{Array2, Axis};
 use rand::Rng;
 use rand_distr::StandardNormal;
@@ -7,20 +8,36 @@ use serde::Deserialize;
 
 use super::{
     place::Place,
-    report::{Found, Measured, Number},
-    study::{Claim, Table, Tolerance, table_fields},
+    report::{Found, Measured, Number, median},
+    study::{Claim, Expected, Table, Tolerance, table_fields},
 };
 use crate::{
     error::Error,
     stream::{Role, Stream},
 };
 
-/// Gradient descent on x ↦ W_L … W_1 x and on x ↦ (I + V_L) … (I + V_1) x from W = I + V.
+/// Gradient descent on x ↦ W_L … W_1 x and on x ↦ (I + V_L) … (I + V_1) x from W = I + V, for E‖ŷ − T x‖².
 ///
 /// The two are one function with one gradient, so W = I + V stays true, to rounding: in this class a skip adds no
 /// capacity and is an initial value.
-/// Weight decay pulls W towards 0 and V towards 0, which is W towards I: then they part.
-/// From W = V, small and without the identity, the plain network is stuck for as many steps.
+/// Weight decay λ pulls W towards 0 and V towards 0, which is W towards I: then they part.
+/// From W = V, small and without the identity, the plain network is stuck for as many steps; from Xavier's W, normal
+/// entries of variance 1/n (Glorot and Bengio 2010), it has far to go.
+///
+/// The target is T = I + t G/√n, G normal, and the inputs are whitened, so that to leading order in λ and t the end is
+/// known: each layer has 2 (P − T) = −λ w with w = V or W, P the product. So the loss left is λ² ‖w‖²/4, that is
+///
+/// ```text
+/// residual   λ² t² n/4 L²      V = (T − I)/L
+/// plain      λ² n/4            W = I + V
+/// the two products differ by λ I/2
+/// ```
+///
+/// Single matrices part further, and more with time: the pull moves them in directions that the product does not see.
+///
+/// Range: losses in \[0, ∞), distances too; invariant to rotations of inputs and outputs together.
+/// It says nothing of nets with a nonlinearity, where a skip is no initial value, nor of widths that change.
+/// Xavier's loss after a number of steps scatters over decades between draws: a median of seeds is shown.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Linear {
@@ -28,25 +45,47 @@ pub struct Linear {
     pub name: String,
     /// The sentences of the thesis that the numbers are about.
     pub about: Vec<String>,
-    /// Width: every matrix is square.
+    /// Width n: every matrix is square.
     pub width: usize,
-    /// Matrices.
+    /// Matrices L.
     pub depth: usize,
-    /// Points that are fitted.
+    /// Points that are fitted, more than the width.
     pub points: usize,
+    /// t: how far the target is from the identity.
+    pub target: f64,
     /// Steps of gradient descent.
     pub steps: usize,
     /// Learning rate.
     pub rate: f64,
     /// Standard deviation of the entries of V at the start.
     pub start: f64,
-    /// Coefficient of the weight decay that parts them.
+    /// Coefficient λ of the weight decay that parts them.
     pub decay: f64,
+    /// Draws of Xavier's start.
+    pub seeds: u32,
+    /// What the laws of leading order and the expected losses may be off, relative.
+    pub order: f64,
     /// Around the equalities.
     pub tolerance: Tolerance,
+    /// Last losses that are expected.
+    pub expected: ExpectedLosses,
     /// Claims.
     #[serde(default)]
     pub claims: Vec<Claim<LinearMeasure>>,
+}
+
+/// Registered losses after the last step, without the decay's own part.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedLosses {
+    /// Residual, with decay.
+    pub residual: Option<Expected>,
+    /// Plain from W = I + V, with decay.
+    pub plain: Option<Expected>,
+    /// Plain from W = V.
+    pub stuck: Option<Expected>,
+    /// Plain from Xavier's W, the median of the draws.
+    pub xavier: Option<Expected>,
 }
 
 /// What a claim about linear networks measures.
@@ -83,14 +122,18 @@ impl Table for Linear {
     fn check(&self, place: &Place) -> Result<(), Error> {
         place.count("width", self.width, 1, 256)?;
         place.count("depth", self.depth, 1, 256)?;
-        place.count("points", self.points, 1, 100_000)?;
+        place.count("points", self.points, self.width + 1, 100_000)?;
+        place.non_negative("target", self.target)?;
+        place.count("seeds", self.seeds as usize, 2, 1000)?;
+        place.positive("order", self.order)?;
         place.count("steps", self.steps, 1, 1_000_000)?;
         place.positive("rate", self.rate)?;
         place.positive("start", self.start)?;
         place.positive("decay", self.decay)?;
-        let work = self.width.pow(2) * self.points * self.depth * self.steps;
-        if 20_000_000_000 < work {
-            let rule = "width² · points · depth · steps above 2·10¹⁰ takes more than a minute: make one of them smaller";
+        let runs = 5 + self.seeds as usize;
+        let work = self.width.pow(2) * self.points * self.depth * self.steps * runs;
+        if 100_000_000_000 < work {
+            let rule = "width² · points · depth · steps · (5 + seeds) above 10¹¹ takes more than a minute: make one of them smaller";
             return Err(place.refuse("work", work, rule));
         }
         Ok(())
@@ -103,9 +146,9 @@ impl Table for Linear {
             let mut rng = stream.at(role, index);
             Array2::from_shape_simple_fn((rows, n), || rng.sample::<f64, _>(StandardNormal))
         };
-        let x = normal(Role::Data, 0, self.points);
-        // Outputs of the same size as the inputs.
-        let y = x.dot(&normal(Role::Data, 1, n)) / (n as f64).sqrt();
+        let x = whitened(normal(Role::Data, 0, self.points));
+        let target = Array2::eye(n) + normal(Role::Data, 1, n) * (self.target / (n as f64).sqrt());
+        let y = x.dot(&target.t());
         let small: Vec<Array2<f64>> = (0..self.depth)
             .map(|layer| normal(Role::Init, layer as u64, n) * self.start)
             .collect();
@@ -120,12 +163,19 @@ impl Table for Linear {
         let (residual, plain) = (train(&small, true, 0.0), train(&shifted, false, 0.0));
         let decayed = [(&small, true), (&shifted, false)].map(|(w, r)| train(w, r, self.decay));
         let bare = train(&small, false, 0.0);
+        let xavier: Vec<Trained> = (0..self.seeds)
+            .map(|draw| {
+                let first = u64::from(draw) * self.depth as u64;
+                let layer = |l| normal(Role::Probe, first + l as u64, n) / (n as f64).sqrt();
+                train(&(0..self.depth).map(layer).collect::<Vec<_>>(), false, 0.0)
+            })
+            .collect();
 
         let mut measured = Measured {
             meaning: "gradient descent on plain and residual deep linear networks from the same function",
             parameters: format!(
-                "width {n}, depth {}, {} points, {} steps at rate {}, entries of V of {}, weight decay {}",
-                self.depth, self.points, self.steps, self.rate, self.start, self.decay
+                "width {n}, depth {}, {} points, target {} from the identity, {} steps at rate {}, entries of V of {}, weight decay {}",
+                self.depth, self.points, self.target, self.steps, self.rate, self.start, self.decay
             ),
             ..Measured::default()
         };
@@ -139,25 +189,81 @@ impl Table for Linear {
             residual.last,
             tolerance,
         );
-        for (what, trained) in [
-            ("residual", &residual),
-            ("plain from W = V", &bare),
-            ("residual with decay", &decayed[0]),
-            ("plain with decay", &decayed[1]),
+        let apart_decayed = Number::exact(distance(&decayed[0], &decayed[1]));
+        let (decay, layers) = (self.decay, self.depth as f64);
+        let size = 0.25 * decay * decay * n as f64;
+        for (what, number, law) in [
+            (
+                "mean diagonal of the products' difference with decay",
+                Number::exact(decayed[0].mean_gain() - decayed[1].mean_gain()),
+                0.5 * decay,
+            ),
+            (
+                "last loss, residual with decay",
+                Number::exact(decayed[0].last),
+                size * (self.target / layers).powi(2),
+            ),
+            (
+                "last loss, plain with decay",
+                Number::exact(decayed[1].last),
+                size,
+            ),
+            (
+                "last loss, plain from W = V, over the first",
+                Number::exact(bare.last / bare.first),
+                1.0,
+            ),
         ] {
-            for (when, loss) in [("first", trained.first), ("last", trained.last)] {
-                let what = format!("{when} loss, {what}");
-                measured.expected(what, Number::exact(loss), None, self.tolerance);
-            }
+            measured.closed_form(what, number, law, self.order * law);
+        }
+        let losses: Vec<f64> = xavier.iter().map(|trained| trained.last.log10()).collect();
+        let median = 10_f64.powf(median(&losses));
+        for (what, value, expected) in [
+            (
+                "residual with decay",
+                decayed[0].last,
+                self.expected.residual,
+            ),
+            ("plain with decay", decayed[1].last, self.expected.plain),
+            ("plain from W = V", bare.last, self.expected.stuck),
+            (
+                "plain from Xavier's W, median",
+                median,
+                self.expected.xavier,
+            ),
+        ] {
+            let number = Number::exact(value);
+            let order = Tolerance {
+                relative: self.order,
+                absolute: 0.0,
+            };
+            measured.expected(format!("last loss, {what}"), number, expected, order);
+        }
+        let ends = losses
+            .iter()
+            .fold([f64::INFINITY, f64::NEG_INFINITY], |[a, b], l| {
+                [a.min(*l), b.max(*l)]
+            });
+        for (what, value) in [
+            ("last loss, residual", residual.last),
+            (
+                "last loss, plain from Xavier's W, least",
+                10_f64.powf(ends[0]),
+            ),
+            (
+                "last loss, plain from Xavier's W, most",
+                10_f64.powf(ends[1]),
+            ),
+        ] {
+            measured.expected(what, Number::exact(value), None, self.tolerance);
         }
         for claim in &self.claims {
             let lost = |trained: &Trained| 1.0 - trained.last / trained.first;
             measured.found.push(match claim.measure {
                 LinearMeasure::Distance => Found::exact("max |W − (I + V)|", apart.value),
-                LinearMeasure::DistanceWithDecay => Found::exact(
-                    "max |W − (I + V)| with weight decay",
-                    distance(&decayed[0], &decayed[1]),
-                ),
+                LinearMeasure::DistanceWithDecay => {
+                    Found::exact("max |W − (I + V)| with weight decay", apart_decayed.value)
+                }
                 LinearMeasure::ProgressWithoutIdentity => {
                     Found::exact("share of the loss lost, plain from W = V", lost(&bare))
                 }
@@ -170,8 +276,17 @@ impl Table for Linear {
     }
 }
 
+impl Trained {
+    /// The mean of the diagonal of the product of all matrices.
+    fn mean_gain(&self) -> f64 {
+        let n = self.matrices[0].nrows();
+        let product = (self.matrices.iter()).fold(Array2::eye(n), |product, w| w.dot(&product));
+        product.diag().mean().expect("a unit")
+    }
+}
+
 impl Chain {
-    /// Gradient descent on ½ mean ‖ŷ − y‖² + ½ decay ‖parameters‖².
+    /// Gradient descent on mean ‖ŷ − y‖² + ½ decay ‖parameters‖².
     fn train(
         mut self,
         x: &Array2<f64>,
@@ -207,7 +322,7 @@ impl Chain {
     }
 }
 
-/// ½ mean ‖ŷ − y‖² and its gradients, ŷ = x W_1ᵀ … W_Lᵀ by rows.
+/// mean ‖ŷ − y‖² and its gradients, ŷ = x W_1ᵀ … W_Lᵀ by rows.
 fn gradients(w: &[Array2<f64>], x: &Array2<f64>, y: &Array2<f64>) -> (f64, Vec<Array2<f64>>) {
     let mut inputs = vec![x.clone()];
     for w in w {
@@ -215,8 +330,8 @@ fn gradients(w: &[Array2<f64>], x: &Array2<f64>, y: &Array2<f64>) -> (f64, Vec<A
     }
     let output = inputs.pop().expect("the output is the last");
     let count = x.len_of(Axis(0)) as f64;
-    let mut cotangent = (output - y) / count;
-    let loss = 0.5 * count * cotangent.iter().map(|c| c * c).sum::<f64>();
+    let mut cotangent = (output - y) * (2.0 / count);
+    let loss = 0.25 * count * cotangent.iter().map(|c| c * c).sum::<f64>();
     let mut gradients = Vec::with_capacity(w.len());
     for (w, input) in w.iter().zip(&inputs).rev() {
         gradients.push(cotangent.t().dot(input));
@@ -224,6 +339,16 @@ fn gradients(w: &[Array2<f64>], x: &Array2<f64>, y: &Array2<f64>) -> (f64, Vec<A
     }
     gradients.reverse();
     (loss, gradients)
+}
+
+/// Points with the mean square I: x C^(−½), which Cholesky's factor L of C gives as x L⁻ᵀ.
+fn whitened(x: Array2<f64>) -> Array2<f64> {
+    let (points, n) = x.dim();
+    let square = x.t().dot(&x) / points as f64;
+    let factor = DMatrix::from_fn(n, n, |i, j| square[[i, j]]).cholesky();
+    let factor = factor.expect("there are more points than units").l();
+    let inverse = factor.try_inverse().expect("its diagonal is positive");
+    x.dot(&Array2::from_shape_fn((n, n), |(i, j)| inverse[(j, i)]))
 }
 
 /// The largest entry by which two chains of matrices differ; none is NaN unless one diverged.
@@ -238,6 +363,13 @@ mod tests {
     use ndarray::array;
 
     use super::*;
+
+    #[test]
+    fn whitened_points_have_the_identity_for_their_mean_square() {
+        let x = whitened(array![[1.0, 2.0], [-0.5, 0.3], [0.2, -1.5], [3.0, 0.1]]);
+        let off = x.t().dot(&x) / 4.0 - Array2::<f64>::eye(2);
+        assert!(off.iter().all(|d| d.abs() < 1e-14), "{off}");
+    }
 
     #[test]
     fn gradients_are_those_of_differences() {

@@ -20,6 +20,9 @@ use crate::error::Error;
 /// with equality for white noise: 1 is what a network loses that answers nothing.
 /// At the smallest levels noise cannot be told from detail, at the largest the image from its mean; only in between is
 /// there anything to gain, and that is where EDM trains, ln σ ~ N(−1.2, 1.2²).
+///
+/// Range: \[0, 1\]; invariant to the scale of x, s and σ together.
+/// It misleads as a training curve: it is what cannot be learned, not how long the rest takes.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LossLevels {

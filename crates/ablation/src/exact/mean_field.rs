@@ -2,87 +2,110 @@
 
 use std::f64::consts::PI;
 
-use super::network::{Activation, Connection, Design};
+use super::network::{Activation, Connection, Design, Norm};
 
-/// Of two inputs of equal size: E h², E h h′ and E h, per unit.
+/// Of two inputs of equal size: E h², ½ E (h − h′)² and E h, per unit.
 ///
 /// In an infinitely wide network the preactivations of two inputs are Gaussian with variance v = g² E h² + σ_b² and
 /// covariance k = g² E h h′ + σ_b² (Poole et al. 2016); for ReLU E φ² = v/2, E φ φ′ = (v/2) κ(k/v) with
 /// κ(c) = (√(1 − c²) + c (π − arccos c))/π (Cho and Saul 2009), and E φ = √(v/2π).
 /// A branch of one layer has that mean, which all blocks add up; a second layer takes it away.
+/// The difference is followed, not the product, so that it keeps its digits where the two become one.
+/// Range: E h² ≥ 0, and at most 2 E h² of difference. It misleads where the depth is no small part of the width: see
+/// [`finite_width`](super::finite_width).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MeanField {
     /// E h².
     pub(super) square: f64,
-    /// E h h′.
-    pub(super) product: f64,
+    /// ½ E (h − h′)²; NaN for tanh, which has no closed form here.
+    pub(super) apart: f64,
     mean: f64,
 }
 
 impl MeanField {
     /// Two independent standard normal inputs.
-    pub(super) const INPUTS: MeanField = MeanField {
+    const INPUTS: MeanField = MeanField {
         square: 1.0,
-        product: 0.0,
+        apart: 1.0,
         mean: 0.0,
     };
 
-    /// The state at each of the depths; none for an activation without a closed form.
-    pub(super) fn at(design: &Design, width: usize, depth: usize) -> Option<MeanField> {
+    /// The states before the first layer and after each; none under normalisation.
+    pub(super) fn layers(design: &Design, width: usize, depth: usize) -> Option<Vec<MeanField>> {
+        if design.norm != Norm::None {
+            return None;
+        }
         let factor = design.factor(depth);
-        (0..depth).try_fold(MeanField::INPUTS, |state, _| {
-            state.after_layer(design, width, factor)
-        })
+        let mut states = vec![MeanField::INPUTS];
+        for l in 0..depth {
+            states.push(states[l].after_layer(design, width, factor));
+        }
+        Some(states)
     }
 
-    /// The correlation of the two.
-    pub(super) fn cosine(&self) -> f64 {
-        self.product / self.square
+    /// 1 − the correlation of the two.
+    pub(super) fn separation(&self) -> f64 {
+        self.apart / self.square
     }
 
-    fn after_layer(self, design: &Design, width: usize, factor: f64) -> Option<MeanField> {
-        let gain = design.weights.gain.powi(2);
+    /// The variance of the preactivations that follow.
+    fn preactivation(&self, design: &Design, width: usize) -> f64 {
+        design.weights.gain.powi(2) * self.square + design.biases.variance(width)
+    }
+
+    /// E φ′² at the preactivations that follow.
+    pub(super) fn slope_square(&self, design: &Design, width: usize) -> f64 {
+        let std = self.preactivation(design, width).sqrt();
+        match design.activation {
+            Activation::Relu => 0.5,
+            Activation::Linear => 1.0,
+            Activation::Tanh => normal_mean(|z| design.activation.slope(std * z).powi(2)),
+        }
+    }
+
+    fn after_layer(self, design: &Design, width: usize, factor: f64) -> MeanField {
         let bias = design.biases.variance(width);
-        let (v, k) = (gain * self.square + bias, gain * self.product + bias);
-        let (square, product, mean) = match design.activation {
-            Activation::Relu => (
-                v / 2.0,
-                v / 2.0 * arc_cosine(k / v),
-                (v / (2.0 * PI)).sqrt(),
-            ),
-            Activation::Linear => (v, k, 0.0),
-            Activation::Tanh => return None,
+        let v = self.preactivation(design, width);
+        // The bias is that of both.
+        let gap = design.weights.gain.powi(2) * self.apart;
+        let (square, apart, mean) = match design.activation {
+            Activation::Relu => (v / 2.0, v / 2.0 * lost(gap / v), (v / (2.0 * PI)).sqrt()),
+            Activation::Linear => (v, gap, 0.0),
+            Activation::Tanh => {
+                let square = normal_mean(|z| (v.sqrt() * z).tanh().powi(2));
+                (square, f64::NAN, 0.0)
+            }
         };
-        Some(match design.connection {
+        match design.connection {
             Connection::Plain => MeanField {
                 square,
-                product,
+                apart,
                 mean,
             },
-            Connection::OneLayer { .. } => {
-                let cross = 2.0 * factor * self.mean * mean;
-                MeanField {
-                    square: self.square + cross + factor.powi(2) * square,
-                    product: self.product + cross + factor.powi(2) * product,
-                    mean: self.mean + factor * mean,
-                }
-            }
-            Connection::TwoLayer { second_gain, .. } => {
-                let branch = |moment| factor.powi(2) * (second_gain.powi(2) * moment + bias);
-                MeanField {
-                    square: self.square + branch(square),
-                    product: self.product + branch(product),
-                    mean: self.mean,
-                }
-            }
-        })
+            Connection::OneLayer { .. } => MeanField {
+                square: self.square + 2.0 * factor * self.mean * mean + factor.powi(2) * square,
+                apart: self.apart + factor.powi(2) * apart,
+                mean: self.mean + factor * mean,
+            },
+            Connection::TwoLayer { second_gain, .. } => MeanField {
+                square: self.square + factor.powi(2) * (second_gain.powi(2) * square + bias),
+                apart: self.apart + factor.powi(2) * second_gain.powi(2) * apart,
+                mean: self.mean,
+            },
+        }
     }
 }
 
-/// The correlation of ReLU's outputs, over their second moment, from that of the inputs.
-fn arc_cosine(c: f64) -> f64 {
-    let c = c.clamp(-1.0, 1.0);
-    ((1.0 - c * c).sqrt() + c * (PI - c.acos())) / PI
+/// 1 − κ(1 − e), what is left of the difference of two inputs after ReLU: e less (sin θ − θ cos θ)/π at their angle θ.
+fn lost(e: f64) -> f64 {
+    let e = e.clamp(0.0, 2.0);
+    let angle = 2.0 * (0.5 * e).sqrt().asin();
+    let bent = if angle < 1e-2 {
+        angle.powi(3) / 3.0 - angle.powi(5) / 30.0
+    } else {
+        angle.sin() - angle * angle.cos()
+    };
+    e - bent / PI
 }
 
 /// E f(z) for standard normal z: the trapezoidal rule, which converges faster than any power.
@@ -98,7 +121,7 @@ pub(super) fn normal_mean(f: impl Fn(f64) -> f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::network::{Biases, Law, Norm, Scale, Weights};
+    use super::super::network::{Biases, Law, Scale, Weights};
     use super::*;
 
     fn design(connection: Connection) -> Design {
@@ -114,30 +137,46 @@ mod tests {
         }
     }
 
+    fn after(connection: Connection, depth: usize) -> MeanField {
+        MeanField::layers(&design(connection), 64, depth).unwrap()[depth]
+    }
+
     #[test]
     fn critical_networks_keep_the_second_moment_and_lose_the_angle_as_a_power() {
-        let state = |depth| MeanField::at(&design(Connection::Plain), 64, depth).unwrap();
+        let state = |depth| after(Connection::Plain, depth);
         assert!((state(100).square - 1.0).abs() < 1e-12);
-        assert!((state(1).cosine() - 1.0 / PI).abs() < 1e-15);
+        assert!((state(1).separation() - (1.0 - 1.0 / PI)).abs() < 1e-15);
         // 1 − c falls like 9 π²/(2 l²): a power, not an exponential.
-        let scaled = |depth: usize| (1.0 - state(depth).cosine()) * (depth * depth) as f64;
+        let scaled = |depth: usize| state(depth).separation() * (depth * depth) as f64;
         let limit = 4.5 * PI * PI;
         assert!((scaled(20_000) / limit - 1.0).abs() < 0.01);
     }
 
     #[test]
+    fn what_is_lost_keeps_its_digits_where_two_inputs_are_almost_one() {
+        let kappa = |c: f64| ((1.0 - c * c).sqrt() + c * (PI - c.acos())) / PI;
+        for e in [1.9, 1.0, 0.3, 1e-3] {
+            assert!((lost(e) - (1.0 - kappa(1.0 - e))).abs() < 1e-13, "{e}");
+        }
+        // e − (2 √2/3π) e^(3/2).
+        let e = 1e-24_f64;
+        let leading = e - 2.0 * 2.0_f64.sqrt() / (3.0 * PI) * e.powf(1.5);
+        assert!((lost(e) / leading - 1.0).abs() < 1e-15);
+        assert!((lost(5.1e-5) / lost(4.9e-5) - 5.1 / 4.9).abs() < 1e-3);
+    }
+
+    #[test]
     fn scaled_branches_have_a_limit_in_depth() {
-        let connection = Connection::TwoLayer {
-            scale: Scale::InverseSqrtDepth,
+        let scaled = |scale| Connection::TwoLayer {
+            scale,
             second_gain: 1.0,
         };
-        let state = MeanField::at(&design(connection), 64, 100_000).unwrap();
+        let state = after(scaled(Scale::InverseSqrtDepth), 100_000);
         assert!((state.square - 1.0_f64.exp()).abs() < 1e-3);
-        let unscaled = Connection::TwoLayer {
-            scale: Scale::One,
-            second_gain: 1.0,
-        };
-        let state = MeanField::at(&design(unscaled), 64, 128).unwrap();
+        let power = after(scaled(Scale::Power(-0.5)), 1000);
+        let constant = after(scaled(Scale::Constant(1e-3_f64.sqrt())), 1000);
+        assert!((power.square / constant.square - 1.0).abs() < 1e-12);
+        let state = after(scaled(Scale::One), 128);
         assert!((state.square.log2() - 128.0).abs() < 1e-9);
     }
 

@@ -38,14 +38,17 @@
 //! [`published`] holds numbers that others printed beside those of a study.
 
 pub mod audibility;
+mod backward;
 pub mod blind;
 pub mod branches;
 pub mod conditioning;
 pub mod depth;
+pub mod depth_claims;
 pub mod draws;
 pub mod edm;
 pub mod efficiency;
 pub mod emergence;
+mod finite_width;
 pub mod floors;
 pub mod frontier;
 pub mod growth;
@@ -57,6 +60,7 @@ mod load;
 pub mod loss_levels;
 mod mean_field;
 pub mod mlp;
+pub mod modes;
 pub mod network;
 pub mod noise_levels;
 pub mod paths;

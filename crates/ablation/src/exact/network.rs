@@ -92,13 +92,17 @@ pub enum Norm {
 }
 
 /// The factor b of a branch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
     /// 1.
     One,
     /// 1/√L, L the number of blocks.
     InverseSqrtDepth,
+    /// This number, at any depth: `{ constant = 0.1 }`.
+    Constant(f64),
+    /// This power of L: `{ power = -0.25 }`.
+    Power(f64),
 }
 
 /// Everything about a network but its depth and width.
@@ -124,10 +128,10 @@ pub(super) struct Batch {
 
 /// One layer or block.
 pub(super) struct Layer {
-    w: Array2<f64>,
-    c: Array1<f64>,
+    pub(super) w: Array2<f64>,
+    pub(super) c: Array1<f64>,
     /// W₂ and c₂ of a two-layer branch.
-    second: Option<(Array2<f64>, Array1<f64>)>,
+    pub(super) second: Option<(Array2<f64>, Array1<f64>)>,
 }
 
 impl Scale {
@@ -135,6 +139,8 @@ impl Scale {
         match self {
             Scale::One => 1.0,
             Scale::InverseSqrtDepth => 1.0 / (depth as f64).sqrt(),
+            Scale::Constant(b) => b,
+            Scale::Power(power) => (depth as f64).powf(power),
         }
     }
 }
@@ -214,6 +220,11 @@ impl Biases {
 impl Design {
     pub(super) fn check(&self, place: &Place) -> Result<(), Error> {
         place.positive("weights.gain", self.weights.gain)?;
+        match self.connection.scale() {
+            Scale::Constant(b) => place.finite("connection.scale", b)?,
+            Scale::Power(power) => place.finite("connection.scale", power)?,
+            Scale::One | Scale::InverseSqrtDepth => {}
+        }
         match self.connection {
             Connection::TwoLayer { second_gain, .. } => {
                 place.positive("connection.second_gain", second_gain)
@@ -275,8 +286,8 @@ impl Design {
     /// The depths that one pass serves: all of them, unless the branches know how many they are.
     pub(super) fn passes<'d>(&self, depths: &'d [usize]) -> Vec<&'d [usize]> {
         match self.connection.scale() {
-            Scale::One => vec![depths],
-            Scale::InverseSqrtDepth => depths.chunks(1).collect(),
+            Scale::One | Scale::Constant(_) => vec![depths],
+            Scale::InverseSqrtDepth | Scale::Power(_) => depths.chunks(1).collect(),
         }
     }
 }

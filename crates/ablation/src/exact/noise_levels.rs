@@ -17,6 +17,9 @@ use crate::error::Error;
 /// Φ(√(2D)(γ − 1) + 3γ) − Φ(√(2D)(γ − 1) − 3γ), about ½.
 /// Technique 4 wants the variance at the end of each level close to that level's: with a = ε/σ_L² its ratio is
 /// (1 − a)^(2T) (γ² − b) + b, b = 2a/(1 − (1 − a)²), never below 1; the best ε makes it smallest.
+///
+/// Range: the overlap in (0, 1), the ratio of variances in \[1, ∞); both are invariant to the scale of x and σ together.
+/// They mislead where the data have a shape: shells are those of noise around a single point.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoiseLevels {

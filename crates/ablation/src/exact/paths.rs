@@ -24,6 +24,9 @@ use crate::{
 ///
 /// The gain r is assumed; `measured` asks random networks for theirs, block by block, and takes the law of the sum of L
 /// unequal coins r_l/(1 + r_l) in its place.
+///
+/// Range: shares in \[0, 1\], lengths in \[0, L\]; invariant to the order of the blocks.
+/// It misleads where paths of opposite sign cancel: sizes are added here.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Paths {
@@ -37,6 +40,8 @@ pub struct Paths {
     pub gain: f64,
     /// Networks whose gains are measured besides.
     pub measured: Option<MeasuredGains>,
+    /// The share of the gradient that paths in use carry, in (0, 1): 0.95, say.
+    pub carried: f64,
     /// Shortest and longest path that are asked about.
     pub lengths: [usize; 2],
     /// The share of paths that are no longer than that, if it is expected.
@@ -56,7 +61,7 @@ pub struct Paths {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PathMeasure {
-    /// The smallest share of all paths that carries 95 % of the gradient.
+    /// The smallest share of all paths that has `carried` of the gradient.
     ShareInUse,
     /// The same by the measured gains, of the paths up to a length, in the seed where it is largest.
     MeasuredShareInUse,
@@ -82,6 +87,10 @@ impl Table for Paths {
     fn check(&self, place: &Place) -> Result<(), Error> {
         place.count("blocks", self.blocks, 1, 100_000)?;
         place.positive("gain", self.gain)?;
+        if !(0.0 < self.carried && self.carried < 1.0) {
+            let rule = "it is a share of the gradient: give one in (0, 1)";
+            return Err(place.refuse("carried", self.carried, rule));
+        }
         if let Some(measured) = &self.measured {
             place.count("measured.width", measured.width, 2, 4096)?;
             place.count("measured.inputs", measured.inputs, 4, 100_000)?;
@@ -121,11 +130,15 @@ impl Table for Paths {
         measured.closed_form("mean length", mean, law, 1e-9 * law);
         let total = Number::exact(paths.iter().sum());
         measured.closed_form("all paths", total, 1.0, 1e-9);
+        let percent = 100.0 * self.carried;
         let drawn = self
             .measured
             .map_or_else(Vec::new, |of| of.gains(self.blocks, seed));
         let laws: Vec<Vec<f64>> = drawn.iter().map(|gains| lengths_of(gains)).collect();
-        let in_use: Vec<f64> = laws.iter().map(|law| up_to(&paths, law)).collect();
+        let in_use: Vec<f64> = laws
+            .iter()
+            .map(|law| up_to(&paths, law, self.carried))
+            .collect();
         if !drawn.is_empty() {
             measured.group = "measured gains".to_owned();
             let n = self.blocks as f64;
@@ -150,7 +163,9 @@ impl Table for Paths {
                 ),
                 ("mean length".to_owned(), laws.iter().map(length).collect()),
                 (
-                    "share of paths up to the length that carries 95 % of the gradient".to_owned(),
+                    format!(
+                        "share of paths up to the length that carries {percent} % of the gradient"
+                    ),
                     in_use.clone(),
                 ),
             ] {
@@ -160,11 +175,13 @@ impl Table for Paths {
         for claim in &self.claims {
             measured.found.push(match claim.measure {
                 PathMeasure::ShareInUse => {
-                    let words = "share of paths that carries 95 % of the gradient";
+                    let words = format!("share of paths that carries {percent} % of the gradient");
                     Found::exact(words, self.share_in_use(&paths, &gradient))
                 }
                 PathMeasure::MeasuredShareInUse => {
-                    let words = "share of paths that carries 95 % of the gradient, at most, by measured gains";
+                    let words = format!(
+                        "share of paths that carries {percent} % of the gradient, at most, by measured gains"
+                    );
                     Found::exact(words, in_use.iter().copied().fold(0.0, f64::max))
                 }
             });
@@ -180,7 +197,7 @@ impl Paths {
         if 1.0 < self.gain {
             lengths.reverse();
         }
-        let (mut used, mut missing) = (0.0, 0.95);
+        let (mut used, mut missing) = (0.0, self.carried);
         for k in lengths {
             if missing <= gradient[k] {
                 // So many of them as are still needed.
@@ -194,7 +211,7 @@ impl Paths {
 }
 
 /// P(Bin(n, p) = k) for k = 0, …, n, 0 < p < 1: by sums of logarithms, since C(n, k) overflows.
-fn binomial(n: usize, p: f64) -> Vec<f64> {
+pub(super) fn binomial(n: usize, p: f64) -> Vec<f64> {
     let odds = (p / (1.0 - p)).ln();
     let mut log = n as f64 * (-p).ln_1p();
     (0..=n)
@@ -220,13 +237,13 @@ fn lengths_of(gains: &[f64]) -> Vec<f64> {
     })
 }
 
-/// The share of all paths that are no longer than it takes for 95 % of the gradient.
-fn up_to(paths: &[f64], gradient: &[f64]) -> f64 {
+/// The share of all paths that are no longer than it takes for `wanted` of the gradient.
+fn up_to(paths: &[f64], gradient: &[f64], wanted: f64) -> f64 {
     let (mut used, mut carried) = (0.0, 0.0);
     for (paths, share) in paths.iter().zip(gradient) {
         used += paths;
         carried += share;
-        if 0.95 <= carried {
+        if wanted <= carried {
             break;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::study::Level;
+use super::{modes::Variances, study::Level};
 use crate::error::Error;
 
 /// Where a value stands, for messages.
@@ -83,12 +83,12 @@ impl Place {
         }
     }
 
-    /// Weights and a variance of components with as many means.
+    /// Weights and variances of components with as many means.
     pub(crate) fn mixture(
         &self,
         weights: &[f64],
         means: usize,
-        variance: f64,
+        variances: &Variances,
     ) -> Result<(), Error> {
         self.count("number of weights", weights.len(), 1, 1000)?;
         if weights.len() != means {
@@ -98,7 +98,15 @@ impl Place {
         for &weight in weights {
             self.positive("weights", weight)?;
         }
-        self.positive("variance", variance)
+        match variances {
+            Variances::Equal(variance) => self.positive("variance", *variance),
+            Variances::Each(list) if list.len() != means => {
+                let rule =
+                    format!("there are {means} means: give as many variances, or one number");
+                Err(self.refuse("number of variances", list.len(), &rule))
+            }
+            Variances::Each(list) => list.iter().try_for_each(|v| self.positive("variance", *v)),
+        }
     }
 
     pub(crate) fn sentences(&self, about: &[String]) -> Result<(), Error> {

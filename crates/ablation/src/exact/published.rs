@@ -233,7 +233,7 @@ impl Published {
         let verdict = match found.as_ref().and_then(|check| Some((check, check.value?))) {
             None => Agreement::NotFound,
             Some((check, value)) => {
-                let error = allowed(check.how, check.error.unwrap_or(0.0));
+                let error = allowed(check.how, check.error.unwrap_or(0.0), printed.error);
                 let difference = value - printed.value;
                 // By how much it is beyond what is allowed, at least and at most.
                 let beyond = match self.compare {

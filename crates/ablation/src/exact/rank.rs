@@ -30,6 +30,11 @@ use crate::{
 /// x₀ needs h ≥ #{λ > σ²}, ε needs h ≥ #{λ < σ²}, where the spectrum has two scales; a skip that is free to choose needs
 /// the smaller of the two, and never loses.
 /// The law is held against eigenvalues of the same problem in a random basis.
+///
+/// Range: \[0, ∞), 0 at full rank; of ε at most 1 per dimension. Invariant to rotations of the data, and to the scale of x
+/// and σ together for all but v, the flow velocity and EDM's F, whose skips know the unit of x.
+/// It misleads where a network is no linear bottleneck, and says nothing of what can be trained.
+/// Source: Eckart and Young 1936 for the dropped directions; the rest is the algebra above.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rank {
@@ -54,15 +59,22 @@ pub struct Rank {
 }
 
 /// Eigenvalues.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Spectrum {
-    /// `large` eigenvalues 1 and the others 0: a flat manifold.
+    /// `large` eigenvalues of one variance and the others 0: a flat manifold.
     TwoScale {
         /// Dimension D.
         dim: usize,
-        /// Eigenvalues that are 1.
+        /// Eigenvalues that are not 0.
         large: usize,
+        /// What they are.
+        variance: f64,
+    },
+    /// These.
+    List {
+        /// Eigenvalues, at least one of them positive.
+        eigenvalues: Vec<f64>,
     },
     /// k^−exponent.
     PowerLaw {
@@ -134,12 +146,24 @@ impl Table for Rank {
     table_fields!("rank");
 
     fn check(&self, place: &Place) -> Result<(), Error> {
-        let dim = match self.spectrum {
-            Spectrum::TwoScale { dim, large } => {
+        let dim = match &self.spectrum {
+            &Spectrum::TwoScale {
+                dim,
+                large,
+                variance,
+            } => {
                 place.count("spectrum.large", large, 1, dim)?;
+                place.positive("spectrum.variance", variance)?;
                 dim
             }
-            Spectrum::PowerLaw { dim, exponent } => {
+            Spectrum::List { eigenvalues } => {
+                for &eigenvalue in eigenvalues {
+                    place.non_negative("spectrum.eigenvalues", eigenvalue)?;
+                }
+                place.positive("largest eigenvalue", largest(eigenvalues))?;
+                eigenvalues.len()
+            }
+            &Spectrum::PowerLaw { dim, exponent } => {
                 place.non_negative("spectrum.exponent", exponent)?;
                 dim
             }
@@ -237,12 +261,23 @@ impl Table for Rank {
 
 impl Rank {
     fn data(&self) -> (Gaussian, String) {
-        let (data, words) = match self.spectrum {
-            Spectrum::TwoScale { dim, large } => (
-                Gaussian::subspace(large, dim),
-                format!("{large} of {dim} eigenvalues 1, the others 0"),
+        let (data, words) = match &self.spectrum {
+            &Spectrum::TwoScale {
+                dim,
+                large,
+                variance,
+            } => {
+                let eigenvalue = |k| if k < large { variance } else { 0.0 };
+                (
+                    Gaussian::with_spectrum((0..dim).map(eigenvalue).collect()),
+                    format!("{large} of {dim} eigenvalues {variance}, the others 0"),
+                )
+            }
+            Spectrum::List { eigenvalues } => (
+                Gaussian::with_spectrum(eigenvalues.iter().copied().collect()),
+                format!("eigenvalues {eigenvalues:?}"),
             ),
-            Spectrum::PowerLaw { dim, exponent } => (
+            &Spectrum::PowerLaw { dim, exponent } => (
                 Gaussian::power_law(dim, exponent),
                 format!("{dim} eigenvalues k^−{exponent}"),
             ),
@@ -265,6 +300,10 @@ impl Rank {
             Target::EpsLongSkip => law.best_skip(width),
         }
     }
+}
+
+pub(super) fn largest(eigenvalues: &[f64]) -> f64 {
+    eigenvalues.iter().copied().fold(0.0, f64::max)
 }
 
 /// The closed form: per eigenvalue, the shrinkage g and the variance of x over σ².

@@ -165,6 +165,8 @@ pub(super) struct Row {
     pub(super) number: Number,
     pub(super) against: Against,
     pub(super) wanted: Option<f64>,
+    /// The standard error of what is wanted.
+    pub(super) wanted_error: f64,
     pub(super) tolerance: f64,
 }
 
@@ -275,6 +277,7 @@ impl Measured {
             number,
             against: Against::ClosedForm,
             wanted: Some(wanted),
+            wanted_error: 0.0,
             tolerance,
         });
     }
@@ -287,6 +290,7 @@ impl Measured {
             number,
             against: Against::AtMost,
             wanted: Some(bound),
+            wanted_error: 0.0,
             tolerance: 1e-9 * bound.abs(),
         });
     }
@@ -308,6 +312,7 @@ impl Measured {
                 None => Against::Nothing,
             },
             wanted: expected.map(|expected| expected.value),
+            wanted_error: expected.map_or(0.0, |expected| expected.error),
             tolerance: expected.map_or(0.0, |expected| {
                 expected.half_unit + tolerance.around(expected.value)
             }),

@@ -5,7 +5,7 @@ use noise_schedule::{Grid, Kernel};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
-use samplers::{AnnealedLangevin, Heun, NoiseSource, PerSample, Silent, langevin, sample};
+use samplers::{AnnealedLangevin, Ddim, Heun, NoiseSource, PerSample, Silent, langevin, sample};
 use score_objective::exact::{ExactScore, GaussianMixture};
 use serde::Deserialize;
 
@@ -43,7 +43,7 @@ pub enum Sampler {
         /// Whose score is followed.
         score: AnnealedScore,
     },
-    /// The probability flow from N(0, from² I) by Heun's steps on the grid of Karras et al. 2022, then to no noise.
+    /// The probability flow from N(0, from² I) on the grid of Karras et al. 2022, equation 5, then to no noise.
     Ode {
         /// The first level.
         from: f64,
@@ -51,7 +51,21 @@ pub enum Sampler {
         to: f64,
         /// Levels.
         levels: usize,
+        /// ρ of the grid: 7 there.
+        rho: f64,
+        /// The steps.
+        solver: FlowSolver,
     },
+}
+
+/// Steps along the probability flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FlowSolver {
+    /// Of the first order, one evaluation: Euler's in σ, which is DDIM (Song, Meng and Ermon 2021).
+    Euler,
+    /// Of the second order, two evaluations (Karras et al. 2022, algorithm 1).
+    Heun,
 }
 
 /// The score at level σ.
@@ -101,7 +115,16 @@ impl Sampler {
                 }
                 (from, to, levels)
             }
-            Sampler::Ode { from, to, levels } => (from, to, levels),
+            Sampler::Ode {
+                from,
+                to,
+                levels,
+                rho,
+                ..
+            } => {
+                place.positive("rho", rho)?;
+                (from, to, levels)
+            }
         };
         place.positive("from", from)?;
         place.positive("to", to)?;
@@ -208,13 +231,22 @@ impl Sampler {
                 let mut denoiser = |x: &Array2<f64>, k: Kernel| whose.denoise(x.view(), k.sigma());
                 dynamics.run(&grid, &mut denoiser, &mut PerSample::new(streams), x)
             }
-            Sampler::Ode { from, to, levels } => {
-                let grid = Grid::karras(to, from, 7.0, levels)
+            Sampler::Ode {
+                from,
+                to,
+                levels,
+                rho,
+                solver,
+            } => {
+                let grid = Grid::karras(to, from, rho, levels)
                     .expect("it was checked")
                     .then_clean();
                 let x = points(&|rng| from * rng.sample::<f64, _>(StandardNormal));
                 let mut denoiser = |x: &Array2<f64>, k: Kernel| data.denoise(x.view(), k.sigma());
-                sample(&grid, Heun, &mut denoiser, &mut Silent, x)
+                match solver {
+                    FlowSolver::Euler => sample(&grid, Ddim, &mut denoiser, &mut Silent, x),
+                    FlowSolver::Heun => sample(&grid, Heun, &mut denoiser, &mut Silent, x),
+                }
             }
         }
     }

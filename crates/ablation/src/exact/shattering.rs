@@ -15,12 +15,18 @@ use crate::{
     stream::{Role, Stream},
 };
 
-/// The autocorrelation of df/dx along a line of inputs, f: ℝ → ℝ a random ReLU network (Balduzzi et al. 2017).
+/// The autocorrelation of df/dx along a line of inputs, f: ℝ → ℝ a random network (Balduzzi et al. 2017).
 ///
 /// Near 1 the gradient changes slowly, so that a step finds what the gradient promised; near 0 it is white noise.
-/// The input goes through one ReLU layer to the given width, the output is a random combination of units.
+/// The input goes through one layer φ(w x + c) to the given width, the output is a random combination of units; both are
+/// independent draws with the arm's gain, uniform if its matrices are and normal otherwise.
 /// ρ_k = mean(g_i g_{i+k})/mean(g_i²), not centred, is averaged over seeds; batch normalisation takes its statistics
 /// from the whole line, and they are held fixed in the derivative.
+///
+/// Range: about \[−1, 1\]; invariant to the scale of f, and to that of x if `range` moves with it.
+/// It misleads where the gradient is nearly constant because the network forgot its input: that too is 1, so it is read
+/// beside [`depth`](super::depth). Not centred, a mean gradient counts as agreement.
+/// A seed is one function: its ρ scatters by 0.1 and more, so that few seeds tell little.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shattering {
@@ -40,10 +46,6 @@ pub struct Shattering {
     pub lags: Vec<usize>,
     /// Seeds.
     pub seeds: u32,
-    /// How matrices are drawn.
-    pub weights: Weights,
-    /// How biases are drawn; without them f is linear on either side of 0.
-    pub biases: Biases,
     /// The networks.
     pub arms: Vec<ShatteringArm>,
     /// Around the expected values.
@@ -59,10 +61,16 @@ pub struct Shattering {
 pub struct ShatteringArm {
     /// Name, for claims.
     pub name: String,
+    /// φ.
+    pub activation: Activation,
     /// What a layer does.
     pub connection: Connection,
     /// What is normalised.
     pub norm: Norm,
+    /// How matrices are drawn.
+    pub weights: Weights,
+    /// How biases are drawn; without them and with ReLU f is linear on either side of 0.
+    pub biases: Biases,
     /// Expected autocorrelations.
     #[serde(default)]
     pub expected: Vec<ExpectedCorrelation>,
@@ -110,11 +118,6 @@ impl Table for Shattering {
             place.count("lags", lag, 1, self.inputs - 1)?;
         }
         place.count("seeds", self.seeds as usize, 1, 1000)?;
-        place.positive("weights.gain", self.weights.gain)?;
-        if self.weights.law == Law::Orthogonal {
-            let rule = "the layer from the input is not square: draw normal or uniform entries";
-            return Err(place.refuse("weights.law", "orthogonal", rule));
-        }
         place.count("number of arms", self.arms.len(), 1, 100)?;
         let layers: usize = self.depths.iter().sum();
         let work = layers as f64
@@ -130,7 +133,7 @@ impl Table for Shattering {
         for arm in &self.arms {
             place.distinct("arms.name", &mut names, &arm.name)?;
             let place = Place(format!("{}, arm {:?}", place.0, arm.name));
-            self.design(arm).check(&place)?;
+            arm.design().check(&place)?;
             if let Some(e) = arm.expected.iter().find(|e| !known(e.depth, e.lag)) {
                 return Err(place.refuse("expected.depth", e.depth, rule));
             }
@@ -221,23 +224,33 @@ impl Table for Shattering {
     }
 }
 
-impl Shattering {
-    fn design(&self, arm: &ShatteringArm) -> Design {
+impl ShatteringArm {
+    fn design(&self) -> Design {
         Design {
-            activation: Activation::Relu,
-            connection: arm.connection,
-            norm: arm.norm,
+            activation: self.activation,
+            connection: self.connection,
+            norm: self.norm,
             weights: self.weights,
             biases: self.biases,
         }
     }
+}
 
+impl Shattering {
     /// Autocorrelations by depth and lag.
     fn correlations(&self, arm: &ShatteringArm, stream: Stream) -> Vec<Vec<f64>> {
-        let design = self.design(arm);
+        let design = arm.design();
+        // The layers from the input and to the output are not square.
+        let ends = Weights {
+            law: match arm.weights.law {
+                Law::Uniform => Law::Uniform,
+                Law::Normal | Law::Orthogonal => Law::Normal,
+            },
+            ..arm.weights
+        };
         let first = &mut stream.at(Role::Data, 0);
-        let slopes = self.weights.draw(self.width, 1, first).remove_axis(Axis(1));
-        let biases = self.biases.draw(self.width, 1, first);
+        let slopes = ends.draw(self.width, 1, first).remove_axis(Axis(1));
+        let biases = arm.biases.draw(self.width, 1, first);
         let step = 2.0 * self.range / (self.inputs - 1) as f64;
         let x = Array2::from_shape_fn((self.inputs, 1), |(i, _)| i as f64 * step - self.range);
         let mut correlations = Vec::with_capacity(self.depths.len());
@@ -261,10 +274,7 @@ impl Shattering {
                 batch = design.advance(batch, &layer, factor);
                 if depths.contains(&(l + 1)) {
                     let readout = &mut stream.at(Role::Probe, 0);
-                    let readout = self
-                        .weights
-                        .draw(1, self.width, readout)
-                        .remove_axis(Axis(0));
+                    let readout = ends.draw(1, self.width, readout).remove_axis(Axis(0));
                     let gradient = batch.tangents.dot(&readout);
                     let at = |&lag: &usize| autocorrelation(&gradient, lag);
                     correlations.push(self.lags.iter().map(at).collect());

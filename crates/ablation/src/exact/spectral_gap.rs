@@ -5,6 +5,7 @@ use score_objective::exact::{ExactScore, GaussianMixture, spectral_gap};
 use serde::Deserialize;
 
 use super::{
+    modes::Variances,
     place::Place,
     report::{Found, How, Measured, Number},
     study::{Claim, Level, Table, Tolerance, table_fields},
@@ -16,8 +17,13 @@ use crate::{error::Error, report::significant};
 /// λ₁ is the rate of the slowest mode of dx = ∇ log q_σ dt + √2 dw; 1/λ₁ is its relaxation time and q_σ's Poincaré
 /// constant, by which score matching loses efficiency (Koehler, Heckett and Risteski 2022).
 /// It is held below 1/Var, which no distribution exceeds and a Gaussian reaches; between two deep modes also against
-/// Eyring and Kramers, λ₁ = 1/(π₁ π₂ ∫ dx/q) over the valley, to 4 v/h², h half the distance.
-/// The scale-free index C = λ₁ (v + σ²) is in (0, 1], 1 for a Gaussian.
+/// Eyring and Kramers, λ₁ = 1/(π₁ π₂ ∫ dx/q) over the valley, to 4 v/h², h half the distance, where both modes are as wide.
+///
+/// Range: λ₁ in (0, 1/Var\]; the scale-free index C = λ₁ (v + σ²), v the mean variance of the modes, is in (0, 1] where
+/// they are as wide, 1 for a Gaussian. λ₁ is invariant to shifts, C to the scale of x and σ together as well.
+/// It misleads as a measure of difficulty where the start already has the right weights: it is the rate of the slowest
+/// mode, whether anything was put into it; and λ₁ alone falls with σ for want of scale, which is why C is judged.
+/// Source: Pavliotis 2014, chapter 4.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpectralGap {
@@ -29,8 +35,8 @@ pub struct SpectralGap {
     pub weights: Vec<f64>,
     /// Means of the modes.
     pub means: Vec<f64>,
-    /// Variance v of each mode.
-    pub variance: f64,
+    /// Variance v of each mode: a number, or a list.
+    pub variance: Variances,
     /// Points of the coarser of two grids.
     pub nodes: usize,
     /// Noise levels, rising.
@@ -58,13 +64,13 @@ impl Table for SpectralGap {
     table_fields!("spectral_gap");
 
     fn check(&self, place: &Place) -> Result<(), Error> {
-        place.mixture(&self.weights, self.means.len(), self.variance)?;
+        place.mixture(&self.weights, self.means.len(), &self.variance)?;
         place.count("nodes", self.nodes, 100, 1_000_000)?;
         place.levels(&self.levels)?;
         for &mean in &self.means {
             place.finite("means", mean)?;
         }
-        let data = on_a_line(&self.weights, &self.means, self.variance);
+        let data = on_a_line(&self.weights, &self.means, &self.variance);
         // The deepest valley is that without noise; looking at it costs one coarse gap.
         match spectral_gap(&data, self.levels[0].sigma, 100) {
             Ok(_) => Ok(()),
@@ -76,18 +82,19 @@ impl Table for SpectralGap {
     }
 
     fn measure(&self, _seed: u64) -> Measured {
-        let data = on_a_line(&self.weights, &self.means, self.variance);
+        let data = on_a_line(&self.weights, &self.means, &self.variance);
         let mut measured = Measured {
             meaning: "spectral gap λ₁ of Langevin dynamics: 1/λ₁ is its relaxation time; C = λ₁ (v + σ²) is 1 for a Gaussian",
             parameters: format!(
                 "{}; {} and {} points",
-                words(&self.weights, &self.means, self.variance),
+                words(&self.weights, &self.means, &self.variance),
                 self.nodes,
                 2 * self.nodes
             ),
             ..Measured::default()
         };
         let clean = data.covariance()[[0, 0]];
+        let within = self.variance.mean(&self.weights);
         let (mut gaps, mut indices, mut shares) = (Vec::new(), Vec::new(), Vec::new());
         for level in &self.levels {
             let gap = spectral_gap(&data, level.sigma, self.nodes).expect("it was checked");
@@ -101,7 +108,7 @@ impl Table for SpectralGap {
             gaps.push(gap.value);
             let variance = clean + level.sigma.powi(2);
             shares.push((gap.value * variance, gap.error * variance));
-            indices.push(gap.value * (self.variance + level.sigma.powi(2)));
+            indices.push(gap.value * (within + level.sigma.powi(2)));
         }
         let largest = shares.into_iter().max_by(|a, b| a.0.total_cmp(&b.0));
         let (value, error) = largest.expect("there is a level");
@@ -142,7 +149,7 @@ impl Table for SpectralGap {
 impl SpectralGap {
     /// The rate over the valley between two deep modes, and how far off it may be: relative, of the order v/h².
     fn kramers(&self, data: &GaussianMixture, sigma: f64, gap: f64) -> Option<(f64, f64)> {
-        let variance = self.variance + sigma * sigma;
+        let variance = self.variance.equal()? + sigma * sigma;
         let [a, b] = self.means[..] else { return None };
         if 1e-4 <= gap * variance {
             return None;
@@ -161,21 +168,18 @@ impl SpectralGap {
 }
 
 /// The mixture on a line with these modes, whose parameters were checked.
-pub(super) fn on_a_line(weights: &[f64], means: &[f64], variance: f64) -> GaussianMixture {
-    let means = Array2::from_shape_fn((means.len(), 1), |(k, _)| means[k]);
-    GaussianMixture::new(Array1::from(weights.to_vec()), means, variance)
-        .expect("weights, means and variance were checked")
+pub(super) fn on_a_line(weights: &[f64], means: &[f64], variances: &Variances) -> GaussianMixture {
+    let places = Array2::from_shape_fn((means.len(), 1), |(k, _)| means[k]);
+    let weights = Array1::from(weights.to_vec());
+    GaussianMixture::with_variances(weights, places, variances.of(means.len()))
+        .expect("weights, means and variances were checked")
 }
 
 /// `weights 0.8, 0.2 at 7.07, −7.07, variance 1`.
-pub(super) fn words(weights: &[f64], means: &[f64], variance: f64) -> String {
+pub(super) fn words(weights: &[f64], means: &[f64], variances: &Variances) -> String {
     let list = |values: &[f64]| {
         let shown: Vec<String> = values.iter().map(|v| significant(*v, 3)).collect();
         shown.join(", ")
     };
-    format!(
-        "weights {} at {}, variance {variance}",
-        list(weights),
-        list(means)
-    )
+    format!("weights {} at {}, {variances}", list(weights), list(means))
 }

@@ -159,26 +159,34 @@ impl Tolerance {
     }
 }
 
-/// A value as it was printed, in quotes: `"5.5e-6"`.
+/// A value as it was printed, in quotes: `"5.5e-6"`, or with its standard error, `"0.783±0.005"`.
 ///
 /// Whatever rounds to it agrees with it: half a unit of its last digit is allowed besides the [`Tolerance`].
+/// A standard error of its own joins that of ours.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Expected {
     /// The number.
     pub value: f64,
     /// Half a unit of its last digit.
     pub half_unit: f64,
+    /// Its standard error; 0 where none is printed.
+    pub error: f64,
 }
 
 impl Expected {
     /// None for what is no finite number.
     pub(super) fn parse(text: &str) -> Option<Expected> {
+        let (text, error) = match text.split_once('±') {
+            Some((text, error)) => (text, error.parse::<f64>().ok().filter(|e| 0.0 < *e)?),
+            None => (text, 0.0),
+        };
         let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let decimals = digits.split_once('.').map_or(0, |(_, after)| after.len());
         match (text.parse::<f64>(), exponent.parse::<i32>()) {
             (Ok(value), Ok(exponent)) if value.is_finite() => Some(Expected {
                 value,
                 half_unit: 0.5 * 10_f64.powi(exponent - decimals as i32),
+                error,
             }),
             _ => None,
         }

@@ -30,6 +30,9 @@ use crate::{
 /// the part of the loss that could have been learned.
 /// ε and v fill all D dimensions, and a network narrower than D cannot pass them on; x needs the plane only.
 /// Arms of a seed share the points, the noise, the times and the initial values.
+///
+/// Range: \[0, ∞), 0 for the exact velocity, about D where the noise is missed; invariant to rotations and to the radius.
+/// It misleads if the ends of the times come near 0 or 1, where dividing by t or 1 − t weighs one of the targets up.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Targets {

@@ -37,6 +37,103 @@ fn the_built_in_study_is_sound_and_has_every_quantity() {
     assert!(study.tables().iter().all(|table| !table.about().is_empty()));
 }
 
+/// What of the built-in study is computed within seconds: no network deeper than 8, no sampler, no large eigenproblem.
+fn quick() -> Study {
+    let mut study = super::load(&[], catalog::EXACT).unwrap().remove(0);
+    study.shattering.clear();
+    study.langevin.clear();
+    study.rank.retain(|table| table.name == "power-law-0.03");
+    for table in &mut study.depth {
+        table.depths = vec![4, 8];
+        table.claims.clear();
+        for arm in &mut table.arms {
+            arm.expected.retain(|expected| expected.depth == 8);
+        }
+    }
+    study.check().unwrap();
+    study
+}
+
+/// A formula that is perturbed moves a row into this list, or out of it.
+#[test]
+fn the_built_in_study_differs_in_what_its_notes_say_and_in_nothing_else() {
+    let report = run("exact", &[quick()]);
+    let mut differs = Vec::new();
+    for section in &report.sections {
+        for check in &section.checks {
+            if check.class == "refuted" {
+                differs.push(format!("{}: {}", section.name, check.what));
+            }
+        }
+    }
+    assert_eq!(
+        differs,
+        [
+            "song-ermon: λ₁ at σ = 0",
+            "circle-in-the-plane: floor at σ = 0.01",
+            "circle-in-the-plane: floor at σ = 0.1",
+            "circle-in-the-plane: floor at σ = 0.3",
+            "w-is-i-plus-v: last loss, plain from Xavier's W, median",
+        ]
+    );
+    let refuted: Vec<&str> = (report.sections.iter())
+        .flat_map(|section| &section.findings)
+        .filter(|finding| finding.class != "supported")
+        .map(|finding| &*finding.id)
+        .collect();
+    assert_eq!(
+        refuted,
+        ["6-modes-drown", "7b-easier-images", "3a-all-paths"]
+    );
+}
+
+#[test]
+fn the_known_answers_of_audibility_and_paths_are_met() {
+    let mut study = quick();
+    study.depth.clear();
+    study.rank.clear();
+    study.floors.clear();
+    let report = run("exact", &[study]);
+    let value = |quantity: &str, what: &str| {
+        let sections = report.sections.iter().filter(|s| s.quantity == quantity);
+        let mut checks = sections.flat_map(|section| &section.checks);
+        let check = checks.find(|check| check.what == what);
+        check.and_then(|check| check.value).expect(what)
+    };
+    // E_p (s_p − s_q)² by the midpoint rule: s_p − s_q is (r_p − r_q) 2 h/v, r the responsibility of the mode above.
+    let curve = |sigma: f64| {
+        let (half, v) = (50.0_f64.sqrt(), 1.0 + sigma * sigma);
+        let density = |x: f64, mean: f64| (-(x - mean).powi(2) / (2.0 * v)).exp();
+        let (reach, n) = (half + 9.0 * v.sqrt(), 20_000);
+        let step = 2.0 * reach / f64::from(n);
+        let at = |i: i32| {
+            let x = (f64::from(i) + 0.5) * step - reach;
+            let [up, down] = [half, -half].map(|mean| density(x, mean));
+            let p = 0.8 * up + 0.2 * down;
+            let apart = 0.8 * up / p - up / (up + down);
+            p * (apart * 2.0 * half / v).powi(2)
+        };
+        (0..n).map(at).sum::<f64>() * step / (2.0 * std::f64::consts::PI * v).sqrt()
+    };
+    for sigma in [0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 20.0, 50.0] {
+        let found = value("audibility", &format!("FD at σ = {sigma}"));
+        assert!(
+            (found / curve(sigma) - 1.0).abs() < 1e-9,
+            "{sigma}: {found}"
+        );
+    }
+    let short = value("paths", "share of paths up to length 17");
+    // Σ C(54, k)/2⁵⁴, k ≤ 17, in whole numbers.
+    let mut choose = 1_u128;
+    let mut paths = 1_u128;
+    for k in 1..=17 {
+        choose = choose * (55 - k) / k;
+        paths += choose;
+    }
+    assert!((short / (paths as f64 / 2.0_f64.powi(54)) - 1.0).abs() < 1e-12);
+    assert!((short - 0.0045367).abs() < 5e-8);
+}
+
 #[test]
 fn every_number_agrees_with_its_closed_form_and_every_claim_has_a_verdict() {
     let report = computed();
@@ -135,7 +232,17 @@ fn a_value_is_met_by_what_rounds_to_it() {
     assert_eq!(verdict("\"5.0e-1\""), "SUPPORTED");
     assert_eq!(verdict("\"0.52\""), "REFUTED (different)");
     assert_eq!(verdict("\"0.6\""), "REFUTED (different)");
-    for wrong in ["0.5", "\"half\"", "\"inf\"", "\"\""] {
+    // Four of its own standard errors.
+    assert_eq!(verdict("\"0.6±0.02\""), "SUPPORTED");
+    assert_eq!(verdict("\"0.6±0.01\""), "REFUTED (different)");
+    for wrong in [
+        "0.5",
+        "\"half\"",
+        "\"0.5±\"",
+        "\"0.5±-1\"",
+        "\"inf\"",
+        "\"\"",
+    ] {
         let said = refusal(&with(wrong));
         assert!(
             said.contains("in quotes") && said.contains("line"),
@@ -189,9 +296,37 @@ fn what_cannot_be_computed_is_refused_before_it_is() {
             "no such arm",
         ),
         (
-            "law = \"uniform\" # shattering",
-            "law = \"orthogonal\"",
-            "not square",
+            "eigenvalues = [3.0, 1.0, 0.5]",
+            "eigenvalues = [2.0, 2.0]",
+            "give two that differ",
+        ),
+        (
+            "eigenvalues = [2.0, 0.0, 0.3, 0.3, 0.05]",
+            "eigenvalues = [0.0, 0.0]",
+            "above zero",
+        ),
+        (
+            "variance = [1.0, 0.25]",
+            "variance = [1.0]",
+            "as many variances",
+        ),
+        (
+            "variance = [1.0, 0.25]",
+            "variance = \"wide\"",
+            "one for each mode",
+        ),
+        ("carried = 0.95", "carried = 1.0", "give one in (0, 1)"),
+        ("rho = 7.0", "rho = 0.0", "above zero"),
+        ("solver = \"heun\"", "solver = \"hen\"", "heun"),
+        ("precision = 1e-7", "precision = 1.0", "give one in (0, 1)"),
+        ("probes = 80", "probes = 8", "64..=100000"),
+        ("probes = 80", "probes = 0", "set probes"),
+        ("constant = 0.5", "constant = nan", "must be finite"),
+        ("until = 6", "until = 2", "a slope takes two depths"),
+        (
+            "of = \"gain\", arm = \"plain\"",
+            "of = \"first_gradient\", arm = \"two layers\"",
+            "ask for gain",
         ),
         ("lags = [1]", "lags = [40]", "1..=39"),
         ("delta = 0.1 # gap", "delta = -0.1", "must be positive"),

@@ -24,6 +24,10 @@ use crate::{
 /// Each arm takes the rate of its list that reaches the threshold in the fewest steps, in the median over seeds, ties by
 /// the loss that is left; a run that does not reach it takes all the steps, so that ratios to it are lower bounds.
 /// Arms of a seed share the function's points and the draws of the matrices.
+///
+/// Range: steps in 1 to the most that are given, ratios in (0, ∞); invariant to the scale of the loss, which Adam divides
+/// out.
+/// They mislead where an arm's best rate is not on its list, and where steps cost different times.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Training {

@@ -19,6 +19,8 @@ pub struct Estimate {
 /// The Fisher information J(q_σ) = E ‖∇ log q_σ‖², estimated from `n` draws of q_σ.
 ///
 /// For any distribution; some know it [exactly](ExactScore::fisher_information).
+/// Range \[0, ∞); unbiased, with the invariances of J in distribution.
+/// At small σ its standard error misleads where rare draws carry much of it.
 /// The noise is drawn after the points.
 ///
 /// ```
@@ -56,6 +58,8 @@ pub fn sampled_fisher_information(
 ///
 /// Its expectation is the [floor](ExactScore::implicit_loss_floor), which no other score goes below.
 /// The divergence is (tr Cov\[x₀ | x\]/σ² − D)/σ², from the posterior and not from differences.
+/// Range ℝ, below 0 in expectation; unbiased; invariant to rotations and shifts in distribution.
+/// Two large terms cancel at small σ: the standard error is of the order of the floor over √n (Hyvärinen 2005).
 ///
 /// # Panics
 /// If σ is not positive and finite, or if `n` is below 2.

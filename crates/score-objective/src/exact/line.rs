@@ -28,6 +28,8 @@ const DEEPEST: f64 = -700.0;
 /// For one Gaussian λ₁ is 1/(v + σ²), for any distribution at most 1/Var (take f = x), and between two modes it falls
 /// exponentially with the depth of the valley; λ₁ (v + σ²), of one unit with the Gaussian's, tells how much of that the
 /// noise has repaired.
+/// Range (0, 1/Var\]; invariant to shifts, (v + σ²) times it to the scale of x and σ together.
+/// It misleads where the start already has the right weights: the slowest mode may hold nothing.
 /// The source of the operator, and of what its gap means: Pavliotis 2014, *Stochastic Processes and Applications*,
 /// chapter 4.
 ///
@@ -78,6 +80,8 @@ pub fn spectral_gap(data: &GaussianMixture, sigma: f64, nodes: usize) -> Result<
 ///
 /// For two mixtures that differ in their weights alone it is what the score tells of the weights: nothing, where the
 /// modes are far apart (Wenliang and Kanagawa 2020).
+/// Range \[0, ∞), 0 only for p = q; invariant to shifts, σ² times it to the scale of x and σ together; not symmetric.
+/// That it is small misleads as likeness: far modes with wrong weights are far in KL and next to nothing here.
 /// Mixtures in more dimensions whose means lie on a line have the divergence of their projections to it.
 ///
 /// Trapezoidal rule on a grid that is halved until nothing moves.
@@ -114,6 +118,8 @@ pub fn fisher_divergence(
 
 /// The Kullback-Leibler divergence E_p \[log p_σ − log q_σ\] on a line, in nats.
 ///
+/// Range \[0, ∞), 0 only for p = q; invariant to every change of x that both share; not symmetric.
+/// It misleads where q all but vanishes on p: a part of no weight for p's samples decides it.
 /// Noise lets it fall at half the rate of the [`fisher_divergence`]: d KL/d(σ²) = −½ FD, de Bruijn's identity for two
 /// densities (Lyu 2009, theorem 1).
 ///

@@ -163,6 +163,10 @@ pub trait ExactScore: Send + Sync + Debug {
 
     /// The Fisher information J(q_σ) = E ‖∇ log q_σ‖², in closed form or by a quadrature that is right to 1e-6 of it.
     ///
+    /// Range \[D²/tr Cov(x), D/σ²\] (Cramér and Rao; Stam 1959); invariant to rotations and shifts, σ² J to the scale of x and σ
+    /// together.
+    /// It misleads as a measure of information about the data: most of it is the noise's own, (codimension)/σ².
+    ///
     /// `None` where there is neither: [`sampled_fisher_information`] estimates it for any distribution.
     ///
     /// # Panics
@@ -175,6 +179,7 @@ pub trait ExactScore: Send + Sync + Debug {
     ///
     /// It is finite for every σ > 0 and falls like −(codimension)/(2σ²) on a manifold, where at σ = 0 there is none: the
     /// objective has no minimum, and a score that follows it grows without end (Hyvärinen 2005; Song and Ermon 2019).
+    /// Range and invariances are those of J; levels cannot be compared by their losses before the floor is taken off.
     ///
     /// `None` where [`fisher_information`](ExactScore::fisher_information) is.
     ///
