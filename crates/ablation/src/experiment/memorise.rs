@@ -39,7 +39,10 @@ pub struct Memorise {
     pub halvings: u32,
     /// Share of the labels that must be right.
     pub share: f64,
-    /// Steps of Adam for each number of points, all of them in every step.
+    /// Initial draws that are tried for each number of points, until one has learned it: what a network can hold is what
+    /// the best of them finds, and a narrow one that begins badly never leaves the place.
+    pub draws: u64,
+    /// Steps of Adam for each draw, all points in every step.
     pub steps: u64,
     /// Learning rate, falling to 0 by a half cosine.
     pub rate: f64,
@@ -75,6 +78,7 @@ impl Measurement for Memorise {
         place.count("fewest", self.fewest, 2, 1_000_000)?;
         place.count("most", self.most, self.fewest + 1, 1_000_000)?;
         place.count("halvings", self.halvings as usize, 1, 30)?;
+        place.count("draws", self.draws as usize, 1, 1000)?;
         place.count("steps", self.steps as usize, 1, 10_000_000)?;
         place.positive("rate", self.rate)?;
         if 0.5 < self.share && self.share <= 1.0 {
@@ -98,7 +102,8 @@ impl Measurement for Memorise {
     fn seconds(&self) -> f64 {
         let weights = self.width * (self.inputs + 2 * self.blocks * self.width);
         let points = ((self.fewest * self.most) as f64).sqrt();
-        4e-9 * f64::from(self.halvings) * self.steps as f64 * points * weights as f64
+        let steps = (self.draws * self.steps) as f64;
+        4e-9 * f64::from(self.halvings) * steps * points * weights as f64
     }
 
     fn run(&self, stream: &Stream, found: &mut Found) -> Result<(), Error> {
@@ -116,7 +121,7 @@ impl Measurement for Memorise {
             let points = middle.exp().round() as usize;
             let x = all.slice(ndarray::s![..points, ..]).to_owned();
             let y = labels.slice(ndarray::s![..points]).to_owned();
-            if self.learns(&x, &y, stream, found) {
+            if (0..self.draws).any(|draw| self.learns(&x, &y, stream, draw, found)) {
                 learned = middle;
             } else {
                 missed = middle;
@@ -128,9 +133,16 @@ impl Measurement for Memorise {
 }
 
 impl Memorise {
-    /// Whether the labels are learned within the steps.
-    fn learns(&self, x: &Array2<f64>, y: &Array1<f64>, stream: &Stream, found: &mut Found) -> bool {
-        let mut layers = self.draw(stream);
+    /// Whether the labels are learned from this draw within the steps.
+    fn learns(
+        &self,
+        x: &Array2<f64>,
+        y: &Array1<f64>,
+        stream: &Stream,
+        draw: u64,
+        found: &mut Found,
+    ) -> bool {
+        let mut layers = self.draw(stream, draw);
         let mut adam = Adam::default();
         let right = |outputs: &Array2<f64>| {
             let pairs = outputs.iter().zip(y);
@@ -152,8 +164,8 @@ impl Memorise {
         right(&tiny::outputs(&layers, x))
     }
 
-    fn draw(&self, stream: &Stream) -> Vec<Layer> {
-        let mut rng = stream.at(Role::Init, 0);
+    fn draw(&self, stream: &Stream, draw: u64) -> Vec<Layer> {
+        let mut rng = stream.at(Role::Init, draw);
         let n = self.width;
         let first = (1.0 / self.inputs as f64).sqrt();
         let std = (2.0 / n as f64).sqrt();
@@ -200,6 +212,7 @@ mod tests {
             most: 256,
             halvings: 4,
             share: 1.0,
+            draws: 1,
             steps: 400,
             rate: 0.02,
         }
@@ -215,9 +228,23 @@ mod tests {
     }
 
     #[test]
+    fn more_draws_learn_more_and_the_first_is_the_same() {
+        let memorised = |draws| {
+            let narrow = Memorise {
+                skip: MemoriseSkip::None,
+                draws,
+                ..small(3)
+            };
+            record(narrow, 1).values["memorised"]
+        };
+        let found = [1, 2, 8].map(memorised);
+        assert!(found[0] <= found[1] && found[0] < found[2], "{found:?}");
+    }
+
+    #[test]
     fn both_kinds_have_the_same_parameters() {
         let count = |skip| {
-            let layers = Memorise { skip, ..small(6) }.draw(&Stream::new(0));
+            let layers = Memorise { skip, ..small(6) }.draw(&Stream::new(0), 0);
             let of = |layer: &Layer| -> usize {
                 layer.affines().iter().map(|a| a.w.len() + a.b.len()).sum()
             };
