@@ -65,6 +65,13 @@ pub(super) const METRICS: &[Metric] = &[
         "log10 of the relative squared error of the score in the finest octave, at the smallest measured level",
     ),
     metric(
+        "coarse_error",
+        "decades",
+        Better::Lower,
+        NOTHING,
+        "log10 of the relative squared error of the score below the finest octave, at the largest measured level",
+    ),
+    metric(
         "band_slope",
         "",
         Better::Descriptive,

@@ -1,5 +1,7 @@
 //! Training with looks at the error, and what is measured at the end.
 
+use std::ops::Range;
+
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use noise_schedule::{Kernel, LevelDistribution, LogUniform};
 use rand::Rng;
@@ -97,7 +99,15 @@ pub(super) fn run(experiment: &Denoising, stream: &Stream, found: &mut Found) ->
         look_around(experiment, &*data, &learner, stream, found);
     }
     if matches!(experiment.bed, Bed::GaussianField {}) {
-        found.set("top_error", queries.top_octave(&learner).min(0.0));
+        let (smallest, largest) = (0, experiment.measured.len() - 1);
+        found.set(
+            "top_error",
+            queries.rings(&learner, smallest, 4..8).min(0.0),
+        );
+        found.set(
+            "coarse_error",
+            queries.rings(&learner, largest, 0..4).min(0.0),
+        );
     }
     timed.enter(found);
     Ok(())
@@ -168,16 +178,16 @@ impl Queries {
             .collect()
     }
 
-    /// The same at the smallest level, of the frequencies from a quarter of the side upwards.
-    fn top_octave(&self, learner: &Learner) -> f64 {
+    /// The same at one level, in these of eight rings of frequencies up to the Nyquist frequency: the upper four are its octave.
+    fn rings(&self, learner: &Learner, level: usize, rings: Range<usize>) -> f64 {
         let field = GaussianField::grf16();
-        let (sigma, x, score) = &self.levels[0];
+        let (sigma, x, score) = &self.levels[level];
         let missed = learner.score(x.view(), *sigma) - score;
-        // Eight rings to the Nyquist frequency: the upper four are its octave.
         let bands = field.bands(8).expect("the side is 16");
         let power = |x: &Array2<f64>| {
             let all = field.band_power(x.view(), &bands);
-            (4..8)
+            rings
+                .clone()
                 .map(|band| all[band] * bands.sizes()[band] as f64)
                 .sum::<f64>()
         };

@@ -110,6 +110,7 @@ mod trained {
         });
         let numbers = record(experiment(field), 1).values;
         assert!(numbers["top_error"] <= 0.0 && numbers.contains_key("bands_learned"));
+        assert!(numbers["coarse_error"] <= 0.0);
         assert!(!numbers.contains_key("audible"));
     }
 }
