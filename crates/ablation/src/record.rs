@@ -155,7 +155,7 @@ pub struct Attempt {
     pub binary: String,
     /// Host and processor in words.
     pub host: String,
-    /// libtorch's version.
+    /// libtorch's version, the instructions that its kernels are chosen for, and how normalisation in bf16 is computed.
     pub libtorch: String,
     /// Unix time of the commit.
     pub finished_at: u64,

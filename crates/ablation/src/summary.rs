@@ -47,7 +47,7 @@ pub struct Provenance {
     pub devices: Vec<String>,
     /// Hosts, in words (processor, cores).
     pub hosts: Vec<String>,
-    /// libtorch versions.
+    /// libtorch's versions, with what decides its last digits.
     pub libtorch: Vec<String>,
     /// Sum of the wall seconds of all finished cells.
     pub cell_seconds: f64,

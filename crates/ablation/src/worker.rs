@@ -96,7 +96,7 @@ pub fn work(root: &Path, data: &Overrides, keeping: Keeping, task: &Task) -> Res
         story: Attempt {
             binary: own_digest(),
             host: host(),
-            libtorch: cell::libtorch_version(),
+            libtorch: cell::libtorch(),
             ..Attempt::default()
         },
         keeping,

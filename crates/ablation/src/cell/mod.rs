@@ -142,10 +142,18 @@ pub fn run(
     }
 }
 
-/// libtorch's version, for the environment of a result.
-pub fn libtorch_version() -> String {
+/// libtorch's version and what decides its last digits here, in words, for the environment of a result; empty in a build
+/// without it.
+pub fn libtorch() -> String {
     // tch checks at build time that libtorch is the one it was written for.
-    if cfg!(feature = "tch") { "2.11.0" } else { "" }.to_owned()
+    #[cfg(feature = "tch")]
+    {
+        format!("2.11.0 ({})", resnet_blocks::kernels())
+    }
+    #[cfg(not(feature = "tch"))]
+    {
+        String::new()
+    }
 }
 
 /// A cell in work.

@@ -1,5 +1,6 @@
 //! Adam on one flat buffer.
 
+use resnet_blocks::MlpPass;
 use tch::Tensor;
 
 mod one_pass;
@@ -63,24 +64,42 @@ impl Adam {
     }
 
     /// One step along the gradients of the parameters, in their order.
+    #[expect(unsafe_code, reason = "tch gives no slice of a tensor")]
     pub fn step(&mut self, gradients: &[Tensor], rate: f64) {
         let _guard = tch::no_grad_guard();
         self.step += 1;
         let factors = Factors::new(self.step, rate);
         let contiguous: Vec<Tensor> = gradients.iter().map(Tensor::contiguous).collect();
-        let slices: Option<Vec<&[f32]>> = contiguous.iter().map(one_pass::numbers).collect();
+        // SAFETY: while the slices live nothing is written but by `one_pass::step`, which writes to no memory of theirs.
+        let slices = contiguous.iter().map(|g| unsafe { one_pass::numbers(g) });
+        let slices: Option<Vec<&[f32]>> = slices.collect();
         let state = [&mut self.parameters, &mut self.mean, &mut self.square];
         if !slices.is_some_and(|slices| one_pass::step(state, &slices, &factors)) {
             self.step_by_tensors(gradients, &factors);
         }
     }
 
-    /// One step along the gradient of all parameters, flat.
+    /// A network's answer with the parameters as they are in memory, flat.
     ///
     /// # Panics
     ///
-    /// As [`numbers`](Self::numbers), and if there are not as many.
-    pub fn step_along(&mut self, gradient: &[f32], rate: f64) {
+    /// If they are not numbers of single precision in the processor's memory, and as [`MlpPass::forward`].
+    #[expect(unsafe_code, reason = "tch gives no slice of a tensor")]
+    pub fn forward<'a>(&self, pass: &'a mut MlpPass, x: &[f32], label: &[f32]) -> &'a [f32] {
+        // SAFETY: a pass writes to buffers of its own alone, and knows no tensors.
+        pass.forward(unsafe { self.in_memory() }, x, label)
+    }
+
+    /// One step along the gradient by all parameters, given that by the answer of the network's last
+    /// [`forward`](Self::forward).
+    ///
+    /// # Panics
+    ///
+    /// As [`forward`](Self::forward).
+    #[expect(unsafe_code, reason = "tch gives no slice of a tensor")]
+    pub fn step_back(&mut self, pass: &mut MlpPass, by_answer: &[f32], rate: f64) {
+        // SAFETY: as in `forward`.
+        let gradient = pass.backward(unsafe { self.in_memory() }, by_answer);
         self.step += 1;
         let state = [&mut self.parameters, &mut self.mean, &mut self.square];
         let done = one_pass::step(state, &[gradient], &Factors::new(self.step, rate));
@@ -90,13 +109,16 @@ impl Adam {
         );
     }
 
-    /// The parameters as they are in memory, flat.
+    /// The parameters as they are in memory.
     ///
-    /// # Panics
+    /// # Safety
     ///
-    /// If they are not numbers of single precision in the processor's memory.
-    pub fn numbers(&self) -> &[f32] {
-        one_pass::numbers(&self.parameters).expect("single precision, in the processor's memory")
+    /// As [`one_pass::numbers`]: the network's tensors share this memory.
+    #[expect(unsafe_code, reason = "tch gives no slice of a tensor")]
+    unsafe fn in_memory(&self) -> &[f32] {
+        // SAFETY: the caller's word.
+        let numbers = unsafe { one_pass::numbers(&self.parameters) };
+        numbers.expect("single precision, in the processor's memory")
     }
 
     /// The step as operations of torch, for any device.
@@ -218,10 +240,10 @@ mod tests {
             let factors = Factors::new(step, 0.01);
             let state = [&mut one.parameters, &mut one.mean, &mut one.square];
             let contiguous: Vec<Tensor> = gradients.iter().map(Tensor::contiguous).collect();
-            let slices = contiguous
-                .iter()
-                .map(|g| one_pass::numbers(g).expect("in memory"));
-            assert!(one_pass::step(state, &slices.collect::<Vec<_>>(), &factors));
+            let values = contiguous.iter().map(|g| numbers(&g.view([-1])));
+            let values: Vec<Vec<f32>> = values.collect();
+            let slices: Vec<&[f32]> = values.iter().map(Vec::as_slice).collect();
+            assert!(one_pass::step(state, &slices, &factors));
             many.step_by_tensors(&gradients, &factors);
             // Torch fuses products with sums, and its root is not always the nearest number.
             let near = |a: Vec<f32>, b: Vec<f32>, least: f32| {

@@ -50,7 +50,7 @@ impl Written {
     /// F(x, label) as the beginning of a graph.
     fn answer(&self, adam: &Adam, x: &Tensor, label: &Tensor) -> Tensor {
         let mut pass = self.pass.borrow_mut();
-        let output = pass.forward(adam.numbers(), &numbers(x), &numbers(label));
+        let output = adam.forward(&mut pass, &numbers(x), &numbers(label));
         let leaf = Tensor::from_slice(output)
             .view_as(x)
             .set_requires_grad(true);
@@ -67,9 +67,7 @@ impl Written {
     pub fn step(&self, adam: &mut Adam, loss: &Tensor, rate: f64) {
         let answer = self.answer.take().expect("the loss has asked");
         let by_answer = Tensor::run_backward(&[loss], &[&answer], false, false).remove(0);
-        let mut pass = self.pass.borrow_mut();
-        let gradient = pass.backward(adam.numbers(), &numbers(&by_answer));
-        adam.step_along(gradient, rate);
+        adam.step_back(&mut self.pass.borrow_mut(), &numbers(&by_answer), rate);
     }
 }
 

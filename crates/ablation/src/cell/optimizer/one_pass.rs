@@ -14,17 +14,24 @@ use super::{EPSILON, Factors};
 
 /// Changes parameters, mean and mean square of the gradients, all flat, along the gradients.
 ///
-/// Does nothing and returns false unless they are as many numbers of single precision in the processor's memory.
+/// Does nothing and returns false unless they are as many numbers of single precision in the processor's memory, and none
+/// of them is in two of the arguments, as it would be in views of one tensor.
 pub(super) fn step(state: [&mut Tensor; 3], gradients: &[&[f32]], factors: &Factors) -> bool {
     let length: usize = gradients.iter().map(|gradient| gradient.len()).sum();
-    let fits = |tensor: &&mut Tensor| numbers(tensor).is_some_and(|flat| flat.len() == length);
+    let fits = |tensor: &&mut Tensor| is_in_place(tensor) && tensor.numel() == length;
     if !state.iter().all(fits) {
         return false;
     }
-    let [mut parameters, mut mean, mut square] = state.map(|tensor| {
-        // SAFETY: `length` numbers of single precision one behind the other, as was just asked; the three are tensors of
-        // their own, which nobody else reads or writes meanwhile.
-        unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), length) }
+    let pointers = state.map(|tensor| tensor.data_ptr().cast::<f32>());
+    let state = pointers.map(|pointer| (pointer.cast_const(), length));
+    let gradients_at = gradients.iter().map(|slice| (slice.as_ptr(), slice.len()));
+    if !are_apart(state.into_iter().chain(gradients_at).collect()) {
+        return false;
+    }
+    let [mut parameters, mut mean, mut square] = pointers.map(|pointer| {
+        // SAFETY: `length` numbers of single precision one behind the other, which tensors keep that are borrowed until
+        // the end of this function; none is among another's or among the gradients, as was just asked.
+        unsafe { std::slice::from_raw_parts_mut(pointer, length) }
     });
     for gradient in gradients {
         let of_these = [&mut parameters, &mut mean, &mut square].map(|rest| {
@@ -38,36 +45,63 @@ pub(super) fn step(state: [&mut Tensor; 3], gradients: &[&[f32]], factors: &Fact
 
 /// The numbers of a tensor, if they are of single precision and one behind the other in the processor's memory.
 ///
-/// Nobody may write them through another tensor while the slice lives.
-pub(super) fn numbers(tensor: &Tensor) -> Option<&[f32]> {
-    let in_place = tensor.device() == Device::Cpu && tensor.is_contiguous();
-    (in_place && tensor.kind() == Kind::Float).then(|| {
-        // SAFETY: so many numbers of single precision one behind the other, as was just asked, which the tensor keeps.
+/// # Safety
+///
+/// While the slice lives nobody writes to the tensor's memory, neither by this tensor nor by one that shares it.
+pub(super) unsafe fn numbers(tensor: &Tensor) -> Option<&[f32]> {
+    is_in_place(tensor).then(|| {
+        // SAFETY: so many numbers of single precision one behind the other, as was just asked, which the tensor keeps; that
+        // nobody writes them is the caller's word.
         unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<f32>(), tensor.numel()) }
     })
 }
 
+/// Whether the numbers are of single precision and one behind the other in the processor's memory.
+fn is_in_place(tensor: &Tensor) -> bool {
+    let in_memory = tensor.device() == Device::Cpu && 0 < tensor.numel();
+    in_memory && tensor.kind() == Kind::Float && tensor.is_contiguous()
+}
+
+/// Whether no two of these ranges of memory, given by where they begin and by their lengths, have a number in common.
+fn are_apart(mut ranges: Vec<(*const f32, usize)>) -> bool {
+    ranges.retain(|(_, length)| 0 < *length);
+    ranges.sort_unstable();
+    ranges.windows(2).all(|pair| {
+        let (from, length) = pair[0];
+        from.wrapping_add(length) <= pair[1].0
+    })
+}
+
+/// A step on slices of the same length.
+type Update = fn([&mut [f32]; 3], &[f32], &Factors);
+
 fn update(state: [&mut [f32]; 3], gradient: &[f32], factors: &Factors) {
+    let widest = available().next_back();
+    widest.expect("every processor has the portable one")(state, gradient, factors);
+}
+
+/// The same step on all vector registers that this processor has, from the narrowest to the widest.
+fn available() -> impl DoubleEndedIterator<Item = Update> {
     #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx2")]
-        fn avx2(state: [&mut [f32]; 3], gradient: &[f32], factors: &Factors) {
-            one_by_one(state, gradient, factors);
-        }
-        #[target_feature(enable = "avx512f")]
-        fn avx512(state: [&mut [f32]; 3], gradient: &[f32], factors: &Factors) {
-            one_by_one(state, gradient, factors);
-        }
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor was just asked, and has them.
-            return unsafe { avx512(state, gradient, factors) };
-        }
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: as above.
-            return unsafe { avx2(state, gradient, factors) };
-        }
+    #[target_feature(enable = "avx2")]
+    fn avx2(state: [&mut [f32]; 3], gradient: &[f32], factors: &Factors) {
+        one_by_one(state, gradient, factors);
     }
-    one_by_one(state, gradient, factors);
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f")]
+    fn avx512(state: [&mut [f32]; 3], gradient: &[f32], factors: &Factors) {
+        one_by_one(state, gradient, factors);
+    }
+    let all: [Option<Update>; _] = [
+        Some(one_by_one),
+        // SAFETY: the function is there only if the processor was asked and has them.
+        #[cfg(target_arch = "x86_64")]
+        is_x86_feature_detected!("avx2").then_some(|s, g, f| unsafe { avx2(s, g, f) }),
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        is_x86_feature_detected!("avx512f").then_some(|s, g, f| unsafe { avx512(s, g, f) }),
+    ];
+    all.into_iter().flatten()
 }
 
 #[inline(always)]
@@ -93,23 +127,47 @@ mod tests {
                 let at = |i| (seed * i as f32).sin().powi(3);
                 (0..length).map(at).collect()
             };
-            let [mut wide, mut narrow] = [(); 2].map(|()| {
-                [
-                    values(0.3),
-                    values(0.7),
-                    values(1.1).iter().map(|v| v * v).collect(),
-                ]
-            });
             let gradient = values(1.9);
             let factors = Factors::new(3, 0.01);
-            update(
-                wide.each_mut().map(|v: &mut Vec<f32>| &mut v[..]),
-                &gradient,
-                &factors,
-            );
-            one_by_one(narrow.each_mut().map(|v| &mut v[..]), &gradient, &factors);
-            let bits = |state: [Vec<f32>; 3]| state.concat().into_iter().map(f32::to_bits);
-            assert!(bits(wide).eq(bits(narrow)), "{length}");
+            let all = available().map(|update| {
+                let square = values(1.1).iter().map(|v| v * v).collect();
+                let mut state: [Vec<f32>; 3] = [values(0.3), values(0.7), square];
+                update(state.each_mut().map(|v| &mut v[..]), &gradient, &factors);
+                state.concat().into_iter().map(f32::to_bits).collect()
+            });
+            let all: Vec<Vec<u32>> = all.collect();
+            assert!(all.iter().all(|bits| *bits == all[0]), "{length}");
         }
+    }
+
+    #[test]
+    fn tensors_that_share_memory_are_left_alone() {
+        let like = || Tensor::ones([8], (Kind::Float, Device::Cpu));
+        let factors = Factors::new(1, 0.1);
+        let gradient = [1.0; 8];
+        let [mut a, mut b, mut c] = [like(), like(), like()];
+        let mut of_a = a.shallow_clone();
+        assert!(!step([&mut a, &mut of_a, &mut c], &[&gradient], &factors));
+        assert_eq!(a, like());
+        // Half of it is shared.
+        let all = Tensor::ones([12], (Kind::Float, Device::Cpu));
+        let [mut first, mut last] = [all.narrow(0, 0, 8), all.narrow(0, 4, 8)];
+        assert!(!step(
+            [&mut first, &mut b, &mut last],
+            &[&gradient],
+            &factors
+        ));
+        let [mut first, mut rest] = [all.narrow(0, 0, 4), all.narrow(0, 4, 4)];
+        let mut other = like().narrow(0, 0, 4);
+        assert!(step(
+            [&mut first, &mut rest, &mut other],
+            &[&[1.0; 4]],
+            &factors
+        ));
+        // SAFETY: `step` writes only if nothing is shared.
+        let own = unsafe { numbers(&a) }.expect("in memory");
+        let mut of_a = a.shallow_clone();
+        assert!(!step([&mut of_a, &mut b, &mut c], &[own], &factors));
+        assert!(step([&mut a, &mut b, &mut c], &[&gradient], &factors));
     }
 }
