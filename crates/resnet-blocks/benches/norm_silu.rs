@@ -35,7 +35,10 @@ fn norm_silu(criterion: &mut Criterion) {
         for (way, work) in ways {
             let x = images();
             group.bench_function(way, |bencher| match copies {
-                1 => bencher.iter(|| tch::no_grad(|| work(&x))),
+                1 => {
+                    let _guard = tch::no_grad_guard();
+                    bencher.iter(|| work(&x));
+                }
                 _ => {
                     let x = x.set_requires_grad(true);
                     bencher.iter(|| {
