@@ -66,9 +66,6 @@ impl Table for Edm {
     }
 
     fn measure(&self, _seed: u64) -> Measured {
-        let row = Row::new(self.data_std).expect("it was checked");
-        let weighting = EdmWeight::new(self.data_std).expect("it was checked");
-        let variance = (self.mismatch * self.data_std).powi(2);
         let mut measured = Measured {
             meaning: "EDM's rows before training: variances of input and target, and the loss of a network that answers nothing",
             parameters: format!(
@@ -79,19 +76,10 @@ impl Table for Edm {
         };
         let (mut with, mut without, mut values) = (Vec::new(), Vec::new(), Vec::new());
         for &sigma in &self.sigmas {
-            let kernel = Kernel::new(1.0, sigma).expect("it was checked");
-            let c = row.at(kernel);
-            let (p, q) = row.target_at(kernel);
-            let input = c.input.powi(2) * (variance + sigma * sigma);
-            let target = p * p * variance + q * q;
-            // D = skip · x: what is left of x₀ is (1 − skip) x₀, and skip σ ε is added.
-            let error = row.residual_signal(kernel).powi(2) * variance + (c.skip * sigma).powi(2);
-            let loss = weighting.weight(kernel) * error;
-            with.push(loss);
-            without.push(weighting.weight(kernel) * variance);
-            // A score of zero leaves D = x, which is σ ε away from x₀.
-            let score = Ncsn::song2019().weight(kernel) * sigma * sigma;
-            values.push([input, target, loss, score]);
+            let level = self.at(sigma);
+            with.push(level.loss);
+            without.push(level.without_skip);
+            values.push([level.input, level.target, level.loss, level.score]);
         }
         let identities = [
             ("variance of the input", 1.0),
@@ -124,5 +112,80 @@ impl Table for Edm {
             measured.found.push(Found::exact(words, value));
         }
         measured
+    }
+}
+
+/// What a network that answers nothing leaves at one level.
+struct Level {
+    /// Variance of the network's input.
+    input: f64,
+    /// Variance of what it is to answer.
+    target: f64,
+    /// The weighted loss of F = 0.
+    loss: f64,
+    /// That of D = 0.
+    without_skip: f64,
+    /// NCSN's of s = 0.
+    score: f64,
+}
+
+impl Edm {
+    fn at(&self, sigma: f64) -> Level {
+        let row = Row::new(self.data_std).expect("it was checked");
+        let weighting = EdmWeight::new(self.data_std).expect("it was checked");
+        let variance = (self.mismatch * self.data_std).powi(2);
+        let kernel = Kernel::new(1.0, sigma).expect("it was checked");
+        let c = row.at(kernel);
+        let (p, q) = row.target_at(kernel);
+        // D = skip · x: what is left of x₀ is (1 − skip) x₀, and skip σ ε is added.
+        let error = row.residual_signal(kernel).powi(2) * variance + (c.skip * sigma).powi(2);
+        Level {
+            input: c.input.powi(2) * (variance + sigma * sigma),
+            target: p * p * variance + q * q,
+            loss: weighting.weight(kernel) * error,
+            without_skip: weighting.weight(kernel) * variance,
+            // A score of zero leaves D = x, which is σ ε away from x₀.
+            score: Ncsn::song2019().weight(kernel) * sigma * sigma,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use learnability::index::jain;
+
+    use super::*;
+
+    /// Jain's index of the losses over the levels, by EDM with its skip and without, and by NCSN.
+    fn shares(mismatch: f64) -> [f64; 3] {
+        let table = Edm {
+            name: "rows".to_owned(),
+            about: Vec::new(),
+            data_std: 0.5,
+            mismatch,
+            sigmas: Vec::new(),
+            tolerance: Tolerance {
+                relative: 0.0,
+                absolute: 0.0,
+            },
+            claims: Vec::new(),
+        };
+        let levels: Vec<Level> = (-8..=8).map(|e| table.at(f64::from(e).exp2())).collect();
+        let of = |loss: fn(&Level) -> f64| {
+            let losses: Vec<f64> = levels.iter().map(loss).collect();
+            jain(&losses).expect("there are losses")
+        };
+        [of(|l| l.loss), of(|l| l.without_skip), of(|l| l.score)]
+    }
+
+    #[test]
+    fn no_level_is_louder_than_another_before_training() {
+        let [edm, without_skip, ncsn] = shares(1.0);
+        assert!(1.0 - edm < 1e-14 && 1.0 - ncsn < 1e-14, "{edm} {ncsn}");
+        // Without the skip the lowest two of seventeen levels have nearly all of the loss.
+        assert!(without_skip < 0.3, "{without_skip}");
+        // And with it, where the data are not of the size that the row was told.
+        let [edm, _, ncsn] = shares(2.0);
+        assert!(edm < 0.95 && 1.0 - ncsn < 1e-14, "{edm} {ncsn}");
     }
 }

@@ -91,8 +91,7 @@ impl Emergence {
         let step = (most - least) / POINTS as f64;
         let missing = |i: usize| {
             let sigma = (least + (i as f64 + 0.5) * step).exp();
-            let rate = eigenvalue + sigma * sigma;
-            1.0 + eigenvalue / rate * (-2.0 * rate * time).exp_m1()
+            1.0 - gain(eigenvalue, sigma, time)
         };
         2.0 * most - 2.0 * (0..POINTS).map(missing).sum::<f64>() * step
     }
@@ -114,9 +113,93 @@ impl Emergence {
     }
 }
 
+/// w(t).
+fn gain(eigenvalue: f64, sigma: f64, time: f64) -> f64 {
+    let rate = eigenvalue + sigma * sigma;
+    -eigenvalue / rate * (-2.0 * rate * time).exp_m1()
+}
+
 #[cfg(test)]
 mod tests {
+    use learnability::index::jain;
+    use ndarray::{Array1, Array2, array};
+
     use super::*;
+
+    /// Gradient descent of a whole matrix whose modes are not its axes: what a mode misses falls by 2 (λ + σ²) of itself
+    /// in each step, from a gradient that is −2 λ whatever the noise, and w(t) is its limit of small steps.
+    #[test]
+    fn the_modes_of_a_matrix_converge_at_the_rates_of_their_eigenvalues() {
+        const STEPS: u32 = 200;
+        let eigenvalues = array![0.2, 1.0, 3.0];
+        let mirror: Array2<f64> = array![[2.0], [1.0], [2.0]] / 3.0;
+        let identity: Array2<f64> = Array2::eye(3);
+        let basis = &identity - &(mirror.dot(&mirror.t()) * 2.0);
+        let covariance = basis.dot(&Array2::from_diag(&eigenvalues)).dot(&basis.t());
+        let modes = |w: &Array2<f64>| basis.t().dot(w).dot(&basis).diag().to_owned();
+        for sigma in [0.1, 1.0, 10.0] {
+            let second = &covariance + &(&identity * (sigma * sigma));
+            let gradient = |w: &Array2<f64>| 2.0 * (w.dot(&second) - &covariance);
+            let best = eigenvalues.mapv(|e| e / (e + sigma * sigma));
+            let mut w: Array2<f64> = Array2::zeros((3, 3));
+            let at_start = modes(&gradient(&w));
+            assert!(
+                (at_start + 2.0 * &eigenvalues)
+                    .iter()
+                    .all(|g| g.abs() < 1e-12)
+            );
+            let step = 1e-3 / (3.0 + sigma * sigma);
+            let factor = eigenvalues.mapv(|e| 1.0 - 2.0 * step * (e + sigma * sigma));
+            for _ in 0..STEPS {
+                let missing = &best - &modes(&w);
+                w = &w - &(gradient(&w) * step);
+                let left = &best - &modes(&w);
+                let off = &left / &missing - &factor;
+                assert!(off.iter().all(|off| off.abs() < 1e-9), "{off}");
+            }
+            let time = f64::from(STEPS) * step;
+            let flow: Array1<f64> = eigenvalues.mapv(|e| gain(e, sigma, time));
+            let off = (modes(&w) - &flow) / &best;
+            assert!(off.iter().all(|off| off.abs() < 1e-3), "{off}");
+        }
+    }
+
+    /// Jain's index of the rates is 1/(1 + CV²), CV = std λ/(mean λ + σ²): noise makes modes equally fast.
+    #[test]
+    fn noise_shares_out_the_rates() {
+        let eigenvalues = [0.01, 0.1, 1.0, 10.0];
+        let mean = eigenvalues.iter().sum::<f64>() / 4.0;
+        let variance = eigenvalues.iter().map(|e| (e - mean).powi(2)).sum::<f64>() / 4.0;
+        let share = |sigma: f64| {
+            let time = 0.1 / (mean + sigma * sigma);
+            let rate = |e: f64| {
+                let best = gain(e, sigma, f64::INFINITY);
+                -(-gain(e, sigma, time) / best).ln_1p() / (2.0 * time)
+            };
+            jain(&eigenvalues.map(rate)).expect("rates are above 0")
+        };
+        let mut before = 0.0;
+        for sigma in [0.0, 1.0, 3.0, 10.0, 1000.0] {
+            let closed = 1.0 / (1.0 + variance / (mean + sigma * sigma).powi(2));
+            assert!(
+                (share(sigma) - closed).abs() < 1e-9,
+                "{sigma}: {}",
+                share(sigma)
+            );
+            assert!(before < share(sigma));
+            before = share(sigma);
+        }
+        assert!(1.0 - before < 1e-9, "{before}");
+        // What they begin with is not shared out: it is proportional to λ at every level.
+        for sigma in [0.0, 1000.0] {
+            let start = eigenvalues.map(|e| gain(e, sigma, 1e-12) / 1e-12);
+            let mut off = start
+                .iter()
+                .zip(eigenvalues)
+                .map(|(g, e)| g / (2.0 * e) - 1.0);
+            assert!(off.all(|off| off.abs() < 1e-5), "{start:?}");
+        }
+    }
 
     fn table() -> Emergence {
         Emergence {
