@@ -73,7 +73,7 @@ impl AttentionBlock {
             heads: heads as i64,
             head_channels: head_channels as i64,
             scores,
-            skip: short.build(&params.sub("skip"), channels)?,
+            skip: short.openable(&params.sub("skip"), channels)?,
         })
     }
 }

@@ -247,7 +247,7 @@ impl Residual {
         Ok(Residual {
             branch: Box::new(branch),
             shortcut,
-            skip: config.short.build(&params.sub("skip"), channels)?,
+            skip: config.short.openable(&params.sub("skip"), channels)?,
         })
     }
 

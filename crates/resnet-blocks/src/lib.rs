@@ -6,7 +6,7 @@
 //!
 //! Modules, in reading order: what a part costs (`plan`), the choices (`choice`), equal sizes (`matching`), the multilayer
 //! perceptron's passes written out (`pass`, on the processor's `registers`), what a block promises (`network`), where initial values come from (`params`,
-//! `law`), and then each part with its weights: `layers`, `norms`, `resample`, `skips`, `blocks`, `attention`, `magnitude`, `mlp`.
+//! `law`), and then each part with its weights: `layers`, `norms`, `resample`, `shortcut`, `skips`, `blocks`, `attention`, `magnitude`, `mlp`.
 
 mod choice;
 mod error;
@@ -39,6 +39,8 @@ mod norms;
 mod params;
 #[cfg(feature = "tch")]
 mod resample;
+#[cfg(feature = "tch")]
+mod shortcut;
 #[cfg(feature = "tch")]
 mod skips;
 
@@ -73,3 +75,5 @@ pub use network::{Block, Mode, Network, Skip};
 pub use norms::Normalise;
 #[cfg(feature = "tch")]
 pub use params::{Params, Unit};
+#[cfg(feature = "tch")]
+pub use shortcut::{Opened, Shortcut};

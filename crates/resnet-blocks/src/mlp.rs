@@ -35,7 +35,7 @@ impl ResidualMlp {
         let residual = |index: usize| {
             let params = params.sub(format!("block{index}"));
             let branch = MlpBlock::prepared(&params, &block, short)?;
-            let skip = short.build(&params.sub("skip"), block.width)?;
+            let skip = short.openable(&params.sub("skip"), block.width)?;
             Ok(Residual::new(Box::new(branch), skip))
         };
         Ok(ResidualMlp {

@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Tensor, nn::Path};
 
-use crate::{Error, Law};
+use crate::{Error, Law, Shortcut, Skip, shortcut::Openable};
 
 /// A place in a variable store, with a source of values: what layers are created in.
 ///
@@ -47,6 +47,7 @@ struct Created {
     units: Vec<Unit>,
     /// Every variable with its name below the beginning, constants too.
     tensors: Vec<(String, Tensor)>,
+    shortcuts: Vec<Shortcut>,
 }
 
 /// One layer's trainable variables: what a per-layer measurement is about.
@@ -107,6 +108,20 @@ impl<'a> Params<'a> {
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
         let shallow = |(name, tensor): &(String, Tensor)| (name.clone(), tensor.shallow_clone());
         self.created.borrow().tensors.iter().map(shallow).collect()
+    }
+
+    /// Every skip without weights created so far from this value or its relatives, in the order of creation.
+    pub fn shortcuts(&self) -> Vec<Shortcut> {
+        self.created.borrow().shortcuts.clone()
+    }
+
+    /// The rule with a [`Shortcut`] of this place's name, for a rule without weights.
+    pub fn openable(&self, rule: Box<dyn Skip>) -> Box<dyn Skip> {
+        let mut created = self.created.borrow_mut();
+        let name = self.path.components().collect::<Vec<_>>().join(".");
+        let shortcut = Shortcut::new(name, created.units.len());
+        created.shortcuts.push(shortcut.clone());
+        Box::new(Openable { rule, shortcut })
     }
 
     /// A trainable variable of this name and shape, drawn by the law and multiplied by `gain`; the

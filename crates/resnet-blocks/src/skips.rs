@@ -48,7 +48,35 @@ impl ShortSkip {
     }
 }
 
+impl ShortSkip {
+    /// As [`build`](Self::build); one without weights is known to [`Params::shortcuts`] by the name of this place.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn openable(self, params: &Params<'_>, channels: usize) -> Result<Box<dyn Skip>, Error> {
+        let rule = self.build(params, channels)?;
+        Ok(if self.is_fixed() {
+            params.openable(rule)
+        } else {
+            rule
+        })
+    }
+}
+
 impl LongSkip {
+    /// As [`build`](Self::build); one without weights is known to [`Params::shortcuts`] by the name of this place.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn openable(self, params: &Params<'_>, channels: usize) -> Result<Box<dyn Skip>, Error> {
+        let rule = self.build(params, channels)?;
+        Ok(if self.is_fixed() {
+            params.openable(rule)
+        } else {
+            rule
+        })
+    }
+
     /// The rule for an encoder feature of so many channels, its weights (if any) created in `params`;
     /// `ConcatPower` counts as the skip nearest to input and output, see [`at`](Self::at).
     ///

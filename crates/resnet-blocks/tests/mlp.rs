@@ -9,8 +9,8 @@ use common::{
 };
 use proptest::prelude::*;
 use resnet_blocks::{
-    Activation, Error, Init, MlpBlockConfig, Mode, Network, Norm, Params, ResidualMlp,
-    ResidualMlpConfig, ShortSkip,
+    Activation, Error, Init, MlpBlockConfig, Mode, Network, Norm, Opened, Params, ResidualMlp,
+    ResidualMlpConfig, ShortSkip, Shortcut,
 };
 use tch::{Kind, Tensor};
 
@@ -48,7 +48,49 @@ proptest! {
         let layers: Vec<String> = config.layers().into_iter().map(|layer| layer.name).collect();
         let units: Vec<String> = params.units().into_iter().map(|unit| unit.name).collect();
         prop_assert_eq!(layers, units);
+        let shortcuts = params.shortcuts();
+        let names: Vec<&str> = shortcuts.iter().map(Shortcut::name).collect();
+        prop_assert_eq!(config.shortcuts(), names);
     }
+}
+
+/// A factor of 1 changes nothing of the result, and its derivative is that of a change of what the shortcut carries.
+#[test]
+fn shortcuts_are_differentiated_by_a_factor() -> Result<(), Error> {
+    let store = store(Kind::Double);
+    let params = Params::seeded(store.root(), 5);
+    let net = ResidualMlp::new(&params, &config(Init::He, ShortSkip::Scaled(0.5)))?;
+    let x = noise(&[16, 2], Kind::Double, 1);
+    let label = noise(&[16], Kind::Double, 2);
+    let loss = || {
+        let y = net.forward(&x, &label, &mut Mode::Eval);
+        y.square().mean(Kind::Double)
+    };
+    let before = loss().double_value(&[]);
+    let opened: Vec<Opened> = params.shortcuts().iter().map(Shortcut::open).collect();
+    assert_eq!(loss().double_value(&[]), before);
+    let factors: Vec<&Tensor> = opened.iter().map(Opened::factor).collect();
+    let gradients = Tensor::run_backward(&[loss()], &factors, false, false);
+    for (factor, gradient) in factors.iter().zip(gradients) {
+        let at = |value: f64| {
+            let _guard = tch::no_grad_guard();
+            let _ = factor.shallow_clone().fill_(value);
+            loss().double_value(&[])
+        };
+        let step = 2_f64.powi(-12); // exact in the factor's own type
+        let slope = (at(1.0 + step) - at(1.0 - step)) / (2.0 * step);
+        assert_eq!(at(1.0), before);
+        let gradient = gradient.double_value(&[]);
+        assert!((gradient / slope - 1.0).abs() < 1e-5, "{gradient} {slope}");
+    }
+    drop(opened);
+    assert!(
+        params
+            .shortcuts()
+            .iter()
+            .all(|shortcut| shortcut.factor().is_none())
+    );
+    Ok(())
 }
 
 #[test]

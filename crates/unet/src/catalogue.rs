@@ -55,7 +55,7 @@ pub fn block(params: &Params<'_>, plan: &BlockPlan) -> Result<Box<dyn Block>, Er
 /// # Errors
 /// [`Error::Block`] if it cannot be built, or a name is taken.
 pub fn skip(params: &Params<'_>, join: &Join, channels: usize) -> Result<Box<dyn Skip>, Error> {
-    Ok(join.rule.build(params, channels)?)
+    Ok(join.rule.openable(params, channels)?)
 }
 
 /// conv(silu(norm(h))).

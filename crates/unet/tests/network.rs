@@ -5,8 +5,8 @@ mod common;
 
 use common::{assert_gradients, distance, gradient_norms, noise, store, values};
 use resnet_blocks::{
-    Activation, Backbone, Dropout, Feature, FreeU, Init, LongSkip, Mode, Network, Norm, Params,
-    ShortSkip, Unit,
+    Activation, Backbone, Dropout, Feature, FreeU, Init, LongSkip, Mode, Network, Norm, Opened,
+    Params, ShortSkip, Shortcut, Unit,
 };
 use tch::{Kind, Tensor};
 use unet::{
@@ -172,11 +172,16 @@ fn the_store_holds_what_the_plan_says_and_the_shape_is_kept() -> Result<(), Erro
             "{name}"
         );
         let (x, label) = batch(&config, 2, Kind::Float);
-        assert_eq!(
-            net.forward(&x, &label, &mut Mode::Eval).size(),
-            x.size(),
-            "{name}"
-        );
+        let y = net.forward(&x, &label, &mut Mode::Eval);
+        assert_eq!(y.size(), x.size(), "{name}");
+
+        let shortcuts = params.shortcuts();
+        let names: Vec<&str> = shortcuts.iter().map(Shortcut::name).collect();
+        assert_eq!(plan.shortcuts(), names, "{name}");
+        let opened: Vec<Opened> = shortcuts.iter().map(Shortcut::open).collect();
+        let same = net.forward(&x, &label, &mut Mode::Eval);
+        assert!(same.equal(&y), "{name}");
+        drop(opened);
     }
     Ok(())
 }

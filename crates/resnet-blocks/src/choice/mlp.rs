@@ -128,6 +128,18 @@ impl ResidualMlpConfig {
         layers
     }
 
+    /// Names of the skips that have a shortcut and no weights, in forward order.
+    pub fn shortcuts(&self) -> Vec<String> {
+        let blocks = if self.short.is_fixed() {
+            self.blocks
+        } else {
+            0
+        };
+        (0..blocks)
+            .map(|block| format!("block{block}.skip"))
+            .collect()
+    }
+
     /// Weights and biases.
     pub fn parameters(&self) -> usize {
         self.layers().iter().map(Layer::parameters).sum()

@@ -119,6 +119,11 @@ impl ShortSkip {
         ShortSkip::Scaled(1.0 / (blocks as f64).sqrt())
     }
 
+    /// Whether it has a shortcut and no weights: nothing of it learns.
+    pub fn is_fixed(self) -> bool {
+        self != ShortSkip::None && self.layers("", Feature::vector(1)).is_empty()
+    }
+
     /// Whether the numbers are in their ranges.
     ///
     /// # Errors
@@ -242,6 +247,11 @@ pub enum LongSkip {
 }
 
 impl LongSkip {
+    /// Whether it has a shortcut and no weights: nothing of it learns.
+    pub fn is_fixed(self) -> bool {
+        self != LongSkip::None && self.layers("", Feature::vector(1)).is_empty()
+    }
+
     /// Whether the number is in its range.
     ///
     /// # Errors

@@ -183,6 +183,23 @@ impl Topology {
         &self.long_skips
     }
 
+    /// Names of the skips that have a shortcut and no weights, short ones and long ones, in the order of the forward pass.
+    pub fn shortcuts(&self) -> Vec<String> {
+        let of = |step: &Step| match step {
+            Step::Block { name, plan } | Step::AddInput { name, plan, .. } => {
+                let fixed = match plan {
+                    BlockPlan::Residual(config) => config.short.is_fixed(),
+                    BlockPlan::Attention(config) => config.short.is_fixed(),
+                    _ => false,
+                };
+                fixed.then(|| format!("{name}.skip"))
+            }
+            Step::Join(join) => join.rule.is_fixed().then(|| join.name.clone()),
+            _ => None,
+        };
+        self.steps.iter().filter_map(of).collect()
+    }
+
     /// Every tensor, in the order of the forward pass.
     pub fn tensors(&self) -> Vec<PlannedTensor> {
         self.layers.iter().flat_map(Layer::tensors).collect()
