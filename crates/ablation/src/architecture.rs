@@ -246,6 +246,15 @@ impl Architecture {
         layers.into_iter().map(|layer| layer.name).collect()
     }
 
+    /// Names of the skips that have a shortcut and no weights, in forward order.
+    pub fn shortcut_names(&self) -> Vec<String> {
+        match self {
+            Architecture::Exact => Vec::new(),
+            Architecture::Mlp(mlp) => mlp.shortcuts(),
+            Architecture::UNet(unet) => topology(unet).shortcuts(),
+        }
+    }
+
     /// One line for the report.
     pub fn words(&self) -> String {
         match self {

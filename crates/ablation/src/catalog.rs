@@ -1,4 +1,17 @@
 //! The tables: the built-in studies and every probe with what its number means.
+//!
+//! | probes | range | when they mislead |
+//! |---|---|---|
+//! | energy distance, band power error, distance to the manifold | decades; at most that of the do-nothing sample, which a diverged cell takes | the smaller they are the more they are of the finite sample: read the floor of fresh data beside them; the energy distance hardly sees shape in many dimensions, band powers see no phases, and a point on the manifold may be in the wrong place on it |
+//! | error of mode weights | `[0, 1]`, 1 for a diverged cell | what lies between modes has shares too |
+//! | score errors | decades; 0 for a network that answers nothing | arms aim at different scores on data, so compare within a noise setting; points with large scores decide |
+//! | cosine with the score | `[−1, 1]` | blind to length |
+//! | gradient first/last | decades, real | two layers stand for all; Adam equalises it in training |
+//! | silent layers | `[0, 1]` | Adam divides the size of gradients out, so an update that is not absorbed need not follow a signal |
+//! | silent units, GSNR and fairness of the map | `[0, 1]`, real, `[0, 1]` | near a minimum there is little signal left; about so many micro-batches; Λ rises with units that are easily heard, and counts a unit that is just not audible as nothing |
+//! | training loss, denoising error | real, decades | of unlike objectives they are not comparable |
+//!
+//! Formulas and sources are where the numbers are made: [`crate::probe`], `learnability::{gradient, silence, index, map}`.
 
 use crate::summary::{Better, ProbeInfo};
 
@@ -264,6 +277,12 @@ pub const PROBES: &[Row] = &[
         "level-aware fairness of the gradient after training",
         Better::Descriptive,
         "Λ of the GSNR over the rows of the map with the reference 1, as much signal as noise in one training step: 1 if every unit is at it or above, ε if all are equally at ε, (k/n)² if k of n are",
+    ),
+    (
+        "map_fairness_floor",
+        "level-aware fairness of the gradient over all of training",
+        Better::Descriptive,
+        "the same with the reference 1/steps, as much signal as noise in all training steps together: a unit below it would not be heard by averaging over the whole training",
     ),
     (
         "training_loss",

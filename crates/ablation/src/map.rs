@@ -2,7 +2,7 @@
 //! which noise level.
 //!
 //! ```text
-//! rows     layers, or blocks, of the trained network, in forward order
+//! rows     layers, or blocks, of the trained network, in forward order, and its skips
 //! columns  the arm's own objective as training draws it, then the denoising loss at each noise level
 //! cell     GSNR = |E g|² / tr Cov g of the gradient g of one training step; silent where E g = 0 is not rejected
 //! ```
@@ -13,6 +13,13 @@
 //!
 //! An arm without noise has one column, its own objective. The denoising loss that its network was not trained with is
 //! measured on the same weights, at the noise levels as its inputs and labels, and kept apart: [`Objective::Counterfactual`].
+//!
+//! *Range*: a GSNR is real, 0 and less where the estimate is all scatter; `p` in `[0, 1]`.
+//! *Invariances*: the scale of the loss and of a unit, so levels, arms and layers may be compared.
+//! *Misleading*: a cross is about so many micro-batches, and not about the unit; with more there are fewer. Near a minimum the
+//! mean gradient is 0 and its noise is not, so a well-trained unit has a low GSNR. A row gathers what is unlike: a layer
+//! of which one weight is heard is heard. And a gradient that can be trusted need not be one that helps.
+//! *Source*: `learnability::map`.
 //!
 //! A study may ask for the same of the loss restricted [by region, mode or band](By): other columns, one map for each.
 
@@ -56,6 +63,9 @@ pub struct MapProbe {
     pub looks: BTreeSet<Look>,
     /// In how many of the study's seeds, the first ones.
     pub seeds: u32,
+    /// What stands for a skip that has no weights; without it such a skip has no row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skips: Option<Skips>,
     /// Maps of parts of the loss beside it; without it there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts: Option<Parts>,
@@ -79,6 +89,16 @@ impl Units {
             _ => layer,
         }
     }
+}
+
+/// What stands for a skip that has no weights, and so no gradient of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Skips {
+    /// The gradient by a factor of 1 on what its shortcut carries: `resnet_blocks::Shortcut`, which says when it misleads.
+    ///
+    /// Such rows are no part of the indices over the rows, which would rise by units that are easily heard.
+    Factor,
 }
 
 /// When a map is measured.
@@ -127,7 +147,7 @@ pub struct Map {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reading {
-    /// GSNR of the gradient of one training step; none where it is undefined.
+    /// GSNR of the gradient of one training step; none where it is undefined. Any real number.
     pub gsnr: Option<f64>,
     /// Its 95 % interval over micro-batches.
     pub interval: Option<[f64; 2]>,
@@ -205,7 +225,7 @@ pub struct Readings {
     pub n: u32,
     /// Seeds in which the cell is silent.
     pub silent: u32,
-    /// Median of log₁₀ GSNR over the seeds in which it is heard.
+    /// Median of log₁₀ GSNR over the seeds in which it is heard, and only those: where few hear it, it is too large.
     pub median: Option<f64>,
     /// Smallest of them.
     pub min: Option<f64>,

@@ -6,18 +6,19 @@ use learnability::{
     interval::Confidence,
     map::{Column, LearnabilityMap, Measurement, Objective as Of},
 };
+use resnet_blocks::{Opened, Shortcut};
 use tch::{Kind, Tensor};
 
 use super::{
     Work,
-    model::{Model, kernel},
+    model::{Learned, Model, kernel},
     train::{Example, loss},
 };
 use crate::{
     config::{CellConfig, Objective as Loss},
     error::Error,
     frame::median,
-    map::{self, CONFIDENCE, Look, Map, MapProbe, Objective, RATE, WHOLE},
+    map::{self, CONFIDENCE, Look, Map, MapProbe, Objective, RATE, Reading, Skips, WHOLE},
     stream::Role,
 };
 
@@ -35,6 +36,10 @@ impl Work<'_> {
         let asked = |probe: &&MapProbe| probe.looks.contains(&look) && seed < probe.seeds;
         let Some(probe) = config.probes.map.as_ref().filter(asked) else {
             return Ok(());
+        };
+        let _opened: Vec<Opened> = match probe.skips {
+            Some(Skips::Factor) => model.learned.shortcuts.iter().map(Shortcut::open).collect(),
+            None => Vec::new(),
         };
         let levels = || probe.levels.iter().copied().map(Some);
         if config.objective.uses_noise() {
@@ -97,7 +102,7 @@ impl Work<'_> {
         let columns = levels.iter().map(label).collect();
         let map = self.measured(model, probe, look, objective, columns, &mut losses)?;
         if (look, objective) == (Look::End, Objective::Own) {
-            self.enter_whole(&map);
+            self.enter_whole(&map, &model.learned);
         }
         self.at.record.maps.push(map);
         Ok(())
@@ -126,7 +131,7 @@ impl Work<'_> {
         columns: Vec<Column>,
         losses: &mut dyn FnMut(usize, usize) -> Tensor,
     ) -> Result<Map, Error> {
-        let units = rows(&model.learned.units, probe);
+        let units = rows(&model.learned, probe);
         let flips = map::flips(units.len() * columns.len());
         let mut rng = self.common.at(Role::Probe, BEGIN - 1);
         let confidence = Confidence::new(CONFIDENCE).expect("within (0, 1)");
@@ -157,19 +162,32 @@ impl Work<'_> {
         Ok(Map::of(&measured, look, objective, steps))
     }
 
-    /// Existence, size and share of the gradient of the arm's own objective, over the rows.
-    fn enter_whole(&mut self, map: &Map) {
-        let whole: Vec<_> = map.cells.iter().step_by(map.columns.len()).collect();
+    /// Existence, size and share of the gradient of the arm's own objective, over the rows that have weights.
+    fn enter_whole(&mut self, map: &Map, learned: &Learned) {
+        let has_weights = |unit: &str| {
+            !learned
+                .shortcuts
+                .iter()
+                .any(|shortcut| shortcut.name() == unit)
+        };
+        let rows = map.units.iter().zip(map.cells.chunks(map.columns.len()));
+        let rows = rows.filter(|(unit, _)| has_weights(unit));
+        let whole: Vec<&Reading> = rows.map(|(_, cells)| &cells[0]).collect();
         let silent: Vec<bool> = whole.iter().map(|cell| cell.silent).collect();
         let heard = whole.iter().filter_map(|cell| cell.heard()).collect();
-        let access = whole
+        let access: Vec<f64> = whole
             .iter()
-            .map(|cell| cell.heard().map_or(0.0, |log| 10_f64.powf(log)));
-        let fairness = index::level_aware(&access.collect::<Vec<_>>(), 1.0);
+            .map(|cell| cell.heard().map_or(0.0, |log| 10_f64.powf(log)))
+            .collect();
+        // As much signal as noise in one step, and in all steps of training together.
+        let steps = self.config.training.steps as f64;
+        let [of_step, of_training] =
+            [1.0, 1.0 / steps].map(|reference| index::level_aware(&access, reference));
         for (probe, value) in [
             ("map_silent_fraction", index::silent_fraction(&silent)),
             ("map_log_gsnr", median(heard)),
-            ("map_fairness", fairness),
+            ("map_fairness", of_step),
+            ("map_fairness_floor", of_training),
         ] {
             self.at.record.set(probe, value.unwrap_or(f64::NAN));
         }
@@ -184,10 +202,17 @@ pub(super) fn denoising(config: &CellConfig) -> CellConfig {
     }
 }
 
-/// The layers, gathered into the rows of the map.
-fn rows(layers: &[(String, Vec<Tensor>)], probe: &MapProbe) -> Vec<(String, Vec<Tensor>)> {
+/// The layers, gathered into the rows of the map, and the skips whose shortcuts have a factor, each where it joins.
+fn rows(learned: &Learned, probe: &MapProbe) -> Vec<(String, Vec<Tensor>)> {
     let mut rows: Vec<(String, Vec<Tensor>)> = Vec::new();
-    for (layer, parameters) in layers {
+    let skips_after = |layers: usize| {
+        let here = move |shortcut: &&Shortcut| shortcut.after() == layers;
+        let shortcuts = learned.shortcuts.iter().filter(here);
+        shortcuts
+            .filter_map(|shortcut| Some((shortcut.name().to_owned(), vec![shortcut.factor()?])))
+    };
+    for (before, (layer, parameters)) in learned.units.iter().enumerate() {
+        rows.extend(skips_after(before));
         let name = probe.units.row(layer);
         let parameters = parameters.iter().map(Tensor::shallow_clone);
         match rows.iter_mut().find(|(row, _)| row == name) {
@@ -195,6 +220,7 @@ fn rows(layers: &[(String, Vec<Tensor>)], probe: &MapProbe) -> Vec<(String, Vec<
             None => rows.push((name.to_owned(), parameters.collect())),
         }
     }
+    rows.extend(skips_after(learned.units.len()));
     rows
 }
 
@@ -339,6 +365,47 @@ pub(super) mod tests {
                 .iter()
                 .all(|unit| !silent(unit))
         );
+    }
+
+    /// Where all branches end in zeros the network is y = γ_1 … γ_n y₀, so all factors have one gradient, ⟨∂L/∂y, y⟩
+    /// (Euler): a row for each skip, behind its branch, and all of them alike.
+    #[test]
+    fn a_skip_without_weights_is_a_factor_on_its_shortcut() {
+        let of = |short: &str, skips: bool| {
+            let (mut config, mut probe) = (config(true, mlp(short)), probe());
+            if skips {
+                probe["skips"] = json!("factor");
+            }
+            config["probes"]["map"] = probe;
+            let maps = measured(config, |layer, parameter| {
+                if layer.ends_with("linear2") || parameter.dim() == 1 {
+                    let _ = parameter.shallow_clone().zero_();
+                }
+            });
+            maps.into_iter().next().expect("a map")
+        };
+        let layers = [
+            "read_in",
+            "block0.linear1",
+            "block0.linear2",
+            "block1.linear1",
+            "block1.linear2",
+            "read_out",
+        ];
+        assert_eq!(of("inverse_sqrt_depth", false).units, layers);
+        assert_eq!(of("none", true).units, layers);
+        let map = of("inverse_sqrt_depth", true);
+        let mut with_skips = layers.to_vec();
+        with_skips.insert(3, "block0.skip");
+        with_skips.insert(6, "block1.skip");
+        assert_eq!(map.units, with_skips);
+        let row = |place: usize| &map.cells[3 * place..3 * (place + 1)];
+        for (first, second) in row(3).iter().zip(row(6)) {
+            let [first, second] = [first, second].map(|cell| cell.gsnr.expect("a gradient"));
+            assert!((first / second - 1.0).abs() < 1e-4, "{first} {second}");
+        }
+        // They are not for good.
+        assert_eq!(of("inverse_sqrt_depth", false).units, layers);
     }
 
     /// Without noise: a column of its own, and the denoising loss apart from it.

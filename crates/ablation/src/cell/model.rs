@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 use noise_schedule::Kernel;
 use rand::RngCore;
 use rand_chacha::ChaCha8Rng;
-use resnet_blocks::{Bfloat16, Mode, Network, Params, ResidualMlp};
+use resnet_blocks::{Bfloat16, Mode, Network, Params, ResidualMlp, Shortcut};
 use score_objective::Epsilon;
 use tch::{Tensor, nn::VarStore};
 use unet::UNet;
@@ -33,6 +33,8 @@ pub(super) struct Learned {
     pub(super) network: Box<dyn Network>,
     /// Layers in forward order, by name.
     pub(super) units: Vec<(String, Vec<Tensor>)>,
+    /// Skips without weights, in forward order.
+    pub(super) shortcuts: Vec<Shortcut>,
     pub(super) device: tch::Device,
     /// Every variable by name, fixed ones too.
     variables: Vec<(String, Tensor)>,
@@ -127,6 +129,7 @@ impl Learned {
         let learned = Learned {
             network,
             units,
+            shortcuts: params.shortcuts(),
             device,
             shape,
             chunk,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::RATE;
+use super::{RATE, Skips};
 use crate::{architecture::Architecture, config::CellConfig, error::Error};
 
 /// Whether so many micro-batches can mark a lone audible cell among all of a map, the levels are those of the cell, and
@@ -44,7 +44,12 @@ pub(crate) fn check(
         return refuse("probes.map.examples", value, rule.to_owned());
     }
     let layers = architecture.layer_names();
-    let rows: BTreeSet<&str> = layers.iter().map(|name| probe.units.row(name)).collect();
+    let shortcuts = match probe.skips {
+        Some(Skips::Factor) => architecture.shortcut_names(),
+        None => Vec::new(),
+    };
+    let rows = layers.iter().map(|name| probe.units.row(name));
+    let rows: BTreeSet<&str> = rows.chain(shortcuts.iter().map(String::as_str)).collect();
     let mut columns = 1 + probe.levels.len();
     if let Some(parts) = parts {
         for (name, missing) in [

@@ -252,11 +252,20 @@ pub(in crate::report) fn map(study: &StudySummary) -> Option<String> {
         .filter(|(_, arm)| !arm.maps.is_empty())
         .collect();
     let ramp = ramp(arms.iter().flat_map(|(_, arm)| &arm.maps))?;
+    let mut units = arms
+        .iter()
+        .flat_map(|(_, arm)| &arm.maps)
+        .flat_map(|map| &map.units);
+    let of_skips = if units.any(|unit| halves(unit).1.starts_with("skip")) {
+        "The row of a skip that has no weights is the gradient by a factor of 1 on what its shortcut carries. "
+    } else {
+        ""
+    };
     let mut out = format!(
         "<section class=\"maps\"{}>\n<h3>The learnability map</h3>\n<p>Is there a gradient in each unit at each noise level, \
          and can it be trusted? Colour is the signal-to-noise ratio |E g|²/tr Cov g of the gradient of one training step, median \
          over seeds; a cross is a unit whose mean gradient cannot be told from zero in most seeds. The rows are in forward order. \
-         “own” is the arm's own objective. An arm without noise learns from no noise level: what the denoising loss would say \
+         {of_skips}“own” is the arm's own objective. An arm without noise learns from no noise level: what the denoising loss would say \
          to its weights is drawn apart, as counterfactual. One scale for all arms.</p>\n<div class=\"key\">{}</div>\n",
         data(&[("study", &study.name), ("figure", "map")]),
         ramp.key(
