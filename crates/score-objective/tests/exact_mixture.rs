@@ -170,3 +170,28 @@ fn points_far_from_all_means_have_finite_answers() {
         }
     }
 }
+
+/// As it is written, a density of single precision is 0 from √(300 ln 2) ≈ 14.42 standard deviations on, and the score
+/// that is its gradient over itself is 0/0; scores by logarithms go on.
+#[test]
+fn scores_go_on_where_densities_underflow() {
+    let naive = |x: f32| {
+        let density = (-0.5 * x * x).exp();
+        -x * density / density
+    };
+    let data = GaussianMixture::of_points(Array2::zeros((1, 1))).unwrap();
+    for (x, underflows) in [
+        (14.0, false),
+        (14.4, false),
+        (14.45, true),
+        (100.0, true),
+        (1e4, true),
+    ] {
+        assert_eq!(naive(x).is_nan(), underflows, "{x}");
+        let score = data.score_f32(Array2::from_elem((1, 1), x).view(), 1.0);
+        assert!((score[[0, 0]] / -x - 1.0).abs() < 1e-6, "{x}: {score}");
+        let x = f64::from(x);
+        let score = data.score(Array2::from_elem((1, 1), x).view(), 1.0);
+        assert!((score[[0, 0]] / -x - 1.0).abs() < 1e-12, "{x}: {score}");
+    }
+}
