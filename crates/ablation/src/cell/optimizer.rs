@@ -100,6 +100,15 @@ impl Adam {
     pub fn step_back(&mut self, pass: &mut MlpPass, by_answer: &[f32], rate: f64) {
         // SAFETY: as in `forward`.
         let gradient = pass.backward(unsafe { self.in_memory() }, by_answer);
+        self.step_along(gradient, rate);
+    }
+
+    /// One step along the gradient by all parameters, flat.
+    ///
+    /// # Panics
+    ///
+    /// If the parameters are not numbers of single precision in the processor's memory, or not as many.
+    pub fn step_along(&mut self, gradient: &[f32], rate: f64) {
         self.step += 1;
         let state = [&mut self.parameters, &mut self.mean, &mut self.square];
         let done = one_pass::step(state, &[gradient], &Factors::new(self.step, rate));

@@ -233,7 +233,7 @@ mod live {
             let loss = if let Some(passes) = &mut passes {
                 let rows = rows(step);
                 let [x, y] = [0, 1].map(|of| batch(&examples[of], &rows, this.examples));
-                let (loss, gradient) = passes.gradient(adam.numbers(), &x, &y);
+                let (loss, gradient) = passes.gradient(&adam.parameters(), &x, &y);
                 adam.step_along(gradient, rate);
                 f64::from(loss)
             } else {
