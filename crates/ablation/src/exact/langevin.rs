@@ -234,7 +234,9 @@ impl Langevin {
             })
         };
         match sampler {
-            Sampler::Langevin { temperature, .. } if temperature == 0.0 => {
+            Sampler::Langevin {
+                temperature: 0.0, ..
+            } => {
                 // All that is left is the rounding of the positions, which one step passes on to the next.
                 let coordinates = self.means.iter().flatten();
                 let largest = coordinates.fold(0.0, |most, x| f64::max(most, x.abs()));

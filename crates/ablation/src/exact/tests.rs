@@ -57,7 +57,7 @@ fn quick() -> Study {
 /// A formula that is perturbed moves a row into this list, or out of it.
 #[test]
 fn the_built_in_study_differs_in_what_its_notes_say_and_in_nothing_else() {
-    let report = run("exact", &[quick()]);
+    let report = run("exact", &[quick()], &[]);
     let mut differs = Vec::new();
     for section in &report.sections {
         for check in &section.checks {
@@ -93,7 +93,7 @@ fn the_known_answers_of_audibility_and_paths_are_met() {
     study.depth.clear();
     study.rank.clear();
     study.floors.clear();
-    let report = run("exact", &[study]);
+    let report = run("exact", &[study], &[]);
     let value = |quantity: &str, what: &str| {
         let sections = report.sections.iter().filter(|s| s.quantity == quantity);
         let mut checks = sections.flat_map(|section| &section.checks);
