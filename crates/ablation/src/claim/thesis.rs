@@ -232,7 +232,7 @@ pub(super) const SENTENCES: [Sentence; 36] = [
             ),
             part(
                 "the outcome did not",
-                "!4-t2 4-t4-wide !2a-learn !7a !7c-counter ?4-noise ?6-share-outcome",
+                "!4-t2 4-t4-wide !2a-learn !7a !7c ?4-noise ?6-share-outcome",
             )
             .under("small problems and wide networks, not the finest detail of fields"),
         ],
@@ -334,7 +334,7 @@ pub(super) const SENTENCES: [Sentence; 36] = [
             part("they help the gradient flow of a denoiser", "7e 7e-counter"),
             part(
                 "they help its depth",
-                "7c 7c-counter 7c-counter-rate ?7a ?g2",
+                "7c !7c-learns ?7a ?g2",
             ),
             part("information is kept over the steps of denoising", "").caveat(
                 "the skips of 7a, 7c and 7e lie within one evaluation of the network; no finding follows information over the steps of sampling",
@@ -384,7 +384,7 @@ pub(super) const SENTENCES: [Sentence; 36] = [
             part("with skips depth scales", "2a-learn 7e-counter ?g2"),
             part(
                 "without them deeper networks get worse",
-                "2a-learn-pytorch 7c 7c-counter 7c-counter-rate ?g1",
+                "2a-learn-pytorch 7c !7c-learns ?7c-coarse ?g1",
             ),
         ],
     ),
@@ -393,7 +393,7 @@ pub(super) const SENTENCES: [Sentence; 36] = [
         &[
             part(
                 "it keeps details",
-                "7a 7a-rate 7c 7c-counter 7c-counter-rate 1a-branch",
+                "7a 7a-rate 7c !7c-coarse 1a-branch",
             )
             .under("branches of mean zero"),
             part("complex data are handled better", "?g2").caveat(

@@ -83,7 +83,12 @@ fn the_built_in_study_differs_in_what_its_notes_say_and_in_nothing_else() {
         .collect();
     assert_eq!(
         refuted,
-        ["6-modes-drown", "7b-easier-images", "3a-all-paths"]
+        [
+            "6-modes-drown",
+            "7b-easier-images",
+            "3a-all-paths",
+            "3a-measured-paths"
+        ]
     );
 }
 
