@@ -334,7 +334,7 @@ pub(super) const SENTENCES: [Sentence; 36] = [
             part("they help the gradient flow of a denoiser", "7e 7e-counter"),
             part(
                 "they help its depth",
-                "7c !7c-learns ?7a ?g2",
+                "7c 7c-coarse ?7c-learns ?7a ?g2",
             ),
             part("information is kept over the steps of denoising", "").caveat(
                 "the skips of 7a, 7c and 7e lie within one evaluation of the network; no finding follows information over the steps of sampling",
@@ -384,7 +384,7 @@ pub(super) const SENTENCES: [Sentence; 36] = [
             part("with skips depth scales", "2a-learn 7e-counter ?g2"),
             part(
                 "without them deeper networks get worse",
-                "2a-learn-pytorch 7c !7c-learns ?7c-coarse ?g1",
+                "2a-learn-pytorch 7c 7c-coarse ?7c-learns ?g1",
             ),
         ],
     ),
