@@ -26,7 +26,7 @@ use crate::{
 /// Depth counts layers of a plain network and blocks of a residual one.
 /// Arms of a seed share the draws of each layer and the inputs.
 /// What is measured is said at [`Propagation`]; what theory says of it, and how far a finite width is from theory, in
-/// [`finite_width`](super::finite_width): each number is held to its own law, an isometry to its inputs' own numbers.
+/// `finite_width`: each number is held to its own law, an isometry to its inputs' own numbers.
 /// Slopes are least squares over the depths at which the number is not at the end of its range.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
