@@ -10,6 +10,8 @@ use tch::{Device, Kind, Tensor, nn::VarStore};
 
 const SIZE: [i64; 4] = [16, 32, 32, 32];
 
+type Work<'a> = dyn Fn(&Tensor) -> Tensor + 'a;
+
 fn images() -> Tensor {
     let count = SIZE.iter().product::<i64>();
     let wave = (Tensor::arange(count, (Kind::Float, Device::Cpu)) * 0.37).sin();
@@ -24,8 +26,7 @@ fn norm_silu(criterion: &mut Criterion) {
     let norm = Normalise::new(&params, Norm::GROUP, SIZE[1] as usize).expect("it can be built");
     let in_one_pass = |x: &Tensor| norm.activated(x, None, Activation::Silu);
     let by_torch = |x: &Tensor| norm.forward(x).silu();
-    let ways: [(&str, &dyn Fn(&Tensor) -> Tensor); 2] =
-        [("in one pass", &in_one_pass), ("by torch", &by_torch)];
+    let ways: [(&str, &Work<'_>); 2] = [("in one pass", &in_one_pass), ("by torch", &by_torch)];
     for (name, copies) in [("norm_silu forwards", 1), ("norm_silu step", 2)] {
         let mut group = criterion.benchmark_group(name);
         group.bench_function("floor: copies", |bencher| {
