@@ -107,11 +107,11 @@ pub fn unit_gradients(loss: &Tensor, units: &[(String, Vec<Tensor>)]) -> Vec<Uni
             let mut scalars = 0;
             let (mut gradient_square, mut weight_square, mut weight_dot) = (0.0, 0.0, 0.0);
             for (parameter, gradient) in parameters.iter().zip(gradients) {
-                let weight = parameter.detach().to_kind(Kind::Double);
+                let weight = flat(&parameter.detach());
                 scalars += parameter.numel();
                 weight_square += dot(&weight, &weight);
                 if let Some(gradient) = gradient {
-                    let gradient = gradient.to_kind(Kind::Double);
+                    let gradient = flat(gradient);
                     gradient_square += dot(&gradient, &gradient);
                     weight_dot += dot(&weight, &gradient);
                 }
@@ -178,7 +178,7 @@ pub fn unit_moments(
     let mut sums: Vec<Vec<Tensor>> = units
         .iter()
         .map(|(_, parameters)| {
-            let zeros = |p: &Tensor| p.detach().zeros_like().to_kind(Kind::Double);
+            let zeros = |p: &Tensor| Tensor::zeros([p.numel() as i64], (Kind::Double, p.device()));
             parameters.iter().map(zeros).collect()
         })
         .collect();
@@ -187,7 +187,7 @@ pub fn unit_moments(
         for (unit, gradients) in gradients.iter().enumerate() {
             for (sum, gradient) in sums[unit].iter_mut().zip(gradients) {
                 if let Some(gradient) = gradient {
-                    let gradient = gradient.to_kind(Kind::Double);
+                    let gradient = flat(gradient);
                     squared_norms[unit] += dot(&gradient, &gradient);
                     let _ = sum.g_add_(&gradient);
                 }
@@ -240,7 +240,7 @@ pub fn unit_grams(
         let gradients = backward(&losses(i), units).into_iter().flatten();
         for ((rows, gradient), input) in rows.iter_mut().zip(gradients).zip(&inputs) {
             let gradient = gradient.unwrap_or_else(|| input.zeros_like());
-            rows.push(gradient.detach().flatten(0, -1));
+            rows.push(gradient);
         }
     }
     let n = micro_batches as i64;
@@ -249,8 +249,10 @@ pub fn unit_grams(
         .iter()
         .map(|(_, parameters)| {
             let mut products = Tensor::zeros([n, n], (Kind::Double, Device::Cpu));
-            for rows in rows.by_ref().take(parameters.len()) {
-                let rows = Tensor::stack(&rows, 0).to_kind(Kind::Double);
+            for (parameter, rows) in parameters.iter().zip(rows.by_ref()) {
+                // In the shape of the parameter up to here: a call for each gradient would cost more than the products do.
+                let rows = Tensor::stack(&rows, 0).reshape([n, parameter.numel() as i64]);
+                let rows = rows.to_kind(Kind::Double);
                 products += rows.matmul(&rows.tr()).to_device(Device::Cpu);
             }
             let products = Vec::try_from(products.flatten(0, -1)).expect("a vector of f64");
@@ -342,8 +344,8 @@ impl Snapshot {
             .map(|(before, (_, after))| {
                 let (mut moved, mut weight) = (0.0, 0.0);
                 for (before, after) in before.iter().zip(after) {
-                    let before = before.to_kind(Kind::Double);
-                    let after = after.detach().to_device(Device::Cpu).to_kind(Kind::Double);
+                    let before = flat(before);
+                    let after = flat(&after.detach().to_device(Device::Cpu));
                     let change = after - &before;
                     moved += dot(&change, &change);
                     weight += dot(&before, &before);
@@ -378,8 +380,13 @@ pub(crate) fn backward(loss: &Tensor, units: &[(String, Vec<Tensor>)]) -> Vec<Ve
         .collect()
 }
 
-/// `Σ a_i b_i` of two tensors of equal shape in `f64`.
-pub(crate) fn dot(a: &Tensor, b: &Tensor) -> f64 {
+/// All elements in a row, in `f64`.
+pub(crate) fn flat(x: &Tensor) -> Tensor {
     // `flatten` and not `view`: gradients need not be contiguous.
-    a.flatten(0, -1).dot(&b.flatten(0, -1)).double_value(&[])
+    x.flatten(0, -1).to_kind(Kind::Double)
+}
+
+/// `Σ a_i b_i` of two vectors of equal length in `f64`.
+pub(crate) fn dot(a: &Tensor, b: &Tensor) -> f64 {
+    a.dot(b).double_value(&[])
 }

@@ -28,7 +28,7 @@ use tch::{Kind, Tensor};
 
 use crate::curvature::numbers;
 use crate::error::Error;
-use crate::gradient::dot;
+use crate::gradient::{dot, flat};
 use crate::gram::Gram;
 use crate::shattering::GradientLine;
 use crate::spectrum::Spectrum;
@@ -111,7 +111,7 @@ pub fn backpropagated(loss: &Tensor, activations: &[Tensor]) -> Vec<f64> {
         .iter()
         .map(|g| {
             if g.defined() {
-                let g = g.to_kind(Kind::Double);
+                let g = flat(g);
                 dot(&g, &g).sqrt()
             } else {
                 0.0
@@ -274,7 +274,7 @@ pub fn cka(a: &Tensor, b: &Tensor) -> Option<f64> {
     let (a, b) = (centred(a), centred(b));
     assert_eq!(a.size()[0], b.size()[0], "cka: batches differ");
     // By products over the batch, since features may be many.
-    let (a, b) = (a.matmul(&a.tr()), b.matmul(&b.tr()));
+    let (a, b) = (flat(&a.matmul(&a.tr())), flat(&b.matmul(&b.tr())));
     let similarity = dot(&a, &b) / dot(&a, &a).sqrt() / dot(&b, &b).sqrt();
     similarity.is_finite().then_some(similarity)
 }

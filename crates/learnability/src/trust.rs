@@ -1,8 +1,8 @@
 //! Can the gradient be followed? What a step along it promises, against what it brings (feature `tch`).
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-use crate::gradient::{backward, dot};
+use crate::gradient::{backward, dot, flat};
 
 /// What became of a gradient step of one unit, all others at rest.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,9 +64,8 @@ pub fn trust(loss: &dyn Fn() -> Tensor, units: &[(String, Vec<Tensor>)], rate: f
 
             let (mut square, mut change) = (0.0, 0.0);
             for (gradient, next) in gradients.iter().zip(&next) {
-                let zero = || Tensor::from(0.0);
-                let double =
-                    |g: &Option<Tensor>| g.as_ref().map_or_else(zero, |g| g.to_kind(Kind::Double));
+                let zero = || Tensor::from_slice(&[0.0]);
+                let double = |g: &Option<Tensor>| g.as_ref().map_or_else(zero, flat);
                 let gradient = double(gradient);
                 let difference = &gradient - double(next);
                 square += dot(&gradient, &gradient);
