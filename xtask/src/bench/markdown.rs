@@ -88,12 +88,13 @@ pub(crate) fn summary(blocks: &Blocks, job: &Job, gate: &str) -> String {
     } else {
         table(&mut text, rows.into_iter());
     }
-    text.push_str("\n<details><summary>The other benchmarks</summary>\n\n");
-    table(
-        &mut text,
-        with_data().filter(|(judged, _)| !changed(judged)),
-    );
-    text.push_str("\n</details>\n\n<details><summary>How this was measured</summary>\n\n");
+    let rest: Vec<_> = with_data().filter(|(judged, _)| !changed(judged)).collect();
+    if !rest.is_empty() {
+        text.push_str("\n<details><summary>The other benchmarks</summary>\n\n");
+        table(&mut text, rest.into_iter());
+        text.push_str("\n</details>\n");
+    }
+    text.push_str("\n<details><summary>How this was measured</summary>\n\n");
     let setting = &blocks.setting;
     for (what, how) in [
         ("base", &setting.base),

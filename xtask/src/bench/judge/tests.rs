@@ -1,10 +1,13 @@
 //! A planted slowdown is found, identical commits raise no alarm, and a blind job says that it is blind.
 
+use std::path::Path;
+
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::fixture::{Mood, RUNNER, blocks, measured, steady};
 use super::*;
+use crate::bench::gate::Gate;
 
 /// A job of 40 benchmarks, the first of which is changed.
 fn job(log_ratio: f64, mood: Mood, shape: (usize, usize), seed: u64) -> Job {
@@ -58,6 +61,39 @@ fn a_slowdown_of_ten_percent_is_found_and_its_mirror_image_too() {
         // It was not for nothing: what did not change is said not to have.
         assert!(35 <= slower.count(Verdict::NoChange), "job {seed}");
     }
+}
+
+/// Of real builds, see `tests/bench-ab/README.md`.
+fn recorded(folder: &str) -> Blocks {
+    let runs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench-ab");
+    Blocks::read(&runs.join(folder)).expect("it is committed")
+}
+
+#[test]
+fn of_real_builds_identical_ones_raise_no_alarm() {
+    let blocks = recorded("identical");
+    let job = judge(&blocks);
+    assert_eq!(job.count(Verdict::NoChange), job.benchmarks.len());
+    assert_eq!(job.blind().count(), 0);
+    let alarms = Gate::Same
+        .findings(&blocks, &job)
+        .expect("both were measured");
+    assert_eq!(alarms, [""; 0]);
+}
+
+#[test]
+fn of_real_builds_a_planted_slowdown_of_ten_percent_is_found() {
+    let blocks = recorded("planted");
+    let job = judge(&blocks);
+    for judged in &job.benchmarks {
+        // What this makes is what was slowed; the others spend time besides.
+        if judged.name.starts_with("tables/Discrete from betas/") {
+            assert_eq!(judged.verdict, Verdict::Regression, "{}", judged.name);
+            assert_eq!(judged.counted, Some(Counted::More), "{}", judged.name);
+        }
+        assert_ne!(judged.verdict, Verdict::Improvement, "{}", judged.name);
+    }
+    assert_eq!(job.count(Verdict::Regression), 3);
 }
 
 #[test]
