@@ -77,7 +77,12 @@ pub(crate) fn check(config: &CellConfig, place: &str) -> Result<(), Error> {
                 "a radius is a finite number > 0"
             );
         }
-        Data::Images { held_out, name, .. } => {
+        Data::Images {
+            held_out,
+            name,
+            noise,
+            ..
+        } => {
             require!(
                 1 <= *held_out,
                 "data.held_out",
@@ -85,6 +90,12 @@ pub(crate) fn check(config: &CellConfig, place: &str) -> Result<(), Error> {
                 "at least 1 image must be kept back as fresh data"
             );
             require!(!name.is_empty(), "data.name", name, "the set needs a name");
+            require!(
+                0.0 <= *noise && noise.is_finite(),
+                "data.noise",
+                noise,
+                "the noise in the images is a finite number >= 0"
+            );
         }
         Data::SongErmon {} | Data::GaussianField {} => {}
     }

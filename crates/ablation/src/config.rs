@@ -58,11 +58,19 @@ pub enum Data {
         name: String,
         /// Images at the end of the files that are kept back as fresh data.
         held_out: usize,
+        /// Standard deviation of the normal noise in every image that is drawn, 0 for none. Pixels lie in [−1, 1], where
+        /// 0.02 is the 0.01 of figure 1 of Song & Ermon 2019.
+        #[serde(default, skip_serializing_if = "is_clean")]
+        noise: f64,
         /// Digest of the decoded images, filled in by the plan; `""` in a study.
         digest: String,
         /// Channels, height and width, filled in by the plan; `[0, 0, 0]` in a study.
         shape: [usize; 3],
     },
+}
+
+fn is_clean(noise: &f64) -> bool {
+    *noise == 0.0
 }
 
 /// The network that is trained.

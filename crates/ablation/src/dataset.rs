@@ -2,6 +2,7 @@
 
 use ndarray::{Array2, ArrayView2};
 use rand::{Rng, RngCore};
+use rand_distr::StandardNormal;
 use score_objective::exact::{ExactScore, GaussianField, GaussianMixture, Sphere};
 
 use crate::{
@@ -25,6 +26,8 @@ pub enum Dataset<'a> {
         images: &'a Images,
         /// How many are kept back.
         held_out: usize,
+        /// Standard deviation of the noise in every draw.
+        noise: f64,
     },
 }
 
@@ -49,9 +52,12 @@ impl<'a> Dataset<'a> {
                 )
             }
             Data::GaussianField {} => Dataset::Field(GaussianField::grf16()),
-            Data::Images { held_out, .. } => Dataset::Images {
+            Data::Images {
+                held_out, noise, ..
+            } => Dataset::Images {
                 images: images.expect("the plan opened the images"),
                 held_out: *held_out,
+                noise: *noise,
             },
         }
     }
@@ -59,10 +65,14 @@ impl<'a> Dataset<'a> {
     /// Draws `n` examples to train on, one a row.
     pub fn draw(&self, n: usize, rng: &mut dyn RngCore) -> Array2<f64> {
         match self {
-            Dataset::Images { images, held_out } => {
+            Dataset::Images {
+                images,
+                held_out,
+                noise,
+            } => {
                 let train = images.len() - held_out;
                 let indices: Vec<usize> = (0..n).map(|_| rng.random_range(0..train)).collect();
-                images.batch(&indices).mapv(f64::from)
+                noised(images, &indices, *noise, rng)
             }
             _ => self.exact().expect("all but images").draw(n, rng),
         }
@@ -71,11 +81,15 @@ impl<'a> Dataset<'a> {
     /// Draws two disjoint sets of `n` examples that training never sees.
     pub fn draw_fresh(&self, n: usize, rng: &mut dyn RngCore) -> [Array2<f64>; 2] {
         match self {
-            Dataset::Images { images, held_out } => {
+            Dataset::Images {
+                images,
+                held_out,
+                noise,
+            } => {
                 let first = images.len() - held_out;
                 let chosen = rand::seq::index::sample(rng, *held_out, 2 * n);
                 let indices: Vec<usize> = chosen.iter().map(|index| first + index).collect();
-                [&indices[..n], &indices[n..]].map(|half| images.batch(half).mapv(f64::from))
+                [&indices[..n], &indices[n..]].map(|half| noised(images, half, *noise, rng))
             }
             _ => [self.draw(n, rng), self.draw(n, rng)],
         }
@@ -113,6 +127,15 @@ impl<'a> Dataset<'a> {
             Dataset::Sphere(_) | Dataset::Images { .. } => None,
         }
     }
+}
+
+/// These images, with noise of this standard deviation; without any, nothing is drawn.
+fn noised(images: &Images, indices: &[usize], noise: f64, rng: &mut dyn RngCore) -> Array2<f64> {
+    let mut x = images.batch(indices).mapv(f64::from);
+    if 0.0 < noise {
+        x.mapv_inplace(|x| x + noise * rng.sample::<f64, _>(StandardNormal));
+    }
+    x
 }
 
 #[cfg(test)]
@@ -179,6 +202,30 @@ mod tests {
             at(1)
                 .outer_iter()
                 .all(|x| (x.dot(&x).sqrt() - 2.0).abs() < 1e-9)
+        );
+    }
+
+    #[test]
+    fn noise_in_images_has_its_deviation_and_changes_no_choice_of_them() {
+        let images = Images::new((0..10).map(|i| 25 * i).collect(), [1, 1, 1], None).expect("ten");
+        let draw = |noise: f64| {
+            let data = json!({ "kind": "images", "name": "x", "held_out": 6, "noise": noise, "digest": "d", "shape": [1, 1, 1] });
+            let config = config(data);
+            let dataset = Dataset::of(&config, Some(&images), &Stream::new(1));
+            [
+                dataset.draw(5000, &mut rng()),
+                dataset.draw_fresh(3, &mut rng())[0].clone(),
+            ]
+        };
+        let ([clean, fresh], [noised, fresh_noised]) = (draw(0.0), draw(0.01));
+        let added = &noised - &clean;
+        let deviation = added.mapv(|x| x * x).mean().expect("some").sqrt();
+        // A standard error is 1 % of it.
+        assert!((deviation / 0.01 - 1.0).abs() < 0.04, "{deviation}");
+        assert!(
+            (fresh_noised - fresh)
+                .iter()
+                .all(|x| *x != 0.0 && x.abs() < 0.06)
         );
     }
 

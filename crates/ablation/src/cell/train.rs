@@ -159,9 +159,31 @@ impl Work<'_> {
             }
         }
         self.at.record.evaluations.training = diverged_at.unwrap_or(steps);
+        if !config.objective.uses_noise() && diverged_at.is_none() {
+            settle(&mut self.at.record, &course.losses, steps);
+        }
         enter(&mut self.at.record, course, steps);
         Ok(Some(diverged_at))
     }
+}
+
+/// Enters whether the loss comes to rest: with means of losses at the steps that they end with.
+fn settle(record: &mut Record, losses: &[f64], steps: u64) {
+    let quarter = |number: u64| -> Vec<f64> {
+        let within = (number * steps) as f64 / 4.0..((number + 1) * steps) as f64 / 4.0;
+        let points = losses.as_chunks::<2>().0.iter();
+        let points = points.filter(|[step, _]| within.start < *step && *step <= within.end);
+        points.map(|[_, loss]| *loss).collect()
+    };
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let (second, third) = (quarter(1), quarter(2));
+    if second.is_empty() || third.is_empty() {
+        return;
+    }
+    let (before, level) = (mean(&second), mean(&third));
+    let squares: Vec<f64> = third.iter().map(|loss| (loss - level).powi(2)).collect();
+    record.set("loss_decline", (before - level) / before.abs());
+    record.set("loss_oscillation", mean(&squares).sqrt() / level.abs());
 }
 
 /// Enters what was seen of a training that is over.
@@ -332,6 +354,10 @@ impl Example {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        fixture::{STUDY, plan, record},
+        plan::Cell,
+    };
 
     #[test]
     fn the_rate_rises_and_falls() {
@@ -345,5 +371,32 @@ mod tests {
         assert_eq!(rate(&training, 9), 1.0);
         assert!(rate(&training, 99) < 1e-12);
         assert!((10..99).all(|step| rate(&training, step + 1) < rate(&training, step)));
+    }
+
+    #[test]
+    fn a_loss_settles_or_declines() {
+        let plan = plan(STUDY).expect("the study is sound");
+        let cell = Cell::new(plan.studies[0].blocks[0].arms[0].config.clone(), 3);
+        let settled = |loss: &dyn Fn(f64) -> f64| {
+            let mut record = record(&cell, 0.0);
+            let losses: Vec<f64> = (1..=40)
+                .flat_map(|i| [f64::from(i), loss(f64::from(i))])
+                .collect();
+            settle(&mut record, &losses, 40);
+            [
+                record.values["loss_decline"],
+                record.values["loss_oscillation"],
+            ]
+        };
+        assert_eq!(settled(&|_| -3.0), [0.0, 0.0]);
+        // From −15.5 to −25.5 in the mean of ten steps, by one a step.
+        let [decline, oscillation] = settled(&|step| -step);
+        assert_eq!(decline, 10.0 / 15.5);
+        assert!((oscillation - (99.0_f64 / 12.0).sqrt() / 25.5).abs() < 1e-12);
+        // The last quarter has no say.
+        assert_eq!(
+            settled(&|step| if step <= 30.0 { 1.0 } else { 9.0 }),
+            [0.0, 0.0]
+        );
     }
 }

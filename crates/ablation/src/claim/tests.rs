@@ -397,8 +397,9 @@ fn the_claims_that_are_run_by_default_fit_their_time() {
         );
     }
     let minutes = cells.values().sum::<f64>() / 60.0;
+    // Half an hour on two cores.
     assert!(
-        minutes < 40.0,
+        minutes < 60.0,
         "{minutes:.1} minutes of one core are predicted"
     );
 }

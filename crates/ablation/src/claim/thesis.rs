@@ -49,7 +49,7 @@ pub(super) const SENTENCES: [Sentence; 36] = [
     ),
     sentence(
         "Skips let low-level and high-level representations coexist",
-        &[part("", "7a 7a-rate").caveat(
+        &[part("", "7a").caveat(
             "the finest octave of what a U-Net answers stands for its low-level representations; what its layers hold is not measured",
         )],
     ),
@@ -336,8 +336,9 @@ pub(super) const SENTENCES: [Sentence; 36] = [
                 "they help its depth",
                 "7c 7c-coarse ?7c-learns ?7a ?g2",
             ),
-            part("information is kept over the steps of denoising", "").caveat(
-                "the skips of 7a, 7c and 7e lie within one evaluation of the network; no finding follows information over the steps of sampling",
+            part(
+                "information is kept over the steps of denoising",
+                "7c-steps 7c-steps-kept ?7c-steps-few ?7c-steps-drift",
             ),
         ],
     ),
@@ -393,7 +394,7 @@ pub(super) const SENTENCES: [Sentence; 36] = [
         &[
             part(
                 "it keeps details",
-                "7a 7a-rate 7c !7c-coarse 1a-branch",
+                "7a 7c !7c-coarse 1a-branch ?7c-steps",
             )
             .under("branches of mean zero"),
             part("complex data are handled better", "?g2").caveat(

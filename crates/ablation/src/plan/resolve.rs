@@ -159,6 +159,7 @@ impl<'a> Shelf<'a> {
             digest,
             shape,
             held_out,
+            ..
         } = &mut config.data
         else {
             return Ok(());

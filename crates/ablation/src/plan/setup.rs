@@ -45,9 +45,15 @@ pub(super) fn setup(main: &PlannedBlock, place: &str) -> Result<Vec<String>, Err
             held_out,
             shape: [c, h, w],
             digest,
+            noise,
         } => {
+            let noised = if *noise == 0.0 {
+                String::new()
+            } else {
+                format!(", with noise of {noise}")
+            };
             format!(
-                "{name}: {h}×{w} images, {c} channel(s), last {held_out} kept back, digest {}",
+                "{name}: {h}×{w} images{noised}, {c} channel(s), last {held_out} kept back, digest {}",
                 &digest[..12]
             )
         }

@@ -5,6 +5,11 @@ use crate::{experiment::Metric, summary::Better};
 /// log10 of the relative squared error that knowing nothing has.
 const NOTHING: Option<f64> = Some(0.0);
 
+/// A power that is off by more decades counts as this.
+pub(super) const FURTHEST: f64 = 3.0;
+
+const LOST: Option<f64> = Some(FURTHEST);
+
 const fn metric(
     name: &'static str,
     unit: &'static str,
@@ -70,6 +75,27 @@ pub(super) const METRICS: &[Metric] = &[
         Better::Lower,
         NOTHING,
         "log10 of the relative squared error of the score below the finest octave, at the largest measured level",
+    ),
+    metric(
+        "sampled_few",
+        "decades",
+        Better::Lower,
+        LOST,
+        "size of log10 of the power of the finest octave of samples, over that of samples by the exact score from the same noise in as many steps, at the first number of steps",
+    ),
+    metric(
+        "sampled_many",
+        "decades",
+        Better::Lower,
+        LOST,
+        "the same at the last number of steps",
+    ),
+    metric(
+        "sampled_drift",
+        "decades",
+        Better::Lower,
+        LOST,
+        "the second less the first",
     ),
     metric(
         "band_slope",

@@ -8,6 +8,8 @@ mod learner;
 mod measure;
 #[cfg(feature = "tch")]
 mod run;
+#[cfg(feature = "tch")]
+mod sampling;
 
 use score_objective::exact::{ExactScore, GaussianField, GaussianMixture, Sphere};
 use serde::{Deserialize, Serialize};
@@ -53,6 +55,10 @@ pub struct Denoising {
     pub audible: f64,
     /// Frequency bands whose time is taken, 0 for none: of fields only.
     pub bands: usize,
+    /// Numbers of denoising steps in which `queries` samples are drawn at the end, rising, none to draw none: of fields
+    /// that are trained on a range of levels only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sampled: Vec<u64>,
 }
 
 /// What is learned: distributions with exact scores.
@@ -222,7 +228,20 @@ impl Measurement for Denoising {
         } else {
             0
         };
-        place.count("bands", self.bands, 0, most)
+        place.count("bands", self.bands, 0, most)?;
+        for &steps in &self.sampled {
+            place.count("sampled", steps as usize, 1, 1_000_000)?;
+        }
+        if let Some(pair) = self.sampled.windows(2).find(|pair| pair[1] <= pair[0]) {
+            return Err(place.refuse("sampled", pair[1], "numbers of steps rise: sort them"));
+        }
+        let range = matches!(self.levels, Levels::Range { .. });
+        if !self.sampled.is_empty() && !(range && most != 0) {
+            let rule =
+                "samples are drawn from fields that are trained on a range of levels: give []";
+            return Err(place.refuse("sampled", format!("{:?}", self.sampled), rule));
+        }
+        Ok(())
     }
 
     fn metrics(&self) -> &'static [Metric] {
@@ -237,9 +256,13 @@ impl Measurement for Denoising {
         let Ok(architecture) = Architecture::of(&self.network, &self.bed.shape(), "") else {
             return 0.0;
         };
-        // As `cost` has it: 10 GFLOP/s, and what each layer takes beside.
+        // Operations a second, and what each layer takes beside; networks that train without a graph are the faster.
+        let (rate, layer) = match architecture {
+            Architecture::Mlp(_) => (3e10, 1e-5),
+            _ => (1e10, 3.5e-5),
+        };
         let pass = |rows: usize| {
-            architecture.forward_flops(rows) / 1e10 + 3.5e-5 * architecture.layers() as f64
+            architecture.forward_flops(rows) / rate + layer * architecture.layers() as f64
         };
         let passes = match self.levels {
             Levels::Clean {} => 8.0,
@@ -249,6 +272,8 @@ impl Measurement for Denoising {
         let asked = self.measured.len() + self.bands;
         0.1 + self.training.steps as f64 * passes * pass(self.training.batch)
             + looks * asked as f64 * pass(self.queries)
+            // Without a graph, a third of it.
+            + self.sampled.iter().sum::<u64>() as f64 * pass(self.queries) / 3.0
     }
 
     #[cfg(feature = "tch")]

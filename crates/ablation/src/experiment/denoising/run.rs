@@ -12,6 +12,7 @@ use super::{
     Bed, Denoising, Levels,
     learner::{Batch, Learner},
     measure::METRICS,
+    sampling::follow,
 };
 use crate::{
     architecture::calibrates,
@@ -108,6 +109,7 @@ pub(super) fn run(experiment: &Denoising, stream: &Stream, found: &mut Found) ->
             "coarse_error",
             queries.rings(&learner, largest, 0..4).min(0.0),
         );
+        follow(experiment, &*data, &learner, stream, found);
     }
     timed.enter(found);
     Ok(())
@@ -178,21 +180,23 @@ impl Queries {
             .collect()
     }
 
-    /// The same at one level, in these of eight rings of frequencies up to the Nyquist frequency: the upper four are its octave.
+    /// The same at one level, in these rings.
     fn rings(&self, learner: &Learner, level: usize, rings: Range<usize>) -> f64 {
         let field = GaussianField::grf16();
         let (sigma, x, score) = &self.levels[level];
         let missed = learner.score(x.view(), *sigma) - score;
-        let bands = field.bands(8).expect("the side is 16");
-        let power = |x: &Array2<f64>| {
-            let all = field.band_power(x.view(), &bands);
-            rings
-                .clone()
-                .map(|band| all[band] * bands.sizes()[band] as f64)
-                .sum::<f64>()
-        };
+        let power = |x: &Array2<f64>| power(&field, x, rings.clone());
         (power(&missed) / power(score)).log10()
     }
+}
+
+/// The power of fields in these of eight rings of frequencies up to the Nyquist frequency: the upper four are its octave.
+pub(super) fn power(field: &GaussianField, x: &Array2<f64>, rings: Range<usize>) -> f64 {
+    let bands = field.bands(8).expect("the side is 16");
+    let all = field.band_power(x.view(), &bands);
+    rings
+        .map(|band| all[band] * bands.sizes()[band] as f64)
+        .sum()
 }
 
 /// The gains of a denoiser in frequency bands, each at the level that equals the band.

@@ -42,6 +42,8 @@ fn mistakes_are_named() {
     assert!(refused(json!({ "network": { "kind": "exact" } })).contains("give a network"));
     assert!(refused(json!({ "measured": [0.5, 0.2] })).contains("sort them"));
     assert!(refused(json!({ "bands": 4 })).contains("0..=0"));
+    assert!(refused(json!({ "sampled": [10] })).contains("drawn from fields"));
+    assert!(refused(json!({ "sampled": [10, 10] })).contains("sort them"));
     let levels = json!({ "levels": { "kind": "range", "from": 1.0, "to": 0.5 } });
     assert!(refused(levels).contains("above levels.from"));
 }
@@ -100,7 +102,7 @@ mod trained {
     fn fields_have_bands_and_a_finest_octave() {
         let field = json!({
             "bed": { "kind": "gaussian_field" }, "data_std": 0.5, "side": 0.0, "bands": 4,
-            "queries": 16, "target": "x0",
+            "queries": 16, "target": "x0", "sampled": [2, 8],
             "levels": { "kind": "range", "from": 0.1, "to": 10.0 }, "measured": [0.1, 1.0],
             "training": { "steps": 20, "batch": 8, "rate": 0.003, "warmup": 2 },
             "network": {
@@ -110,6 +112,8 @@ mod trained {
         });
         let numbers = record(experiment(field), 1).values;
         assert!(numbers["top_error"] <= 0.0 && numbers.contains_key("bands_learned"));
+        let drift = numbers["sampled_many"] - numbers["sampled_few"];
+        assert!(0.0 < numbers["sampled_few"] && numbers["sampled_drift"] == drift);
         assert!(numbers["coarse_error"] <= 0.0);
         assert!(!numbers.contains_key("audible"));
     }
