@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use clap::builder::{PathBufValueParser, TypedValueParser as _};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -60,7 +61,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Where blocks.json goes [default: bench-ab/out in cargo's target directory]
-    #[arg(long, value_name = "DIR")]
+    // Absolute, since the programs that are copied there run in folders of their own.
+    #[arg(long, value_name = "DIR", value_parser = PathBufValueParser::new().try_map(path::absolute::<PathBuf>))]
     out: Option<PathBuf>,
 }
 
@@ -340,6 +342,8 @@ fn order(blocks: u16, same: u16, rng: &mut ChaCha8Rng) -> Vec<Kind> {
 
 #[cfg(test)]
 mod tests {
+    use clap::FromArgMatches as _;
+
     use super::*;
 
     fn side(name: &str, programs: &[&str]) -> Side {
@@ -366,6 +370,26 @@ mod tests {
             "{message}"
         );
         assert!(common(&side("base", &["p/c"]), &head, &[]).is_err());
+    }
+
+    #[test]
+    fn a_folder_means_the_same_wherever_a_program_runs() {
+        let line = Arguments::augment_args(clap::Command::new("bench-ab"));
+        let words = [
+            "bench-ab",
+            "--base",
+            "a",
+            "--head",
+            "b",
+            "--out",
+            "bench-out",
+        ];
+        let matches = line.try_get_matches_from(words).expect("they are all");
+        let out = Arguments::from_arg_matches(&matches)
+            .expect("they are read")
+            .out;
+        let here = std::env::current_dir().expect("there is one");
+        assert_eq!(out, Some(here.join("bench-out")));
     }
 
     #[test]

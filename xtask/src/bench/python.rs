@@ -1,7 +1,7 @@
 //! The Python that the others run in: a virtual environment of its own below cargo's target directory.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 
 use crate::error::Error;
 use crate::process::{Invocation, Workspace};
@@ -21,6 +21,11 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<PathBuf, Error> {
     };
     if let Some(python) = env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
         let python = PathBuf::from(python);
+        // A name is looked up wherever it is asked for; a path would mean another file in another folder.
+        let python = match path::absolute(&python) {
+            Ok(absolute) if 1 < python.components().count() => absolute,
+            _ => python,
+        };
         if ready(&python) {
             return Ok(python);
         }
