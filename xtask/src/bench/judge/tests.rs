@@ -2,9 +2,6 @@
 
 use std::path::Path;
 
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-
 use super::fixture::{Mood, RUNNER, blocks, measured, steady};
 use super::*;
 use crate::bench::gate::Gate;
@@ -157,6 +154,22 @@ fn without_a_floor_or_with_few_blocks_nothing_is_concluded() {
     let benchmark = measured("a", 0.5, RUNNER, (6, 2), &mut rng);
     let judged = &judge(&blocks(vec![benchmark])).benchmarks[0];
     assert_eq!(judged.verdict, Verdict::Regression);
+}
+
+#[test]
+fn many_blocks_do_not_make_a_job_blind() {
+    let mut rng = ChaCha8Rng::seed_from_u64(6);
+    // All patterns of signs are counted up to forty blocks, and drawn above.
+    for count in [EXACT_BLOCKS, EXACT_BLOCKS + 1, 100] {
+        for (log_ratio, verdict) in [(0.1, Verdict::Regression), (0.0, Verdict::NoChange)] {
+            let benchmark = measured("a", log_ratio, RUNNER, (count, 4), &mut rng);
+            let job = blocks(vec![benchmark]);
+            let judged = &judge(&job).benchmarks[0];
+            assert_eq!(judged.verdict, verdict, "{count} blocks");
+            assert!(judged.p_sign_flip.is_some(), "{count} blocks");
+            assert_eq!(judge(&job).benchmarks[0], *judged, "one report of one file");
+        }
+    }
 }
 
 #[test]
