@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::bench::gate::Finding;
+
 /// Where a message sends people whose machine the libtorch recipe does not fit.
 macro_rules! own_libtorch {
     () => {
@@ -320,12 +322,17 @@ pub(crate) enum Error {
     },
 
     /// The declared gate found something.
-    #[error("{} finding(s) at gate {gate}: {}", findings.len(), findings.join("; "))]
+    #[error(
+        "{} finding(s) at gate {gate}: {}{}",
+        findings.len(),
+        findings.iter().take(MOST_FINDINGS).map(Finding::to_string).collect::<Vec<_>>().join("; "),
+        if findings.len() <= MOST_FINDINGS { "" } else { "; …" }
+    )]
     Gate {
         /// Its name.
         gate: String,
-        /// One line per benchmark.
-        findings: Vec<String>,
+        /// One or more.
+        findings: Vec<Finding>,
     },
 
     /// The declared gate has nothing to look at, which is no reason to pass.
@@ -337,6 +344,9 @@ pub(crate) enum Error {
         lacks: String,
     },
 }
+
+/// So many findings are told in a line; reports have more.
+const MOST_FINDINGS: usize = 20;
 
 impl Error {
     /// Exit status of xtask: that of the child that failed, 1 for a gate that found something,

@@ -4,7 +4,6 @@
 //! minute, not from second to second. In an A/A block both are the base. Which side runs first is drawn from a seed that
 //! is kept; benchmarks take turns, so that no benchmark has all its blocks in one mood of the machine.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{self, Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,14 +14,15 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::bench::blocks::{Blocks, Instructions, Setting};
+use crate::bench::blocks::{Blocks, Setting};
 use crate::bench::criterion::{self, Arm};
 use crate::bench::instructions::Counter;
 use crate::bench::machine;
 use crate::bench::sides::{self, Side, Wanted};
+use crate::bench::subjects::{self, Subject};
 use crate::error::{Error, at};
 use crate::libtorch;
-use crate::process::{Invocation, Variables, Workspace};
+use crate::process::{Invocation, Workspace};
 
 /// Arguments of `cargo xtask bench-ab`.
 #[derive(Debug, Args)]
@@ -75,14 +75,6 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-/// One benchmark that both sides have.
-#[derive(Debug)]
-struct Subject {
-    name: String,
-    base: PathBuf,
-    head: PathBuf,
-}
-
 /// Builds, measures, and writes `blocks.json`.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Error> {
     let root = &workspace.root;
@@ -108,20 +100,16 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
     } else {
         Side::build(workspace, &place.join("head"), &arguments.head, &wanted)?
     };
-    let programs = common(&base, &head, &arguments.benches)?;
+    subjects::asked(&base, &head, &arguments.benches)?;
     let out = arguments.out.clone().unwrap_or_else(|| place.join("out"));
     let runs = out.join("criterion");
     if runs.exists() {
         fs::remove_dir_all(&runs).map_err(at("remove", &runs))?;
     }
     fs::create_dir_all(&runs).map_err(at("create", &runs))?;
-    // Copies: the next build would replace them, and both sides lie equally deep.
-    let subjects = subjects(
-        &programs,
-        &runs,
-        arguments,
-        torch.clone().unwrap_or_default(),
-    )?;
+    let environment = torch.clone().unwrap_or_default();
+    let (subjects, mut left_out) =
+        subjects::find(&base, &head, &runs, &arguments.filter, &environment)?;
     let seed = arguments.seed.unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         now.map_or(0, |now| now.as_secs())
@@ -181,17 +169,22 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
     let counting = match counter {
         Err(why) => why,
         Ok(counter) => {
-            for (number, subject) in subjects.iter().enumerate() {
+            for (number, benchmark) in benchmarks.iter_mut().enumerate() {
+                let Some(subject) = (subjects.iter()).find(|one| one.name == benchmark.name) else {
+                    continue;
+                };
                 eprintln!("bench-ab: counting {} of {}", number + 1, subjects.len());
-                let counted = instructions(counter, subject, root);
-                let named = benchmarks.iter_mut().find(|one| one.name == subject.name);
-                if let Some(benchmark) = named {
-                    benchmark.instructions = counted;
+                match counter.both(subject, root) {
+                    Ok(counts) => benchmark.instructions = Some(counts),
+                    Err(why) => benchmark.uncounted = Some(why),
                 }
             }
             counter.words().to_owned()
         }
     };
+    let measured = |name: &str| benchmarks.iter().any(|benchmark| benchmark.name == name);
+    let lost = subjects.iter().map(|subject| &subject.name);
+    left_out.no_result = lost.filter(|name| !measured(name)).cloned().collect();
     let setting = Setting {
         base: base.shown,
         head: head.shown,
@@ -200,7 +193,11 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
         seed: Some(seed),
         counting,
     };
-    Blocks::new(setting, benchmarks).write(&out)?;
+    Blocks {
+        left_out,
+        ..Blocks::new(setting, benchmarks)
+    }
+    .write(&out)?;
     println!("blocks: {}", out.display());
     println!(
         "report: cargo xtask bench-report --in {0} --out {0} --gate none",
@@ -208,120 +205,6 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
     );
     Ok(())
 }
-
-/// The programs that both sides have, by name. One that was asked for and is missing is an error; others are left out
-/// and said.
-fn common(
-    base: &Side,
-    head: &Side,
-    named: &[String],
-) -> Result<BTreeMap<String, [PathBuf; 2]>, Error> {
-    for (side, other) in [(base, head), (head, base)] {
-        for name in named {
-            let here = |key: &&String| key.rsplit('/').next() == Some(name.as_str());
-            if !side.programs.keys().any(|key| here(&key)) {
-                return Err(Error::NoBench {
-                    name: name.clone(),
-                    side: side.shown.clone(),
-                    known: side.known.clone(),
-                });
-            }
-        }
-        for name in side.programs.keys() {
-            if !other.programs.contains_key(name) {
-                eprintln!(
-                    "bench-ab: {name} is in {} alone and is left out",
-                    side.shown
-                );
-            }
-        }
-    }
-    let both: BTreeMap<String, [PathBuf; 2]> = (base.programs.iter())
-        .filter_map(|(name, program)| {
-            Some((
-                name.clone(),
-                [program.clone(), head.programs.get(name)?.clone()],
-            ))
-        })
-        .collect();
-    if both.is_empty() {
-        return Err(Error::NoBench {
-            name: "*".to_owned(),
-            side: format!("both {} and {}", base.shown, head.shown),
-            known: Vec::new(),
-        });
-    }
-    Ok(both)
-}
-
-/// Every benchmark of the programs that both sides list and the filter wants; floors measure the machine, and no side.
-fn subjects(
-    programs: &BTreeMap<String, [PathBuf; 2]>,
-    runs: &Path,
-    arguments: &Arguments,
-    environment: Variables,
-) -> Result<Vec<Subject>, Error> {
-    let mut subjects = Vec::new();
-    for (name, sides) in programs {
-        let mut copies = Vec::new();
-        let mut lists = Vec::new();
-        for (program, side) in sides.iter().zip(["base", "head"]) {
-            let copy = runs.join(format!("{}.{side}", name.replace('/', "-")));
-            fs::copy(program, &copy).map_err(at("copy", program))?;
-            let text = Invocation::new(&copy, runs)
-                .args(["--bench", "--list", "--format", "terse"])
-                .envs(environment.clone())
-                .capture()?;
-            lists.push(listed(&text));
-            copies.push(copy);
-        }
-        let (Some(head), Some(base)) = (copies.pop(), copies.pop()) else {
-            continue;
-        };
-        for name in &lists[0] {
-            let wanted = name.contains(&arguments.filter) && !criterion::is_floor(name);
-            if wanted && lists[1].contains(name) {
-                subjects.push(Subject {
-                    name: name.clone(),
-                    base: base.clone(),
-                    head: head.clone(),
-                });
-            }
-        }
-    }
-    if subjects.is_empty() {
-        return Err(Error::NoBenchmark {
-            filter: arguments.filter.clone(),
-        });
-    }
-    Ok(subjects)
-}
-
-/// Names in the list that criterion prints: `name: benchmark`.
-fn listed(text: &str) -> Vec<String> {
-    let names = text
-        .lines()
-        .filter_map(|line| line.strip_suffix(": benchmark"));
-    names.map(str::to_owned).collect()
-}
-
-/// Counts of one benchmark; `None` where one of them fails, takes too long or is lost among those of no benchmark.
-fn instructions(counter: Counter, subject: &Subject, folder: &Path) -> Option<Instructions> {
-    let one = |program: &Path| {
-        let count = |name: &str| counter.count(program, &["--test", "--exact", name], folder);
-        Some(count(&subject.name)? - count("no benchmark has this name")?)
-    };
-    let counts = Instructions {
-        base: one(&subject.base)?,
-        again: one(&subject.base)?,
-        head: one(&subject.head)?,
-    };
-    let least = counts.base.min(counts.again).min(counts.head);
-    (SMALLEST_COUNT < least).then_some(counts)
-}
-
-/// What criterion itself does around one benchmark varies by some 150 instructions.
-const SMALLEST_COUNT: f64 = 50_000.0;
 
 /// Which block comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -346,32 +229,6 @@ mod tests {
 
     use super::*;
 
-    fn side(name: &str, programs: &[&str]) -> Side {
-        Side {
-            shown: name.to_owned(),
-            known: vec!["a".to_owned()],
-            programs: programs
-                .iter()
-                .map(|program| ((*program).to_owned(), PathBuf::from(program)))
-                .collect(),
-        }
-    }
-
-    #[test]
-    fn a_bench_that_one_side_lacks_is_refused_only_if_it_was_asked_for() {
-        let (base, head) = (side("base", &["p/a"]), side("head", &["p/a", "p/b"]));
-        let both = common(&base, &head, &[]).expect("they share one");
-        assert_eq!(both.keys().collect::<Vec<_>>(), ["p/a"]);
-        let message = common(&base, &head, &["b".to_owned()])
-            .expect_err("the base lacks it")
-            .to_string();
-        assert!(
-            message.contains("`b`") && message.contains("base") && message.contains("has a;"),
-            "{message}"
-        );
-        assert!(common(&side("base", &["p/c"]), &head, &[]).is_err());
-    }
-
     #[test]
     fn a_folder_means_the_same_wherever_a_program_runs() {
         let line = Arguments::augment_args(clap::Command::new("bench-ab"));
@@ -390,12 +247,6 @@ mod tests {
             .out;
         let here = std::env::current_dir().expect("there is one");
         assert_eq!(out, Some(here.join("bench-out")));
-    }
-
-    #[test]
-    fn the_list_is_read() {
-        let text = "a/b: benchmark\nnoise\nc (d): benchmark\n";
-        assert_eq!(listed(text), ["a/b", "c (d)"]);
     }
 
     #[test]

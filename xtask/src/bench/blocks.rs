@@ -1,16 +1,20 @@
 //! `blocks.json`: what was measured, block by block, before anybody concludes anything.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bench::criterion;
+use crate::bench::{criterion, words};
 use crate::error::{Error, at};
 
 /// Name of the file in a folder of results.
 pub(crate) const FILE: &str = "blocks.json";
+
+/// A larger file is none of ours: a hundred benchmarks in a hundred blocks have one of a tenth.
+const LARGEST: u64 = 8 << 20;
 
 /// The one version of the format.
 const SCHEMA: u32 = 1;
@@ -25,6 +29,23 @@ pub(crate) struct Blocks {
     pub(crate) setting: Setting,
     /// One entry per benchmark, in the order of their names.
     pub(crate) benchmarks: Vec<Benchmark>,
+    /// What has no entry; old files do not say.
+    #[serde(default)]
+    pub(crate) left_out: LeftOut,
+}
+
+/// What was not measured on both sides, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LeftOut {
+    /// Benchmarks that the base alone has.
+    pub(crate) base_only: Vec<String>,
+    /// Benchmarks that the head alone has.
+    pub(crate) head_only: Vec<String>,
+    /// Benchmarks that ran on both sides, of which criterion kept no pair.
+    pub(crate) no_result: Vec<String>,
+    /// Benches, `package/bench`, that need libtorch, which was not asked for.
+    pub(crate) need_libtorch: Vec<String>,
 }
 
 /// What surrounds the numbers.
@@ -59,6 +80,9 @@ pub(crate) struct Benchmark {
     pub(crate) same: Vec<Pair>,
     /// Instructions of one run, where they were counted.
     pub(crate) instructions: Option<Instructions>,
+    /// Why they were not, where it was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) uncounted: Option<Uncounted>,
 }
 
 /// Both runs of one block: they share the machine's mood.
@@ -90,6 +114,37 @@ pub(crate) struct Instructions {
     pub(crate) head: f64,
 }
 
+/// Why a benchmark has no count of instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Uncounted {
+    /// The base could not be counted.
+    Base(Lost),
+    /// The base could be counted twice, and the head could not.
+    Head(Lost),
+    /// All counts are lost in what criterion does around a benchmark.
+    Small,
+}
+
+/// How a count is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Lost {
+    /// The program failed, or what counts it did.
+    Failed,
+    /// It was given up.
+    TooLong,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Failed => "failed",
+            Self::TooLong => "took too long",
+        })
+    }
+}
+
 impl Blocks {
     /// Benchmarks in the order of their names.
     pub(crate) fn new(setting: Setting, mut benchmarks: Vec<Benchmark>) -> Self {
@@ -98,6 +153,7 @@ impl Blocks {
             schema: SCHEMA,
             setting,
             benchmarks,
+            left_out: LeftOut::default(),
         }
     }
 
@@ -105,6 +161,13 @@ impl Blocks {
     pub(crate) fn read(folder: &Path) -> Result<Self, Error> {
         let file = folder.join(FILE);
         let blocks = if file.is_file() {
+            let size = fs::metadata(&file).map_err(at("read", &file))?.len();
+            if LARGEST < size {
+                return Err(Error::Results {
+                    path: file,
+                    rule: format!("it has {size} bytes, and at most {LARGEST} are read"),
+                });
+            }
             let text = fs::read_to_string(&file).map_err(at("read", &file))?;
             serde_json::from_str(&text).map_err(|error| Error::Results {
                 path: file.clone(),
@@ -137,6 +200,45 @@ impl Blocks {
         fs::write(&file, text).map_err(at("write", &file))
     }
 
+    /// What is left out of the comparison or of its counts, in words, with the names.
+    pub(crate) fn told(&self) -> Vec<(&'static str, Vec<String>)> {
+        let uncounted = |which: &dyn Fn(Uncounted) -> Option<String>| {
+            let of = |benchmark: &Benchmark| {
+                let why = which(benchmark.uncounted?)?;
+                Some(format!("{}{why}", benchmark.name))
+            };
+            self.benchmarks.iter().filter_map(of).collect::<Vec<_>>()
+        };
+        let because = |why: Lost| Some(format!(" ({why})"));
+        let of = &self.left_out;
+        let mut all = vec![
+            (
+                "Not counted in the head",
+                uncounted(&|why| match why {
+                    Uncounted::Head(why) => because(why),
+                    _ => None,
+                }),
+            ),
+            (
+                "Not counted in the base",
+                uncounted(&|why| match why {
+                    Uncounted::Base(why) => because(why),
+                    _ => None,
+                }),
+            ),
+            (
+                "Not counted, too few instructions",
+                uncounted(&|why| (why == Uncounted::Small).then(String::new)),
+            ),
+            ("Only in base", of.base_only.clone()),
+            ("Only in head", of.head_only.clone()),
+            ("Ran and left no result", of.no_result.clone()),
+            ("Left out, need libtorch", of.need_libtorch.clone()),
+        ];
+        all.retain(|(_, names)| !names.is_empty());
+        all
+    }
+
     fn checked(self, folder: &Path) -> Result<Self, Error> {
         let broken = |rule: String| Error::Results {
             path: folder.to_path_buf(),
@@ -155,7 +257,10 @@ impl Blocks {
         for benchmark in &self.benchmarks {
             let name = &benchmark.name;
             if !names.insert(name) {
-                return Err(broken(format!("benchmark `{name}` stands there twice")));
+                return Err(broken(format!(
+                    "benchmark `{}` stands there twice",
+                    words::line(name, 80)
+                )));
             }
             let pairs = benchmark.pairs.iter().chain(&benchmark.same);
             let counts = benchmark.instructions.iter();
@@ -163,6 +268,7 @@ impl Blocks {
                 .chain(counts.flat_map(|count| [count.base, count.again, count.head]));
             for value in values {
                 if !(value.is_finite() && 0.0 < value) {
+                    let name = words::line(name, 80);
                     let rule = format!("benchmark `{name}` has the value {value}, not above 0");
                     return Err(broken(rule));
                 }
@@ -180,7 +286,9 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let written = blocks(vec![steady("b", 0.1), steady("a", 0.0)]);
+        let mut written = blocks(vec![steady("b", 0.1), steady("a", 0.0)]);
+        written.benchmarks[0].uncounted = Some(Uncounted::Head(Lost::TooLong));
+        written.left_out.base_only.push("c".to_owned());
         written.write(folder.path()).expect("it is ours");
         let read = Blocks::read(folder.path()).expect("it was written");
         assert_eq!(read, written);
@@ -204,5 +312,8 @@ mod tests {
         other.schema = 2;
         assert!(refused(&other).contains("schema is 2"));
         assert!(refused(&blocks(vec![])).contains("bench-ab"));
+        let huge = "x".repeat(usize::try_from(LARGEST).expect("it fits"));
+        let message = refused(&blocks(vec![steady(&huge, 0.0)]));
+        assert!(message.contains("bytes"), "{}", &message[..200]);
     }
 }

@@ -15,6 +15,9 @@ pub(crate) const FAIL: f64 = 0.03;
 /// Two counts of one program that differ by more are no counts.
 pub(crate) const REPEATS: f64 = 0.003;
 
+/// What criterion itself does around one benchmark varies by some 150 instructions: a smaller count is taken for this.
+pub(crate) const SMALLEST: f64 = 50_000.0;
+
 /// What the counts of one benchmark say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -35,7 +38,7 @@ impl Counted {
     /// Of one benchmark.
     pub(crate) fn of(counts: &Instructions) -> Self {
         let share = change(counts);
-        if REPEATS < (counts.again / counts.base).ln().abs() {
+        if REPEATS < (told(counts.again) / told(counts.base)).ln().abs() {
             Self::Unsteady
         } else if FAIL < share {
             Self::More
@@ -51,7 +54,11 @@ impl Counted {
 
 /// The head's surplus as a share of the base's count.
 pub(crate) fn change(counts: &Instructions) -> f64 {
-    counts.head / counts.base - 1.0
+    told(counts.head) / told(counts.base) - 1.0
+}
+
+fn told(count: f64) -> f64 {
+    count.max(SMALLEST)
 }
 
 #[cfg(test)]
@@ -72,5 +79,18 @@ mod tests {
         assert_eq!(of(1e6, 1.005e6), Counted::Same);
         assert_eq!(of(1e6, 0.9e6), Counted::Less);
         assert_eq!(of(1.01e6, 1.5e6), Counted::Unsteady);
+    }
+
+    #[test]
+    fn what_was_too_little_to_count_may_grow() {
+        let of = |head: f64| {
+            Counted::of(&Instructions {
+                base: 900.0,
+                again: 1050.0,
+                head,
+            })
+        };
+        assert_eq!(of(1e6), Counted::More);
+        assert_eq!(of(1200.0), Counted::Same);
     }
 }

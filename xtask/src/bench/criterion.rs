@@ -148,6 +148,7 @@ pub(crate) fn read(folder: &Path) -> Result<Vec<Benchmark>, Error> {
         pairs: paired(&times, Arm::Base, Arm::Head),
         same: paired(&times, Arm::Left, Arm::Right),
         instructions: None,
+        uncounted: None,
     });
     Ok(benchmarks
         .filter(|benchmark| !benchmark.pairs.is_empty())

@@ -1,11 +1,13 @@
 //! What may fail a change: declared by name, and never silently without ground.
 
+use std::fmt;
+
 use clap::ValueEnum;
 
-use crate::bench::blocks::Blocks;
+use crate::bench::blocks::{Blocks, Uncounted};
 use crate::bench::counts::{self, Counted};
-use crate::bench::judge::{Job, Verdict};
-use crate::bench::number;
+use crate::bench::judge::{Job, Judged, Verdict};
+use crate::bench::{number, words};
 use crate::error::Error;
 
 /// The gates that a workflow may declare.
@@ -13,7 +15,8 @@ use crate::error::Error;
 pub(crate) enum Gate {
     /// Nothing fails: the report is read by people
     None,
-    /// A benchmark of more than 3 % more instructions fails; what shared runners can bear
+    /// A benchmark of more than 3 % more instructions fails, and one whose base alone could be counted; what shared
+    /// runners can bear
     Instructions,
     /// A REGRESSION in time fails; for machines of one's own
     Time,
@@ -38,36 +41,52 @@ impl Gate {
         matches!(self, Self::Time | Self::All | Self::Same)
     }
 
-    /// What the gate finds, one line each; an error where it has nothing to look at.
-    pub(crate) fn findings(self, blocks: &Blocks, job: &Job) -> Result<Vec<String>, Error> {
+    /// What the gate finds; an error where it has nothing to look at.
+    pub(crate) fn findings(self, blocks: &Blocks, job: &Job) -> Result<Vec<Finding>, Error> {
         let mut findings = Vec::new();
         let blind = |lacks: String| Error::Blind {
             gate: self.name(),
             lacks,
         };
         if self.counts() {
-            let steady = |counted: &Option<Counted>| {
-                counted.is_some_and(|counted| counted != Counted::Unsteady)
-            };
-            if !job.benchmarks.iter().any(|judged| steady(&judged.counted)) {
-                return Err(blind(format!(
-                    "no count of instructions that repeats ({})",
-                    blocks.setting.counting
-                )));
-            }
             for (judged, benchmark) in job.benchmarks.iter().zip(&blocks.benchmarks) {
                 let fails = match judged.counted {
                     Some(Counted::More) => true,
                     Some(Counted::Slightly | Counted::Less) => self == Self::Same,
                     Some(Counted::Same | Counted::Unsteady) | None => false,
                 };
-                if let (true, Some(count)) = (fails, &benchmark.instructions) {
-                    findings.push(format!(
-                        "{}: {:+.1} % instructions",
-                        judged.name,
-                        100.0 * counts::change(count)
-                    ));
-                }
+                let what = match (&benchmark.instructions, benchmark.uncounted) {
+                    (Some(count), _) if fails => {
+                        format!("{:+.1} % instructions", 100.0 * counts::change(count))
+                    }
+                    // Else whoever is slow enough would pass.
+                    (None, Some(Uncounted::Head(why))) => format!(
+                        "the base's instructions were counted, and counting the head's {why}"
+                    ),
+                    _ => continue,
+                };
+                findings.push(Finding {
+                    name: judged.name.clone(),
+                    what,
+                });
+            }
+            let steady = |judged: &Judged| {
+                (judged.counted).is_some_and(|counted| counted != Counted::Unsteady)
+            };
+            if findings.is_empty() && !job.benchmarks.iter().any(steady) {
+                return Err(blind(format!(
+                    "no count of instructions that repeats ({})",
+                    words::line(&blocks.setting.counting, 200)
+                )));
+            }
+        }
+        if self == Self::Same {
+            let left_out = &blocks.left_out;
+            for (names, side) in [(&left_out.base_only, "base"), (&left_out.head_only, "head")] {
+                findings.extend(names.iter().map(|name| Finding {
+                    name: name.clone(),
+                    what: format!("only the {side} has it"),
+                }));
             }
         }
         if self.times() {
@@ -79,8 +98,10 @@ impl Gate {
             let faster = job.having(Verdict::Improvement);
             let faster = faster.filter(|_| self == Self::Same);
             for judged in job.having(Verdict::Regression).chain(faster) {
-                let change = number::change(judged.log_ratio);
-                findings.push(format!("{}: {change} time", judged.name));
+                findings.push(Finding {
+                    name: judged.name.clone(),
+                    what: format!("{} time", number::change(judged.log_ratio)),
+                });
             }
         }
         Ok(findings)
@@ -99,10 +120,25 @@ impl Gate {
     }
 }
 
+/// One thing that a gate found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Finding {
+    /// Of which benchmark.
+    pub(crate) name: String,
+    /// What, in words of ours.
+    pub(crate) what: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", words::line(&self.name, 80), self.what)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::blocks::Instructions;
+    use crate::bench::blocks::{Instructions, Lost};
     use crate::bench::judge::fixture::{blocks, steady};
     use crate::bench::judge::judge;
 
@@ -147,10 +183,11 @@ mod tests {
         assert!(Gate::Instructions.pass(&fewer, &same).is_ok());
         let findings = Gate::Same.findings(&fewer, &same).expect("it has ground");
         assert!(
-            findings[0].starts_with("counted: -2.0 % instr"),
+            findings[0].to_string().starts_with("counted: -2.0 % instr"),
             "{findings:?}"
         );
-        assert!(findings[1].starts_with("timed: +"), "{findings:?}");
+        let second = findings[1].to_string();
+        assert!(second.starts_with("timed: +"), "{findings:?}");
         assert!(Gate::Time.pass(&faster, &judge(&faster)).is_ok());
         let mut counted = counted(1e6);
         counted.benchmarks[1] = steady("faster", -0.2);
@@ -158,6 +195,40 @@ mod tests {
         assert_eq!(error.expect_err("it is not the same").status(), 1);
         counted.benchmarks[1] = steady("same", 0.0);
         assert!(Gate::Same.pass(&counted, &judge(&counted)).is_ok());
+    }
+
+    #[test]
+    fn a_head_that_cannot_be_counted_does_not_pass() {
+        let mut slow = counted(1e6);
+        slow.benchmarks[1].uncounted = Some(Uncounted::Head(Lost::TooLong));
+        for gate in [Gate::Instructions, Gate::All, Gate::Same] {
+            let error = gate.pass(&slow, &judge(&slow)).expect_err("it is slow");
+            assert_eq!(error.status(), 1);
+            let message = error.to_string();
+            assert!(
+                message.contains("timed: ") && message.contains("too long"),
+                "{message}"
+            );
+        }
+        // Nor if nothing else was counted.
+        slow.benchmarks.remove(0);
+        let error = Gate::Instructions.pass(&slow, &judge(&slow));
+        assert_eq!(error.expect_err("it is slow").status(), 1);
+        slow.benchmarks[0].uncounted = Some(Uncounted::Base(Lost::TooLong));
+        let error = Gate::Instructions.pass(&slow, &judge(&slow));
+        assert_eq!(error.expect_err("nothing was counted").status(), 2);
+    }
+
+    #[test]
+    fn a_revision_against_itself_has_the_same_benchmarks() {
+        let mut renamed = counted(1e6);
+        renamed.benchmarks[1] = steady("same", 0.0);
+        assert!(Gate::Same.pass(&renamed, &judge(&renamed)).is_ok());
+        renamed.left_out.base_only.push("old".to_owned());
+        let error = Gate::Same.pass(&renamed, &judge(&renamed));
+        let message = error.expect_err("it is not the same").to_string();
+        assert!(message.contains("old: only the base has it"), "{message}");
+        assert!(Gate::Instructions.pass(&renamed, &judge(&renamed)).is_ok());
     }
 
     #[test]

@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 
 use crate::bench::blocks::Blocks;
+use crate::bench::gate::Gate;
 use crate::bench::judge::{Job, Judged, Verdict};
 use crate::bench::markdown;
 use crate::bench::number;
+use crate::error::Error;
 
 const STYLE: &str = "
 :root { color-scheme: light dark; --line: #8888; --bad: #c0392b; --good: #1e8449; --dim: #888; }
@@ -23,20 +25,28 @@ svg { display: block; width: 12rem; height: 1.2rem; } dt { font-weight: 600; } d
 const REACH: f64 = 0.25;
 
 /// `report.html`.
-pub(crate) fn report(blocks: &Blocks, job: &Job, gate: &str) -> String {
+pub(crate) fn report(blocks: &Blocks, job: &Job, gate: Gate, passed: &Result<(), Error>) -> String {
     let setting = &blocks.setting;
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n\
          <title>Benchmarks: {head}</title>\n<style>{STYLE}</style>\n<h1>{line}</h1>\n",
         head = text(&setting.head),
-        line = text(&markdown::headline(blocks, job))
+        line = text(&format!("{}; {}", markdown::headline(job), setting.machine))
     );
     let lines = [markdown::counted_line(job), markdown::blind_line(job)];
     for line in lines.into_iter().flatten() {
         let _ = writeln!(page, "<p>{}</p>", text(&line));
     }
-    let _ = writeln!(page, "<p>{}</p>", text(gate));
+    let _ = writeln!(page, "<p>{}</p>", markdown::gate_line(gate, passed));
+    if let Err(Error::Gate { findings, .. }) = passed {
+        let names = findings.iter().map(|finding| text(&finding.to_string()));
+        let items: Vec<String> = names.map(|line| format!("<li>{line}")).collect();
+        let _ = writeln!(page, "<ul>{}</ul>", items.join("\n"));
+    }
+    for (what, names) in blocks.told() {
+        let _ = writeln!(page, "<p>{what}: {}</p>", text(&names.join(", ")));
+    }
     page.push_str(
         "<div class=\"wide\"><table>\n<thead><tr><th>benchmark<th>base<th>head<th>change\
          <th>95 % interval<th>verdict<th>p (Holm)<th>p (signs)<th>floor\
@@ -121,7 +131,7 @@ mod tests {
     #[test]
     fn every_benchmark_has_a_row_and_the_worst_come_first() {
         let blocks = blocks(vec![steady("same", 0.0), steady("slower", 0.1)]);
-        let page = report(&blocks, &judge(&blocks), "gate none");
+        let page = report(&blocks, &judge(&blocks), Gate::None, &Ok(()));
         assert_eq!(page.matches("<svg").count(), 2);
         let at = |word: &str| page.find(word).expect("it is there");
         assert!(at("<td>slower") < at("<td>same"));
@@ -130,8 +140,22 @@ mod tests {
 
     #[test]
     fn names_from_elsewhere_stay_names() {
-        let blocks = blocks(vec![steady("<script>alert(1)</script>", 0.0)]);
-        let page = report(&blocks, &judge(&blocks), "<img src=x>");
-        assert!(!page.contains("<script") && !page.contains("<img"));
+        let hostile = "<script>alert(1)</script>";
+        let mut blocks = blocks(vec![steady(hostile, 0.1)]);
+        blocks.benchmarks[0].unit = hostile.to_owned();
+        blocks.left_out.head_only.push(hostile.to_owned());
+        let setting = &mut blocks.setting;
+        for words in [
+            &mut setting.base,
+            &mut setting.head,
+            &mut setting.machine,
+            &mut setting.build,
+            &mut setting.counting,
+        ] {
+            *words = hostile.to_owned();
+        }
+        let job = judge(&blocks);
+        let page = report(&blocks, &job, Gate::Time, &Gate::Time.pass(&blocks, &job));
+        assert!(!page.contains("<script") && page.contains("Only in head: &lt;script"));
     }
 }

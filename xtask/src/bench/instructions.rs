@@ -6,6 +6,9 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::bench::blocks::{Instructions, Lost, Uncounted};
+use crate::bench::counts;
+use crate::bench::subjects::Subject;
 use crate::process::Invocation;
 
 /// A count that takes longer is given up.
@@ -23,7 +26,7 @@ pub(crate) enum Counter {
 impl Counter {
     /// The best that works here, or why none does.
     pub(crate) fn find(root: &Path) -> Result<Self, String> {
-        if Self::Perf.count(Path::new("true"), &[], root).is_some() {
+        if Self::Perf.count(Path::new("true"), &[], root).is_ok() {
             return Ok(Self::Perf);
         }
         let callgrind = Invocation::new("valgrind", root).args(["--version"]);
@@ -51,8 +54,24 @@ impl Counter {
         }
     }
 
-    /// Instructions of one run; `None` where it fails or takes too long.
-    pub(crate) fn count(self, program: &Path, arguments: &[&str], folder: &Path) -> Option<f64> {
+    /// Instructions of both sides of a benchmark, of the base twice.
+    pub(crate) fn both(self, subject: &Subject, folder: &Path) -> Result<Instructions, Uncounted> {
+        let one = |program: &Path| {
+            let count = |name: &str| self.count(program, &["--test", "--exact", name], folder);
+            // What is less than the variation of none is still a count.
+            Ok::<_, Lost>((count(&subject.name)? - count("no benchmark has this name")?).max(1.0))
+        };
+        let base = one(&subject.base).map_err(Uncounted::Base)?;
+        let again = one(&subject.base).map_err(Uncounted::Base)?;
+        let head = one(&subject.head).map_err(Uncounted::Head)?;
+        if base.max(again).max(head) < counts::SMALLEST {
+            return Err(Uncounted::Small);
+        }
+        Ok(Instructions { base, again, head })
+    }
+
+    /// Instructions of one run.
+    fn count(self, program: &Path, arguments: &[&str], folder: &Path) -> Result<f64, Lost> {
         let mut command = match self {
             Self::Perf => {
                 let mut command = Command::new("perf");
@@ -75,8 +94,8 @@ impl Counter {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn();
-        let mut child = child.ok()?;
-        let mut errors = child.stderr.take()?;
+        let mut child = child.map_err(|_| Lost::Failed)?;
+        let mut errors = child.stderr.take().ok_or(Lost::Failed)?;
         let reader = thread::spawn(move || {
             let mut text = String::new();
             let _ = errors.read_to_string(&mut text);
@@ -84,18 +103,19 @@ impl Counter {
         });
         let begin = Instant::now();
         let status = loop {
-            if let Some(status) = child.try_wait().ok()? {
+            if let Some(status) = child.try_wait().map_err(|_| Lost::Failed)? {
                 break status;
             }
             if PATIENCE < begin.elapsed() {
                 let _ = child.kill();
                 let _ = child.wait();
-                return None;
+                return Err(Lost::TooLong);
             }
             thread::sleep(Duration::from_millis(20));
         };
-        let text = reader.join().ok()?;
-        status.success().then(|| self.read(&text))?
+        let text = reader.join().map_err(|_| Lost::Failed)?;
+        let count = status.success().then(|| self.read(&text)).flatten();
+        count.ok_or(Lost::Failed)
     }
 
     fn read(self, text: &str) -> Option<f64> {
@@ -132,5 +152,24 @@ mod tests {
             "==8== Collected : 544321\n==7== Events    : Ir\n==7== Collected : 219077\n==7==\n";
         assert_eq!(Counter::Callgrind.read(callgrind), Some(219_077.0));
         assert_eq!(Counter::Callgrind.read("==7== killed"), None);
+    }
+
+    #[test]
+    fn a_head_that_cannot_be_counted_is_no_head_that_is_fine() {
+        let Ok(counter) = Counter::find(Path::new("/")) else {
+            return; // Nothing counts here.
+        };
+        let both = |base: &str, head: &str| {
+            let subject = Subject {
+                name: "a".to_owned(),
+                base: base.into(),
+                head: head.into(),
+            };
+            counter.both(&subject, Path::new("/"))
+        };
+        let head = both("true", "false");
+        assert_eq!(head, Err(Uncounted::Head(Lost::Failed)));
+        assert_eq!(both("false", "true"), Err(Uncounted::Base(Lost::Failed)));
+        assert_eq!(both("true", "true"), Err(Uncounted::Small));
     }
 }

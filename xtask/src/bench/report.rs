@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::bench::blocks::Blocks;
 use crate::bench::gate::Gate;
 use crate::bench::judge::judge;
-use crate::bench::{html, machine_files, markdown};
+use crate::bench::{html, machine_files, markdown, words};
 use crate::error::{Error, at};
 
 /// Arguments of `cargo xtask bench-report`.
@@ -30,20 +30,24 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let blocks = Blocks::read(&arguments.from)?;
     let job = judge(&blocks);
-    let passed = arguments.gate.pass(&blocks, &job);
-    let gate = match &passed {
-        Ok(()) => format!("Gate {}: passed.", arguments.gate.name()),
-        Err(error) => format!("Gate {}: {error}", arguments.gate.name()),
+    let gate = arguments.gate;
+    let passed = gate.pass(&blocks, &job);
+    let said = match &passed {
+        Ok(()) => format!("Gate {}: passed.", gate.name()),
+        Err(error) => format!("Gate {}: {error}", gate.name()),
     };
     let out = &arguments.out;
     fs::create_dir_all(out).map_err(at("create", out))?;
     let json = |value: Value| format!("{value:#}\n");
     for (file, text) in [
-        ("summary.md", markdown::summary(&blocks, &job, &gate)),
-        ("report.html", html::report(&blocks, &job, &gate)),
+        (
+            "summary.md",
+            markdown::summary(&blocks, &job, gate, &passed),
+        ),
+        ("report.html", html::report(&blocks, &job, gate, &passed)),
         (
             "report.json",
-            json(machine_files::report(&blocks, &job, &gate)),
+            json(machine_files::report(&blocks, &job, &said)),
         ),
         ("gab.json", json(machine_files::action(&blocks, &job))),
         ("bmf.json", json(machine_files::bencher(&blocks, &job))),
@@ -51,10 +55,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         let path = out.join(file);
         fs::write(&path, text).map_err(at("write", path))?;
     }
-    println!("{}", markdown::headline(&blocks, &job));
+    println!("{}", markdown::headline(&job));
+    println!("{}", words::line(&blocks.setting.machine, 80));
     let lines = [markdown::counted_line(&job), markdown::blind_line(&job)];
     for line in lines.into_iter().flatten() {
         println!("{line}");
+    }
+    for (what, names) in blocks.told() {
+        let name = |name: &str| words::line(name, 60);
+        println!("{what}: {}", words::row(&names, 5, name));
     }
     println!("report: {}", out.join("report.html").display());
     passed

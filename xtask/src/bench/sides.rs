@@ -1,6 +1,6 @@
 //! The two sides of a comparison: a revision, a worktree of its own, a build of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,8 @@ pub(crate) struct Side {
     pub(crate) known: Vec<String>,
     /// Bench programs by `package/bench`.
     pub(crate) programs: BTreeMap<String, PathBuf>,
+    /// Those that would be among them if they had libtorch.
+    pub(crate) need_libtorch: BTreeSet<String>,
 }
 
 /// Which benches are wanted.
@@ -84,15 +86,17 @@ impl Side {
         let all = benches(&metadata)?;
         let known = all.iter().map(|bench| bench.name.clone()).collect();
         let mut programs = BTreeMap::new();
+        let mut need_libtorch = BTreeSet::new();
         for bench in all {
-            let wished = wanted.named.is_empty() || wanted.named.contains(&bench.name);
-            if !wished || (bench.features.iter().any(|f| f == "tch") && wanted.torch.is_none()) {
+            let key = format!("{}/{}", bench.package, bench.name);
+            if !(wanted.named.is_empty() || wanted.named.contains(&bench.name)) {
                 continue;
             }
-            eprintln!(
-                "bench-ab: building {}/{} of {name}",
-                bench.package, bench.name
-            );
+            if bench.features.iter().any(|f| f == "tch") && wanted.torch.is_none() {
+                need_libtorch.insert(key);
+                continue;
+            }
+            eprintln!("bench-ab: building {key} of {name}");
             let mut line = cargo(&["bench", "--no-run", "--message-format", "json"]).args([
                 "-p",
                 &bench.package,
@@ -107,13 +111,14 @@ impl Side {
             }
             let messages = line.capture()?;
             if let Some(program) = executable(&messages, &bench.name) {
-                programs.insert(format!("{}/{}", bench.package, bench.name), program);
+                programs.insert(key, program);
             }
         }
         Ok(Self {
             shown: format!("{name} ({})", &commit[..12.min(commit.len())]),
             known,
             programs,
+            need_libtorch,
         })
     }
 }

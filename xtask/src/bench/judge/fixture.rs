@@ -52,6 +52,7 @@ pub(crate) fn measured(
         pairs: (0..blocks).map(|_| pair(log_ratio)).collect(),
         same: (0..same).map(|_| pair(0.0)).collect(),
         instructions: None,
+        uncounted: None,
     }
 }
 
