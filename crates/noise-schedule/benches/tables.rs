@@ -1,4 +1,5 @@
-//! What it costs to make a table, against its floor: one `ln_1p` per level.
+//! What it costs to make a table, against its floor: one `ln_1p` per level, each on its own, or in single precision one
+//! product per level, each of which waits for the one before it.
 
 use std::hint::black_box;
 
@@ -14,12 +15,13 @@ fn tables(criterion: &mut Criterion) {
         let betas = schedule.betas(levels).expect("the betas lie in (0, 1)");
         group.throughput(Throughput::Elements(levels as u64));
         let id = |name| BenchmarkId::new(name, levels);
-        group.bench_function(id("floor: a sum of ln_1p"), |bencher| {
+        group.bench_function(id("floor: a ln_1p per level"), |bencher| {
+            let mut logarithms = vec![0.0; levels];
             bencher.iter(|| {
-                black_box(&betas)
-                    .iter()
-                    .map(|beta| (-beta).ln_1p())
-                    .sum::<f64>()
+                for (logarithm, beta) in logarithms.iter_mut().zip(black_box(&betas)) {
+                    *logarithm = (-beta).ln_1p();
+                }
+                black_box(&mut logarithms);
             });
         });
         group.bench_function(id("Discrete from betas"), |bencher| {
@@ -32,9 +34,6 @@ fn tables(criterion: &mut Criterion) {
             let cosine = BetaSchedule::nichol2021_cosine();
             bencher.iter(|| Discrete::named(black_box(cosine), levels));
         });
-        group.bench_function(id("Table in single precision"), |bencher| {
-            bencher.iter(|| Table::new(black_box(schedule), levels));
-        });
         let discrete = Discrete::from_betas(&betas).expect("the betas lie in (0, 1)");
         group.bench_function(id("Ladder of all levels"), |bencher| {
             bencher.iter(|| Ladder::discrete(black_box(&discrete)));
@@ -43,5 +42,30 @@ fn tables(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, tables);
+fn single(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("tables in single precision");
+    for levels in [1000, 100_000] {
+        let schedule = BetaSchedule::nichol2021_linear(levels);
+        let table = Table::new(schedule, levels).expect("the betas lie in (0, 1)");
+        group.throughput(Throughput::Elements(levels as u64));
+        let id = |name| BenchmarkId::new(name, levels);
+        group.bench_function(id("floor: a product per level"), |bencher| {
+            let mut alpha_bars = vec![0.0; levels];
+            bencher.iter(|| {
+                let mut product = 1.0;
+                for (alpha_bar, beta) in alpha_bars.iter_mut().zip(black_box(table.betas())) {
+                    product *= f64::from(1.0 - beta);
+                    *alpha_bar = product as f32;
+                }
+                black_box(&mut alpha_bars);
+            });
+        });
+        group.bench_function(id("Table"), |bencher| {
+            bencher.iter(|| Table::new(black_box(schedule), levels));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, tables, single);
 criterion_main!(benches);
