@@ -14,6 +14,7 @@ mod blocks;
 mod contest;
 mod counts;
 mod criterion;
+mod first_cell;
 pub(crate) mod gate;
 mod html;
 mod instructions;

@@ -14,7 +14,7 @@ use crate::bench::criterion;
 use crate::bench::judge::median;
 use crate::bench::partner::{Partner, Start};
 use crate::bench::rates::Rates;
-use crate::bench::{contest, machine, number, peers};
+use crate::bench::{contest, first_cell, machine, number, peers};
 use crate::error::{Error, at};
 use crate::forward;
 use crate::process::{Invocation, Workspace};
@@ -76,6 +76,9 @@ const BENCHES: [(&str, &str, &[&str]); 8] = [
     ("ablation", "adam", &["--features", "tch"]),
 ];
 
+/// The row of a whole run: from its start to its first finished cell, whose own seconds are the floor.
+const FIRST_CELL: &str = "first-cell";
+
 /// `cargo xtask bench`.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Error> {
     if arguments.peers {
@@ -92,7 +95,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
     let known = WORKS.iter().map(|(row, _)| *row);
     let known = known
         .chain(BENCHES.iter().map(|(_, bench, _)| *bench))
-        .chain([contest::START]);
+        .chain([contest::START, FIRST_CELL]);
     for row in &arguments.only {
         if !known.clone().any(|name| name == row) {
             let mut known: Vec<String> = known.map(str::to_owned).collect();
@@ -167,6 +170,26 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
         }
         let began = median(began).unwrap_or(f64::NAN);
         print_row("start to the first step", began, floor);
+    }
+    if wanted(FIRST_CELL) {
+        let out = folder.join(FIRST_CELL);
+        let mut line = start(FIRST_CELL, &[]);
+        line.arguments = ["ablate", "smoke", "--jobs", "1", "--out"]
+            .map(OsString::from)
+            .to_vec();
+        line.arguments.push(out.clone().into());
+        let (mut began, mut cells) = (Vec::new(), Vec::new());
+        for _ in 0..arguments.passes {
+            let first = first_cell::first(&line, &out)?;
+            began.push(first.began);
+            cells.push(first.cell);
+        }
+        print_row(
+            "start to the first finished cell",
+            median(began).unwrap_or(f64::NAN),
+            // What the cell says that it took.
+            median(cells),
+        );
     }
     benches(workspace, &folder, &environment, &wanted)
 }
