@@ -331,7 +331,8 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     answer, once = ROWS[arguments.row](arguments.how, arguments.dir)
-    print(json.dumps({"unit": arguments.how, "answer": answer}), flush=True)
+    libtorch = f"{torch.__version__} (kernels for {torch.backends.cpu.get_cpu_capability()})"
+    print(json.dumps({"unit": arguments.how, "answer": answer, "libtorch": libtorch}), flush=True)
     for line in sys.stdin:
         if line.strip() != "pass":
             break

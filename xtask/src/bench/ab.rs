@@ -190,6 +190,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
         head: head.shown,
         machine: machine::words(),
         build: machine::compiler(root),
+        registers: Some(machine::registers().to_owned()),
         seed: Some(seed),
         counting,
     };

@@ -60,10 +60,29 @@ pub(crate) struct Setting {
     pub(crate) machine: String,
     /// The compiler and what it was told.
     pub(crate) build: String,
+    /// The widest vector registers of the processor that our code has loops for; old files do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) registers: Option<String>,
     /// Decides which side of a block runs first; `null` for what was not run by us.
     pub(crate) seed: Option<u64>,
     /// How instructions were counted, or why they were not.
     pub(crate) counting: String,
+}
+
+impl Setting {
+    /// What it says, under the names that reports give it.
+    pub(crate) fn told(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let all = [
+            ("base", Some(&self.base)),
+            ("head", Some(&self.head)),
+            ("machine", Some(&self.machine)),
+            ("vector registers", self.registers.as_ref()),
+            ("build", Some(&self.build)),
+            ("instructions", Some(&self.counting)),
+        ];
+        all.into_iter()
+            .filter_map(|(what, how)| Some((what, how?.as_str())))
+    }
 }
 
 /// One benchmark on both sides.
@@ -181,6 +200,7 @@ impl Blocks {
                 head: "baselines head".to_owned(),
                 machine: unknown(),
                 build: unknown(),
+                registers: None,
                 seed: None,
                 counting: "instructions were not counted: these are criterion's files".to_owned(),
             };

@@ -223,6 +223,8 @@ const fn told(about: &'static str, ours: &'static str, others: &'static [&'stati
 pub(crate) struct Times {
     /// How it is run.
     pub(crate) how: String,
+    /// The libtorch that it ran with, and for which instructions that picked its kernels.
+    pub(crate) libtorch: Option<String>,
     /// Seconds of a unit, pass by pass.
     pub(crate) passes: Vec<f64>,
     /// How far its answers lie from the first of ours, over the largest of them; absent where that is no number.
@@ -326,6 +328,7 @@ mod tests {
     fn times(how: &str, passes: &[f64]) -> Times {
         Times {
             how: how.to_owned(),
+            libtorch: None,
             passes: passes.to_vec(),
             apart: None,
             agrees: true,

@@ -79,16 +79,13 @@ pub(crate) fn report(blocks: &Blocks, job: &Job, gate: Gate, passed: &Result<(),
             judged.sees.map_or("nothing".to_owned(), number::size),
         );
     }
+    page.push_str("</tbody></table></div>\n<h2>How this was measured</h2>\n<dl>");
+    for (what, how) in setting.told() {
+        let _ = write!(page, "<dt>{what}<dd>{}", text(how));
+    }
     let _ = writeln!(
         page,
-        "</tbody></table></div>\n<h2>How this was measured</h2>\n<dl>\
-         <dt>base<dd>{}<dt>head<dd>{}<dt>machine<dd>{}<dt>build<dd>{}<dt>instructions<dd>{}</dl>\n\
-         <p>{}\nThe band is the margin that a change must lie beyond; the drawing reaches from {} to {}.</p>\n</html>",
-        text(&setting.base),
-        text(&setting.head),
-        text(&setting.machine),
-        text(&setting.build),
-        text(&setting.counting),
+        "</dl>\n<p>{}\nThe band is the margin that a change must lie beyond; the drawing reaches from {} to {}.</p>\n</html>",
         text(&markdown::method()),
         number::change(-REACH),
         number::change(REACH),
@@ -154,6 +151,7 @@ mod tests {
         ] {
             *words = hostile.to_owned();
         }
+        setting.registers = Some(hostile.to_owned());
         let job = judge(&blocks);
         let page = report(&blocks, &job, Gate::Time, &Gate::Time.pass(&blocks, &job));
         assert!(!page.contains("<script") && page.contains("Only in head: &lt;script"));

@@ -32,6 +32,21 @@ pub(crate) fn words() -> String {
     words
 }
 
+/// The widest vector registers of this processor that `resnet-blocks` has loops for, asked as it asks.
+pub(crate) fn registers() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let fused = is_x86_feature_detected!("fma");
+        if fused && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
+            return "512 bits (AVX-512)";
+        }
+        if fused && is_x86_feature_detected!("avx2") {
+            return "256 bits (AVX2)";
+        }
+    }
+    "portable"
+}
+
 /// "rustc 1.95.0 (…)" and the flags that were set from outside.
 pub(crate) fn compiler(root: &Path) -> String {
     let version = Invocation::new("rustc", root).args(["--version"]).capture();

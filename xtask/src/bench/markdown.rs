@@ -144,13 +144,7 @@ pub(crate) fn summary(
 fn how(blocks: &Blocks) -> String {
     let mut text = "\n<details><summary>How this was measured</summary>\n\n".to_owned();
     let setting = &blocks.setting;
-    for (what, how) in [
-        ("base", &setting.base),
-        ("head", &setting.head),
-        ("machine", &setting.machine),
-        ("build", &setting.build),
-        ("instructions", &setting.counting),
-    ] {
+    for (what, how) in setting.told() {
         let _ = writeln!(text, "- {what}: {}", code_of(how, LONGEST_WORDS));
     }
     if let Some(seed) = setting.seed {
@@ -353,6 +347,7 @@ mod tests {
         ] {
             *words = hostile.to_owned();
         }
+        setting.registers = Some(hostile.to_owned());
         let job = judge(&blocks);
         let text = summary(&blocks, &job, Gate::Time, &Gate::Time.pass(&blocks, &job));
         let mut hostiles = 0;
@@ -369,8 +364,8 @@ mod tests {
                 "{line}"
             );
         }
-        // The headline, one row, one finding, four lists and five of the setting.
-        assert_eq!(hostiles, 12, "{text}");
+        // The headline, one row, one finding, four lists and six of the setting.
+        assert_eq!(hostiles, 13, "{text}");
         assert_eq!(text.matches("</details>").count(), 1 + hostiles + 2);
     }
 

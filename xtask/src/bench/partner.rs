@@ -47,6 +47,9 @@ pub(crate) struct Ready {
     /// Of which numbers the operations are.
     #[serde(default)]
     pub(crate) arithmetic: Arithmetic,
+    /// The libtorch that it runs with, and for which instructions that picks its kernels.
+    #[serde(default)]
+    pub(crate) libtorch: Option<String>,
 }
 
 /// Of which numbers operations are.

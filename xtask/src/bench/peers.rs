@@ -92,6 +92,7 @@ pub(crate) fn run(workspace: &Workspace, run: &Run<'_>) -> Result<(), Error> {
         }),
         machine: machine::words(),
         build: machine::compiler(&workspace.root),
+        registers: Some(machine::registers().to_owned()),
         threads: run.threads,
         passes: run.passes,
     };
@@ -214,6 +215,7 @@ fn passes(
             let apart = contest::apart(&answer, &partner.ready.answer);
             Times {
                 how: how.to_owned(),
+                libtorch: partner.ready.libtorch.clone(),
                 passes,
                 apart: apart.is_finite().then_some(apart),
                 agrees: apart <= tolerance,
@@ -237,27 +239,32 @@ fn starts(
         sides.other(contest.row, other),
     ];
     let mut times = [Vec::new(), Vec::new()];
+    let mut libtorch = [None, None];
     let mut apart = f64::INFINITY;
     for pass in 0..=passes {
         let mut answers = Vec::new();
-        for (start, times) in both.iter().zip(&mut times) {
+        for ((start, times), libtorch) in both.iter().zip(&mut times).zip(&mut libtorch) {
             let partner = Partner::start(start)?;
             if 0 < pass {
                 times.push(partner.began);
             }
+            libtorch.clone_from(&partner.ready.libtorch);
             answers.push(partner.ready.answer.clone());
         }
         apart = contest::apart(&answers[0], &answers[1]);
     }
     let [mine, theirs] = times;
+    let [my_libtorch, their_libtorch] = libtorch;
     let ours = Times {
         how: how.to_owned(),
+        libtorch: my_libtorch,
         passes: mine,
         apart: None,
         agrees: true,
     };
     let others = Times {
         how: other.to_owned(),
+        libtorch: their_libtorch,
         passes: theirs,
         apart: apart.is_finite().then_some(apart),
         agrees: apart <= tolerance,

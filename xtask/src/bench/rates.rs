@@ -101,6 +101,7 @@ mod tests {
             bytes: 0.0,
             memory: 0.0,
             arithmetic: Arithmetic::Single,
+            libtorch: None,
         }
     }
 

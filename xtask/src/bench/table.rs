@@ -20,6 +20,9 @@ pub(crate) struct Setting {
     pub(crate) machine: String,
     /// The compiler.
     pub(crate) build: String,
+    /// The widest vector registers of the processor that our code has loops for; runs of old do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) registers: Option<String>,
     /// Threads of each side.
     pub(crate) threads: usize,
     /// Passes of each side.
@@ -174,6 +177,7 @@ mod tests {
             revision: "0123456".to_owned(),
             machine: "a machine of tests, 2 cores".to_owned(),
             build: "rustc of tests".to_owned(),
+            registers: None,
             threads: 2,
             passes: 5,
         }

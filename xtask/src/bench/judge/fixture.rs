@@ -69,6 +69,7 @@ pub(crate) fn blocks(benchmarks: Vec<Benchmark>) -> Blocks {
         head: "fedcba987654".to_owned(),
         machine: "a machine of tests, 2 cores".to_owned(),
         build: "rustc of tests".to_owned(),
+        registers: Some("512 bits".to_owned()),
         seed: Some(7),
         counting: "instructions were not counted".to_owned(),
     };

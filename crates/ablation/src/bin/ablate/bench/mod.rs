@@ -16,7 +16,7 @@ mod training;
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 
-use ablation::{Error, config};
+use ablation::{Error, cell, config};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::json;
@@ -171,6 +171,7 @@ pub(crate) fn work(arguments: &Work) -> Result<(), Error> {
         "arithmetic": prepared.arithmetic,
         "bytes": prepared.bytes,
         "memory": prepared.memory,
+        "libtorch": cell::libtorch(),
     });
     say(&ready);
     for line in io::stdin().lock().lines() {
