@@ -2,7 +2,7 @@
 
 use crate::{
     architecture::MOST_BLOCKS,
-    config::{CellConfig, Data, Device, Network, Objective, Precision, Start},
+    config::{CellConfig, Data, Device, MemoryFormat, Network, Objective, Precision, Start},
     error::Error,
 };
 
@@ -274,12 +274,13 @@ pub(crate) fn check(config: &CellConfig, place: &str) -> Result<(), Error> {
         config.numerics.threads,
         "1 to 1024 threads"
     );
+    let has_images = matches!(
+        config.network.trained(),
+        Network::Unet { .. } | Network::Published { .. }
+    );
     if config.numerics.precision == Precision::Bf16 {
         require!(
-            matches!(
-                config.network.trained(),
-                Network::Unet { .. } | Network::Published { .. }
-            ),
+            has_images,
             "numerics.precision",
             Precision::Bf16,
             "bfloat16 is for U-Nets: of a network on vectors it would round the points; leave it out"
@@ -297,6 +298,12 @@ pub(crate) fn check(config: &CellConfig, place: &str) -> Result<(), Error> {
             "bfloat16 is known to agree with single precision on the processor alone: leave it out on a card"
         );
     }
+    require!(
+        has_images || config.numerics.memory_format == MemoryFormat::Contiguous,
+        "numerics.memory_format",
+        config.numerics.memory_format,
+        "channels lie last in the images of a U-Net, and this network has none: leave it out"
+    );
     Ok(())
 }
 
@@ -457,6 +464,24 @@ mod tests {
             config["numerics"]["precision"] = json!("f32");
             assert!(check_value(config).is_ok());
         }
+    }
+
+    #[test]
+    fn channels_lie_last_in_images_alone() {
+        let mut config = base();
+        config["numerics"]["memory_format"] = json!("channels_last");
+        for network in [base()["network"].clone(), json!({ "kind": "exact" })] {
+            config["network"] = network;
+            let message = refusal(check_value(config.clone()));
+            assert!(
+                message.starts_with("here: numerics.memory_format = ChannelsLast"),
+                "{message}"
+            );
+            assert!(message.ends_with("leave it out"), "{message}");
+        }
+        config["data"] = json!({ "kind": "gaussian_field" });
+        config["network"] = json!({ "kind": "unet", "base": 8, "multipliers": [1, 2], "blocks": 1, "activation": "silu", "norm": "group", "short": "identity", "long": "add", "init": "he" });
+        assert!(check_value(config).is_ok());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 mod numerics;
 
-pub use numerics::{Device, Numerics, Precision};
+pub use numerics::{Device, MemoryFormat, Numerics, Precision};
 
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +31,7 @@ pub struct CellConfig {
     pub probes: Probes,
     /// Another value draws other initial weights, data, levels and noise: the A/A arm.
     pub nuisance: u32,
-    /// Device class, threads and precision, since they change the order and the rounding of sums.
+    /// Device class, threads, precision and memory format, since they change the order and the rounding of sums.
     pub numerics: Numerics,
 }
 

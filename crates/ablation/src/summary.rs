@@ -45,6 +45,9 @@ pub struct Provenance {
     pub binaries: Vec<String>,
     /// Device classes (`cpu`, `cuda`).
     pub devices: Vec<String>,
+    /// What networks computed with: precision, memory format and threads, in words.
+    #[serde(default)]
+    pub numerics: Vec<String>,
     /// Hosts, in words (processor, cores).
     pub hosts: Vec<String>,
     /// libtorch's versions, with what decides its last digits.

@@ -14,7 +14,7 @@ use unet::UNet;
 
 use crate::{
     architecture::Architecture,
-    config::{CellConfig, Precision},
+    config::{CellConfig, MemoryFormat, Precision},
     error::Error,
     record::{Outcome, Record, Stage},
     store, tensors,
@@ -33,6 +33,7 @@ pub struct Trained {
     network: Kept,
     device: Device,
     precision: Precision,
+    memory_format: MemoryFormat,
 }
 
 #[derive(Debug)]
@@ -103,6 +104,7 @@ impl Trained {
         Ok(Trained {
             folder: folder.to_owned(),
             precision: config.numerics.precision,
+            memory_format: config.numerics.memory_format,
             config,
             words: architecture.words(),
             variables,
@@ -116,9 +118,17 @@ impl Trained {
         &self.config
     }
 
-    /// The same, denoising in this precision instead of the cell's; only a U-Net has another than f32.
+    /// The same, denoising in this precision instead of the cell's, and then in its memory format; only a U-Net has another
+    /// than f32.
     pub(crate) fn in_precision(self, precision: Precision) -> Trained {
-        Trained { precision, ..self }
+        if precision == self.precision {
+            return self;
+        }
+        Trained {
+            precision,
+            memory_format: precision.memory_format(),
+            ..self
+        }
     }
 
     /// The network.
@@ -170,10 +180,13 @@ impl Trained {
             score_objective::torch::denoise(&net, &epsilon, x, &levels)
         };
         let denoised = match &self.network {
-            Kept::UNet(network) => match self.precision {
-                Precision::F32 => eval(network, &single),
-                Precision::Bf16 => eval(&Bfloat16(network.clone()), &single),
-            },
+            Kept::UNet(network) => {
+                let network = network.in_memory(self.memory_format.into());
+                match self.precision {
+                    Precision::F32 => eval(&network, &single),
+                    Precision::Bf16 => eval(&Bfloat16(network), &single),
+                }
+            }
             // An MLP takes an image as one row of numbers.
             Kept::Mlp(network) => eval(network, &single.view([n as i64, -1])).view_as(&single),
         };

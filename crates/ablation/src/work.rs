@@ -45,6 +45,14 @@ impl Work {
         }
     }
 
+    /// What its network computes with, in words; nothing where the cell has none.
+    pub fn numerics(&self) -> String {
+        match self {
+            Work::Diffusion(config) if self.needs_torch() => config.numerics.words(),
+            _ => String::new(),
+        }
+    }
+
     /// Whether it needs libtorch.
     pub fn needs_torch(&self) -> bool {
         match self {

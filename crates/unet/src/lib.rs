@@ -6,7 +6,7 @@
 //!
 //! Modules, in reading order: the choices (`config`), the plan (`topology`, written by `walk`), equal
 //! sizes (`matching`), the network
-//! (`network`, with its `embedding` of the label and the blocks of the `catalogue`), and networks of another make ([`diffusers`]).
+//! (`network`, with its `embedding` of the label, the blocks of the `catalogue` and their order in `memory`), and networks of another make ([`diffusers`]).
 
 mod config;
 pub mod diffusers;
@@ -21,6 +21,8 @@ mod catalogue;
 mod edit;
 #[cfg(feature = "tch")]
 mod embedding;
+#[cfg(feature = "tch")]
+mod memory;
 #[cfg(feature = "tch")]
 mod network;
 
@@ -40,5 +42,7 @@ pub use topology::{
 pub use catalogue::{block, skip};
 #[cfg(feature = "tch")]
 pub use edit::SkipEdit;
+#[cfg(feature = "tch")]
+pub use memory::MemoryFormat;
 #[cfg(feature = "tch")]
 pub use network::{Conditions, UNet};

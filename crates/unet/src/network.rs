@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use resnet_blocks::{Block, Conv2d, Mode, Network, Params, Resample, Skip};
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
 use crate::{
-    Error, SkipEdit, Topology, UNetConfig,
+    Error, MemoryFormat, SkipEdit, Topology, UNetConfig,
     catalogue::{ReadOut, block, skip},
     embedding::Embedding,
     topology::{
@@ -29,6 +29,8 @@ pub struct UNet {
     body: Rc<Body>,
     /// One for each long skip, in the plan's order.
     edits: Vec<SkipEdit>,
+    /// That of its images; none where x decides.
+    format: Option<MemoryFormat>,
 }
 
 struct Body {
@@ -91,6 +93,7 @@ impl std::fmt::Debug for UNet {
         f.debug_struct("UNet")
             .field("parameters", &self.topology().parameters())
             .field("edits", &self.edits)
+            .field("format", &self.format)
             .finish_non_exhaustive()
     }
 }
@@ -214,6 +217,7 @@ impl UNet {
             .collect::<Result<_, Error>>()?;
         Ok(UNet {
             edits: vec![SkipEdit::Keep; topology.long_skips().len()],
+            format: None,
             body: Rc::new(Body {
                 embedding,
                 nodes,
@@ -274,6 +278,17 @@ impl UNet {
         Ok(edited)
     }
 
+    /// The same network, with the same weights, whose images lie in this order in memory, whatever that of x.
+    ///
+    /// Without it those of a bfloat16 x on the processor are channels-last, in which its convolutions are fastest, and others
+    /// are as x is.
+    pub fn in_memory(&self, format: MemoryFormat) -> UNet {
+        UNet {
+            format: Some(format),
+            ..self.clone()
+        }
+    }
+
     /// F(x, label), told about classes and an earlier estimate.
     ///
     /// # Panics
@@ -315,7 +330,10 @@ impl UNet {
                 Tensor::cat(&[x, estimate], 1)
             }
         };
-        let input = arranged(input);
+        let input = match self.format.or_else(|| MemoryFormat::of(&input)) {
+            Some(format) => format.arrange(input),
+            None => input,
+        };
         let mut state = State {
             stream: input.shallow_clone(),
             image: input,
@@ -411,18 +429,6 @@ impl State<'_> {
             }
         }
     }
-}
-
-/// x in the order of memory that convolutions of its kind are fastest in; what follows keeps it.
-fn arranged(x: Tensor) -> Tensor {
-    if x.kind() != Kind::BFloat16 || x.device() != Device::Cpu {
-        return x;
-    }
-    let (batch, channels, height, width) = x.size4().expect("an image has four dimensions");
-    // Of one channel torch takes either order for the other, and goes by the strides.
-    let strides = [channels * height * width, 1, width * channels, channels];
-    let pixels = x.permute([0, 2, 3, 1]).contiguous();
-    pixels.as_strided([batch, channels, height, width], strides, None::<i64>)
 }
 
 /// x without the rows and columns that it has more than `like`.

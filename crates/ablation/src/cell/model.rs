@@ -108,6 +108,7 @@ impl Learned {
             }
             Architecture::UNet(unet) => {
                 let unet = UNet::new(&params, unet).map_err(|e| impossible(e.to_string()))?;
+                let unet = unet.in_memory(config.numerics.memory_format.into());
                 match config.numerics.precision {
                     Precision::F32 => Box::new(unet),
                     Precision::Bf16 => Box::new(Bfloat16(unet)),

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 #[cfg(feature = "tch")]
-use crate::config::Precision;
+use crate::config::{MemoryFormat, Precision};
 use crate::fixture::{STUDY, plan};
 
 /// Leaves the cell before the given step of its life, and keeps a checkpoint there and at each of `also`.
@@ -124,6 +124,7 @@ fn a_cell_in_bfloat16_is_another_cell_of_nearly_the_same_numbers() {
     config.numerics.precision = Precision::F32;
     assert_eq!(Cell::new(config.clone(), 3).id, single.id, "the default");
     config.numerics.precision = Precision::Bf16;
+    config.numerics.memory_format = Precision::Bf16.memory_format();
     let rounded = Cell::new(config, 3);
     assert_ne!(rounded.id, single.id);
     let [exact, near] = [single, rounded].map(|cell| undisturbed(&cell).0);
@@ -140,6 +141,46 @@ fn a_cell_in_bfloat16_is_another_cell_of_nearly_the_same_numbers() {
         assert!(
             (near - exact).abs() < least,
             "{name}: {near} against {exact}"
+        );
+    }
+}
+
+#[cfg(feature = "tch")]
+#[test]
+fn a_cell_in_another_memory_format_is_another_cell_of_the_same_numbers_to_rounding() {
+    let unet = json!({ "kind": "unet", "base": 8, "multipliers": [1, 2], "blocks": 1, "activation": "silu", "norm": "group", "short": "identity", "long": "concat", "init": "he" });
+    for (precision, noise, unit) in [
+        (Precision::F32, true, 1e-3),
+        // Sliced score matching differentiates twice.
+        (Precision::F32, false, 1e-2),
+        (Precision::Bf16, true, 0.05),
+    ] {
+        let cell = cell(json!({ "kind": "gaussian_field" }), unet.clone(), noise);
+        let [first, last] = [MemoryFormat::Contiguous, MemoryFormat::ChannelsLast].map(|format| {
+            let mut config = cell.config.diffusion().expect("a network").clone();
+            config.noise.data_std = 1.0;
+            config.numerics.precision = precision;
+            config.numerics.memory_format = format;
+            undisturbed(&Cell::new(config, 3)).0
+        });
+        assert_ne!(first.record.cell.id, last.record.cell.id);
+        assert_ne!(
+            first.weights, last.weights,
+            "{precision} in one format alone"
+        );
+        let said = |cell: &Finished| {
+            let record = serde_json::to_value(&cell.record).expect("plain data");
+            record["cell"]["config"]["numerics"]["memory_format"].clone()
+        };
+        let spoken = match precision {
+            Precision::F32 => [json!(null), json!("channels_last")],
+            Precision::Bf16 => [json!("contiguous"), json!(null)],
+        };
+        assert_eq!([said(&first), said(&last)], spoken);
+        let [first, last] = [first, last].map(|cell| cell.record.values["training_loss"]);
+        assert!(
+            (first - last).abs() < unit * first.abs().max(1.0),
+            "{precision}, noise {noise}: {first} and {last}"
         );
     }
 }

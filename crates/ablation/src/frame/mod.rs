@@ -79,6 +79,7 @@ pub fn summarise(plan: &Plan, results: &Results, command: &str) -> Summary {
             devices: distinct(&|(record, _)| {
                 format!("{:?}", record.cell.config.device()).to_lowercase()
             }),
+            numerics: distinct(&|(record, _)| record.cell.config.numerics()),
             hosts: distinct(&|(_, attempt)| attempt.host.clone()),
             libtorch: distinct(&|(_, attempt)| attempt.libtorch.clone()),
             binaries,

@@ -257,11 +257,12 @@ fn provenance(out: &mut String, summary: &Summary) {
     let _ = writeln!(
         out,
         "<section id=\"provenance\">\n<h2>Where the numbers come from</h2>\n<dl>\
-         <dt>programs</dt><dd>{}</dd><dt>devices</dt><dd>{}</dd><dt>hosts</dt><dd>{}</dd><dt>libtorch</dt><dd>{}</dd>\
+         <dt>programs</dt><dd>{}</dd><dt>devices</dt><dd>{}</dd><dt>numerics</dt><dd>{}</dd><dt>hosts</dt><dd>{}</dd><dt>libtorch</dt><dd>{}</dd>\
          <dt>computing, all cells</dt><dd data-provenance=\"cell_seconds\">{}</dd>\
          <dt>again with</dt><dd><code>{}</code></dd></dl>\n</section>",
         join(&from.binaries),
         join(&from.devices),
+        join(&from.numerics),
         join(&from.hosts),
         join(&from.libtorch),
         number::duration(from.cell_seconds),

@@ -80,9 +80,10 @@ fn page(summary: &Summary, detail: Detail) -> String {
     let from = &summary.provenance;
     let _ = write!(
         out,
-        "\n<sub>programs {} · devices {} · libtorch {} · {} of computing · `{}`</sub>\n",
+        "\n<sub>programs {} · devices {} · numerics {} · libtorch {} · {} of computing · `{}`</sub>\n",
         list(&from.binaries),
         list(&from.devices),
+        list(&from.numerics),
         list(&from.libtorch),
         number::duration(from.cell_seconds),
         from.command

@@ -28,6 +28,7 @@ pub(crate) fn summary() -> Summary {
             binaries: vec!["3f9a12c07b55".into()],
             devices: vec!["cpu".into()],
             hosts: vec!["2 cores of a machine that does not exist".into()],
+            numerics: vec!["f32 (contiguous, 1 thread)".into()],
             libtorch: vec!["2.11.0".into()],
             cell_seconds: 612.4,
             command: "cargo xtask report runs/fixture".into(),

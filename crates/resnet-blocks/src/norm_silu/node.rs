@@ -18,7 +18,7 @@ use super::kernel::{self, Affine, Bf16, Gradients};
 use crate::registers::Registers;
 
 /// silu(x' w + b) with x' = x + shift normalised over groups of channels and all pixels, or nothing where there is no
-/// kernel for the kinds, the device or the shape.
+/// kernel for the kinds, the device, the shape or the order in memory, which is pixel after pixel.
 ///
 /// # Shapes
 /// x: `[B, C, H, W]`; shift: `[B, C]`; weight and bias: `[C]`; result: as x.
@@ -33,6 +33,7 @@ pub(crate) fn norm_silu(
     let size = x.size();
     let fits = size.len() == 4
         && is(x, Kind::BFloat16)
+        && pixel_after_pixel(&size, &x.stride())
         && !size.contains(&0)
         && size[1] % groups == 0
         && [weight, bias]
@@ -67,6 +68,11 @@ pub(crate) fn norm_silu(
     );
     // SAFETY: a new tensor that nobody else owns.
     Some(unsafe { Tensor::from_ptr(y.cast()) })
+}
+
+/// Whether the channels of a pixel lie nearer to each other than its neighbours; one channel lies in either order.
+fn pixel_after_pixel(size: &[i64], stride: &[i64]) -> bool {
+    size[1] == 1 || stride[1] <= stride[3]
 }
 
 /// The instructions that libtorch's own kernels are chosen for, in its word: `AVX2`, `AVX512`, `DEFAULT`, …
@@ -231,12 +237,18 @@ mod tests {
 
     use super::*;
 
-    /// x by seeds, images pixel after pixel where they are bfloat16.
+    /// x by seeds, images pixel after pixel.
     fn wave(size: &[i64], seed: f64, kind: Kind) -> Tensor {
         let count = size.iter().product::<i64>();
         let index = Tensor::arange(count, (Kind::Double, Device::Cpu)) + 1.0;
-        let wave = (index * seed).sin() * 2.0 + 0.7;
-        wave.view(size).to_kind(kind)
+        let wave = ((index * seed).sin() * 2.0 + 0.7).view(size).to_kind(kind);
+        match size.len() {
+            4 => {
+                let pixels = wave.permute([0, 2, 3, 1]).contiguous();
+                pixels.permute([0, 3, 1, 2])
+            }
+            _ => wave,
+        }
     }
 
     /// The result, and the gradients of a sum of its numbers with weights, of everything that has one.
@@ -312,6 +324,7 @@ mod tests {
         let one = Tensor::ones([4], (Kind::Float, Device::Cpu));
         assert!(norm_silu(&x, None, [&one, &one], 2, 1e-5).is_some());
         assert!(norm_silu(&x.to_kind(Kind::Float), None, [&one, &one], 2, 1e-5).is_none());
+        assert!(norm_silu(&x.contiguous(), None, [&one, &one], 2, 1e-5).is_none());
         assert!(norm_silu(&x.flatten(2, 3), None, [&one, &one], 2, 1e-5).is_none());
         let rounded = one.to_kind(Kind::BFloat16);
         assert!(norm_silu(&x, None, [&rounded, &rounded], 2, 1e-5).is_none());
