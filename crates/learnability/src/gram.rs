@@ -63,7 +63,8 @@ impl Gram {
                 found: products.len(),
             });
         }
-        let largest = products.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+        // Of inner products it is a squared norm, on the diagonal.
+        let largest = products.iter().copied().fold(0.0, f64::max);
         for row in 0..n {
             for column in 0..row {
                 let difference = products[row * n + column] - products[column * n + row];

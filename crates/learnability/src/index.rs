@@ -216,7 +216,7 @@ pub fn atkinson(u: &[f64], epsilon: f64) -> Option<f64> {
     let powers: Vec<f64> = v.iter().map(|x| exponent * x.ln()).collect();
     let largest = powers.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let log_mean = largest + mean(&powers, |x| (x - largest).exp_m1()).ln_1p();
-    Some((-(log_mean / exponent).exp_m1()).clamp(0.0, 1.0))
+    Some((-(log_mean / exponent).exp_m1()).max(0.0))
 }
 
 /// Rawls' floor `min u / mean u`: what the unit that is worst off has, relative to the average.

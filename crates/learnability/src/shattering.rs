@@ -97,7 +97,7 @@ impl GradientLine {
     /// *Source*: Ljung & Box 1978, with `d` for vectors.
     pub fn whiteness(&self, lags: usize) -> Option<f64> {
         let n = self.gradients.len();
-        if lags == 0 || n <= lags {
+        if n <= lags {
             return None;
         }
         let gradients = self.as_seen(Centring::Centred);
@@ -110,6 +110,7 @@ impl GradientLine {
             })
             .sum();
         let (n, d) = (n as f64, self.gradients[0].len() as f64);
+        // Over no lags it is 0/0.
         let ratio = n * (n + 2.0) * d * statistic / lags as f64;
         ratio.is_finite().then_some(ratio)
     }

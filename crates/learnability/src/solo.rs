@@ -199,9 +199,7 @@ pub fn rank_correlation(a: &[f64], b: &[f64]) -> Option<f64> {
     let (a, b) = (centred_ranks(a), centred_ranks(b));
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
     let correlation = dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt();
-    correlation
-        .is_finite()
-        .then_some(correlation.clamp(-1.0, 1.0))
+    correlation.is_finite().then_some(correlation)
 }
 
 /// `#{below} − #{above}` of each value: twice its mid-rank, centred.

@@ -41,11 +41,10 @@ fn diagonalise(matrix: &[f64], n: usize, mut vectors: Option<&mut Vec<f64>>) -> 
                 // Rows, then columns from rows by symmetry: rows are contiguous.
                 rotate_rows(&mut a, n, p, q, c, s);
                 for k in 0..n {
-                    if k != p && k != q {
-                        a[k * n + p] = a[p * n + k];
-                        a[k * n + q] = a[q * n + k];
-                    }
+                    a[k * n + p] = a[p * n + k];
+                    a[k * n + q] = a[q * n + k];
                 }
+                // Where the two rows and columns meet, both have turned.
                 a[p * n + p] = app - t * apq;
                 a[q * n + q] = aqq + t * apq;
                 a[p * n + q] = 0.0;
@@ -118,6 +117,14 @@ mod tests {
         let d = 1e-17;
         let found = eigenvalues(&[1.0, d / 2.0, d / 2.0, d * d], 2);
         assert_spectrum(found, vec![1.0 + d * d / 4.0, 0.75 * d * d], 1e-14);
+    }
+
+    #[test]
+    fn the_unit_of_a_matrix_is_its_own() {
+        for unit in [1e-100, 1.0, 1e100] {
+            let found = eigenvalues(&[2.0, 1.0, 1.0, 2.0].map(|x| unit * x), 2);
+            assert_spectrum(found, vec![unit, 3.0 * unit], 1e-15);
+        }
     }
 
     #[test]

@@ -116,6 +116,15 @@ fn the_noise_scale_is_the_inverse_with_an_open_end() {
     let nothing = gram(&[vec![1.0], vec![-1.0], vec![1.5], vec![-1.5]]);
     assert!(nothing.gsnr(confidence()).unwrap().estimate < 0.0);
     assert_eq!(nothing.noise_scale(confidence()), None);
+    // Vectors at right angles have no signal at all, with or without one of them.
+    let apart = gram(&[
+        vec![1.0, 0.0, 0.0],
+        vec![0.0, 1.0, 0.0],
+        vec![0.0, 0.0, 1.0],
+    ]);
+    assert_eq!(apart.gsnr(confidence()).unwrap().estimate, 0.0);
+    assert_eq!(apart.noise_scale(confidence()), None);
+    assert_eq!(apart.moments().unwrap().noise_scale(), None);
 }
 
 #[test]
@@ -173,6 +182,8 @@ fn conflicts_are_cosines() {
     assert!((gram.cosine(0, 2).unwrap() + half).abs() < 1e-15);
     assert!((gram.confusion().unwrap() + half).abs() < 1e-15);
     assert!(gram.mean_cosine().unwrap().abs() < 1e-15); // 0, −1/√2, 1/√2
+    let wedge = Gram::of(&[&[2.0, 0.0], &[0.0, 5.0], &[3.0, 3.0]]);
+    assert!((wedge.mean_cosine().unwrap() - 2.0 * half / 3.0).abs() < 1e-15);
     assert_eq!(Gram::of(&[&[1.0]]).confusion(), None);
     assert_eq!(Gram::of(&[&[1.0], &[0.0]]).mean_cosine(), None);
     // Neither the squares nor their product stay within the range of f64.
@@ -216,8 +227,27 @@ fn what_is_no_matrix_of_inner_products_is_refused() {
         message(2, vec![1.0, 0.5, 0.25, 1.0]),
         "matrix of inner products: entries (1, 0) and (0, 1) must agree, but differ by -0.25; give the inner products of all pairs"
     );
+    // Of three vectors the last pair; the scale of all products decides what is rounding.
+    let lopsided = |scale: f64, off: f64| {
+        let products = [2.0, 1.0, 1.0, 1.0, 3.0, 1.0, 1.0, 1.0 + off, 4.0];
+        Gram::new(3, products.map(|x| scale * x).to_vec())
+    };
+    for scale in [1e-12, 1.0, 1e12] {
+        assert!(matches!(
+            lopsided(scale, 1e-3),
+            Err(Error::Asymmetric {
+                row: 2,
+                column: 1,
+                ..
+            })
+        ));
+        assert!(lopsided(scale, 1e-6).is_ok());
+    }
+    assert!(Gram::new(2, vec![0.0; 4]).is_ok());
     assert!(message(0, vec![]).starts_with("vectors of a matrix of inner products: at least 1"));
     assert_eq!(gram(&[vec![1.0], vec![2.0]]).gsnr(confidence()), None);
+    let three = gram(&[vec![1.0], vec![2.0], vec![3.0]]);
+    assert!(three.gsnr(confidence()).is_some());
 }
 
 #[test]
@@ -234,6 +264,8 @@ fn t_intervals_of_means() {
             ..
         })
     ));
+    assert!(interval.contains(interval.low) && interval.contains(interval.high));
+    assert!(!interval.contains(interval.low - 1e-9) && !interval.contains(interval.high + 1e-9));
     for bad in [0.0, 1.0, f64::NAN] {
         assert!(Confidence::new(bad).is_err());
     }
@@ -257,6 +289,11 @@ proptest! {
         prop_assert!((x.high - y.high).abs() < 1e-6 * (1.0 + x.high.abs()));
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         prop_assert_eq!(a.sign_flip(40, &mut rng).p, b.sign_flip(40, &mut rng).p);
+        // Rounding takes no cosine out of its range.
+        for (v, w) in plain.iter().zip(moved.iter().rev()) {
+            let pair = Gram::of(&[v.as_slice(), &[3.0 * v[0], 3.0 * v[1]], w.as_slice()]);
+            prop_assert!((0..3).all(|i| pair.cosine(0, i).is_none_or(|c| c.abs() <= 1.0)));
+        }
     }
 
     #[test]

@@ -81,6 +81,9 @@ fn four_three_two_one() {
     assert_near(floor_quantile(&u, 0.05), 1.15 / 2.5, 1e-15); // numpy.quantile([4, 3, 2, 1], 0.05) is 1.15
     assert_near(floor_quantile(&u, 0.5), 1.0, 1e-15);
 
+    let halves = theil_decomposition(&[1.0, 1.0, 0.0, 0.0], &[0, 0, 1, 1]).unwrap();
+    assert_eq!(halves.within, 0.0); // one group has all, the other nothing, and each shares it equally
+    assert_near(Some(halves.between), 2f64.ln(), 1e-15);
     let parts = theil_decomposition(&u, &[7, 7, 3, 3]).unwrap();
     assert_near(Some(parts.within), 0.0241573, 5e-8);
     assert_near(Some(parts.between), 0.0822829, 5e-8);
@@ -117,6 +120,8 @@ fn geometric_access() {
 
 #[test]
 fn atkinson_over_its_parameter() {
+    // Below 1 a unit with nothing does not decide it: 1 − (½ · √1)² / ½.
+    assert_near(atkinson(&[1.0, 0.0], 0.5), 0.5, 1e-15);
     let u = [4.0, 3.0, 2.0, 1.0];
     assert_eq!(atkinson(&u, 0.0), Some(0.0));
     assert_near(atkinson(&u, 2.0), 1.0 - (4.0 / (25.0 / 12.0)) / 2.5, 1e-15); // one minus harmonic over arithmetic mean

@@ -37,6 +37,14 @@ fn four_numbers_by_hand() {
     assert!((four.autocorrelation(1, Centring::Centred).unwrap() + 0.5).abs() < 1e-15);
     // r_1 = −1/2, r_2 = 0: Q = 4 · 6 · (1/4 / 3 + 0), over two lags.
     assert!((four.whiteness(2).unwrap() - 1.0).abs() < 1e-14);
+    // Over one lag: 4 · 6 · 1/4 / 3.
+    assert!((four.whiteness(1).unwrap() - 2.0).abs() < 1e-14);
+    // Each component has a mean of its own to lose.
+    let shifted = [1.0, 2.0, 0.0, 1.0]
+        .map(|g| vec![g + 5.0, g - 3.0])
+        .to_vec();
+    let shifted = GradientLine::new(shifted).unwrap();
+    assert!((shifted.autocorrelation(1, Centring::Centred).unwrap() + 0.5).abs() < 1e-14);
     // Two equal components are not white: d doubles and r stays.
     let twice = [1.0, 2.0, 0.0, 1.0].map(|g| vec![g, g]).to_vec();
     let twice = GradientLine::new(twice).unwrap().whiteness(2).unwrap();

@@ -214,6 +214,13 @@ fn operators_that_fail_are_refused() {
             .to_string(),
         "product with the operator: entry 0 must be finite, but is inf; look at divergence first"
     );
+    // One dimension and two probes are enough.
+    assert_eq!(trace(&mut identity, 1, 2, &mut rng).unwrap().value, 1.0);
+    let density = SpectralDensity::estimate(&mut identity, 1, 2, 1, &mut rng).unwrap();
+    assert_eq!(
+        (density.share_below(1.0), density.share_below(1.5)),
+        (0.0, 1.0)
+    );
     assert!(trace(&mut diverged, 2, 2, &mut rng).is_err());
     assert!(trace(&mut identity, 2, 1, &mut rng).is_err());
     assert!(SpectralDensity::estimate(&mut identity, 0, 2, 2, &mut rng).is_err());
@@ -234,6 +241,14 @@ fn readings_of_a_spectrum() {
         (spectrum.rank(0.5), spectrum.rank(0.49), spectrum.rank(0.0)),
         (1, 2, 4)
     );
+    let median = |values: &[f64]| {
+        Spectrum::new(values.to_vec())
+            .unwrap()
+            .largest_over_median()
+    };
+    assert_eq!(median(&[7.0]), Some(1.0));
+    assert_eq!(median(&[5.0, 3.0, 1.0]), Some(5.0 / 3.0));
+    assert_eq!(median(&[12.0, 6.0, 4.0, 2.0, 1.0, 1.0]), Some(4.0));
     assert_eq!(spectrum.participation_ratio(), Some(64.0 / 22.0));
     assert_eq!(spectrum.squared().values(), [16.0, 4.0, 1.0, 1.0]);
     // p = ½, ¼, ⅛, ⅛: entropy 7/4 ln 2.
@@ -242,6 +257,23 @@ fn readings_of_a_spectrum() {
     assert_eq!(nothing.condition_number(), None);
     assert_eq!(nothing.largest_over_median(), None);
     assert_eq!((nothing.effective_rank(), nothing.rank(0.1)), (None, 0));
+}
+
+#[test]
+fn the_unit_of_an_operator_is_its_own() {
+    // Second differences of four points: 2 − 2 cos(kπ/5), the golden ratio and its relatives.
+    let golden = 0.5 * (5f64.sqrt() - 1.0);
+    let expected = [golden + 3.0, golden + 2.0, 2.0 - golden, 1.0 - golden];
+    for unit in [1e-40, 1.0, 1e40] {
+        let mut operator =
+            |v: &[f64]| -> Vec<f64> { second_differences(v).iter().map(|x| unit * x).collect() };
+        let lanczos = Lanczos::run(&mut operator, &[1.0, 0.5, -0.3, 2.0], 4).unwrap();
+        let found: Vec<f64> = lanczos.ritz().iter().map(|r| r.value / unit).collect();
+        assert_eq!(found.len(), 4);
+        for (a, b) in found.iter().zip(expected) {
+            assert!((a - b).abs() < 1e-13, "{unit}: {found:?}");
+        }
+    }
 }
 
 proptest! {
