@@ -301,7 +301,7 @@ pub(crate) fn check(config: &CellConfig, place: &str) -> Result<(), Error> {
     require!(
         has_images || config.numerics.memory_format == MemoryFormat::Contiguous,
         "numerics.memory_format",
-        config.numerics.memory_format,
+        "channels_last",
         "channels lie last in the images of a U-Net, and this network has none: leave it out"
     );
     Ok(())
@@ -474,7 +474,7 @@ mod tests {
             config["network"] = network;
             let message = refusal(check_value(config.clone()));
             assert!(
-                message.starts_with("here: numerics.memory_format = ChannelsLast"),
+                message.starts_with("here: numerics.memory_format = \"channels_last\", but"),
                 "{message}"
             );
             assert!(message.ends_with("leave it out"), "{message}");
