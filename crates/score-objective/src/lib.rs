@@ -3,6 +3,7 @@
 
 mod conditioning;
 pub mod coupling;
+mod denoising;
 mod distillation;
 mod error;
 pub mod exact;
@@ -16,6 +17,7 @@ pub mod variational;
 mod weighting;
 
 pub use conditioning::{OffsetNoise, drop_labels};
+pub use denoising::{DenoisingBatch, DenoisingTerm};
 pub use distillation::progressive_shares;
 pub use error::Error;
 pub use interpolant::{Interpolant, Shares};

@@ -6,8 +6,8 @@
 use noise_schedule::Kernel;
 use tch::Tensor;
 
-use super::{Penalty, diffuse, evaluate, mix, per_row, row_dot, same_shape, values};
-use crate::{Preconditioner, Weighting};
+use super::{Penalty, diffuse, mix, per_row, row_dot, values};
+use crate::{DenoisingTerm, Preconditioner, Weighting};
 
 /// weight · ‖D(x) − x₀‖² with x = α x₀ + σ ε, summed over coordinates: denoising score matching (Vincent 2011).
 ///
@@ -49,8 +49,9 @@ pub fn denoising_loss(
     noise: &Tensor,
     levels: &[Kernel],
 ) -> Tensor {
-    let error = residual(net, p, w, x0, noise, levels);
-    row_dot(&error, &error) * values(x0, levels, |k| w.weight(k) * p.at(k).out.powi(2))
+    let terms = terms(p, w, levels);
+    let error = residual(net, &terms, x0, noise, levels);
+    row_dot(&error, &error) * values(x0, &terms, |t| t.factor)
 }
 
 /// ρ(√weight · (D(x) − x₀)) with x = α x₀ + σ ε: denoising under another penalty than the square.
@@ -73,7 +74,7 @@ pub fn denoising_loss_under(
     noise: &Tensor,
     levels: &[Kernel],
 ) -> Tensor {
-    let error = residual(net, p, w, x0, noise, levels);
+    let error = residual(net, &terms(p, w, levels), x0, noise, levels);
     penalty.of(&(error * per_row(x0, levels, |k| (w.weight(k).sqrt() * p.at(k).out).abs())))
 }
 
@@ -110,39 +111,33 @@ pub fn score_denoising_loss(
     row_dot(&error, &error) * 0.5
 }
 
-/// F(input · x) − target.
+/// F(input · x, label) − target.
 fn residual(
     net: &dyn Fn(&Tensor, &Tensor) -> Tensor,
-    p: &dyn Preconditioner,
-    w: &dyn Weighting,
+    terms: &[DenoisingTerm],
     x0: &Tensor,
     noise: &Tensor,
     levels: &[Kernel],
 ) -> Tensor {
-    let target = target(p, w, x0, noise, levels);
-    evaluate(net, p, &diffuse(x0, noise, levels), levels) - target
+    let x = diffuse(x0, noise, levels);
+    let answer = net(
+        &(&x * per_row(&x, terms, |t| t.input)),
+        &values(&x, terms, |t| t.label),
+    );
+    answer - target(terms, x0, noise)
 }
 
-/// The target p · x₀ + q · ε of [`Preconditioner::target_at`], refused where the weighted loss is not defined.
-pub(super) fn target(
+/// The terms of all levels.
+pub(super) fn terms(
     p: &dyn Preconditioner,
     w: &dyn Weighting,
-    x0: &Tensor,
-    noise: &Tensor,
     levels: &[Kernel],
-) -> Tensor {
-    same_shape("the noise", noise, x0);
-    for &k in levels {
-        let (from_x0, from_noise) = p.target_at(k);
-        // In f64 before the cast: weight and out² may each leave the range of f32 where their product does not.
-        let factor = w.weight(k) * p.at(k).out.powi(2);
-        assert!(
-            (factor * (from_x0 + from_noise)).is_finite(),
-            "the loss is not defined at alpha = {}, sigma = {}",
-            k.alpha(),
-            k.sigma()
-        );
-    }
-    let shares = |k| p.target_at(k);
-    mix(x0, noise, levels, |k| shares(k).0, |k| shares(k).1)
+) -> Vec<DenoisingTerm> {
+    let levels = levels.iter();
+    levels.map(|&k| DenoisingTerm::at(p, w, k)).collect()
+}
+
+/// p · x₀ + q · ε.
+pub(super) fn target(terms: &[DenoisingTerm], x0: &Tensor, noise: &Tensor) -> Tensor {
+    mix(x0, noise, terms, |t| t.target.0, |t| t.target.1)
 }

@@ -287,16 +287,16 @@ pub fn hybrid_loss(
     from: &[Kernel],
     to: &[Kernel],
 ) -> Tensor {
-    let target = denoising::target(p, w, x0, noise, from);
+    let terms = denoising::terms(p, w, from);
     let x = diffuse(x0, noise, from);
     let (f, output) = net(
-        &(&x * per_row(&x, from, |k| p.at(k).input)),
-        &values(&x, from, |k| p.at(k).label),
+        &(&x * per_row(&x, &terms, |t| t.input)),
+        &values(&x, &terms, |t| t.label),
     );
     let denoised = mix(&x, &f.detach(), from, |k| p.at(k).skip, |k| p.at(k).out);
     let reverse = ReverseStep::learned_range(&denoised, &output, &x, from, to, decoder);
-    let error = f - target;
-    row_dot(&error, &error) * values(x0, from, |k| w.weight(k) * p.at(k).out.powi(2))
+    let error = f - denoising::target(&terms, x0, noise);
+    row_dot(&error, &error) * values(x0, &terms, |t| t.factor)
         + term(&reverse, decoder, x0, &x, from, to) * share
 }
 

@@ -1,10 +1,14 @@
 //! Denoising score matching: its weights, its penalties, and its form in terms of the score.
 
+use std::cell::RefCell;
+
 use super::*;
+use ndarray::Array2;
 use score_objective::torch::{
     Absolute, Charbonnier, Huber, Penalty, PseudoHuber, Squared, denoise, denoising_loss,
     denoising_loss_under, diffuse, score, score_denoising_loss,
 };
+use score_objective::{DenoisingBatch, EdmVelocity, KarrasVe, MinSnr, Score};
 
 #[test]
 fn the_denoising_loss_is_the_weighted_error_of_the_denoiser() {
@@ -28,6 +32,62 @@ fn the_denoising_loss_is_the_weighted_error_of_the_denoiser() {
                     .sum_dim_intlist(1, false, Kind::Double);
                 let relative = distance(&(&loss / &naive), &naive.ones_like());
                 assert!(relative < 1e-10, "{name}: {relative}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_without_a_graph_has_the_bits_of_one_with_a_graph() {
+    const EXAMPLES: usize = 37;
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let mut rows = Vec::from(rows());
+    rows.push(("score", Box::new(Score::new(0.5).unwrap())));
+    rows.push(("edm velocity", Box::new(EdmVelocity::new(0.5).unwrap())));
+    rows.push(("karras ve", Box::new(KarrasVe)));
+    let (edm, min) = (EdmWeight::new(0.5).unwrap(), MinSnr::new(5.0).unwrap());
+    let weights: [&dyn Weighting; 4] = [&Uniform, &Snr, &edm, &min];
+    for columns in [1, 2, 3, 4, 9, 64] {
+        let mut draw =
+            || Array2::from_shape_simple_fn((EXAMPLES, columns), || rng.sample(StandardNormal));
+        let (x0, noise, answer): (Array2<f64>, Array2<f64>, Array2<f64>) = (draw(), draw(), draw());
+        let levels: Vec<Kernel> = (0..EXAMPLES)
+            .map(|_| {
+                Kernel::new(rng.random_range(0.05..1.5), rng.random_range(0.01..20.0)).unwrap()
+            })
+            .collect();
+        let single = |x: &Array2<f64>| -> Vec<f32> { x.iter().map(|&v| v as f32).collect() };
+        let tensor = |x: &Array2<f64>| {
+            Tensor::from_slice(&single(x)).view([EXAMPLES as i64, columns as i64])
+        };
+        let numbers = |x: &Tensor| Vec::<f32>::try_from(x.contiguous().view([-1])).unwrap();
+        for ((name, row), w) in rows.iter().flat_map(|row| weights.map(|w| (row, w))) {
+            let leaf = tensor(&answer).set_requires_grad(true);
+            let asked = RefCell::new((Vec::new(), Vec::new()));
+            let net = |x: &Tensor, label: &Tensor| {
+                asked.replace((numbers(x), numbers(label)));
+                leaf.shallow_clone()
+            };
+            let losses = denoising_loss(&net, &**row, w, &tensor(&x0), &tensor(&noise), &levels);
+            let gradient =
+                Tensor::run_backward(&[losses.mean(Kind::Float)], &[&leaf], false, false);
+            let batch = DenoisingBatch::new(&**row, w, x0.view(), noise.view(), &levels);
+            let error = batch.error(&single(&answer));
+            let (input, label) = asked.into_inner();
+            assert_eq!(batch.input(), input, "{name}: input");
+            assert_eq!(batch.label(), label, "{name}: label");
+            assert_eq!(
+                batch.gradient(&error),
+                numbers(&gradient[0]),
+                "{name}, {columns}: gradient"
+            );
+            for (ours, theirs) in batch.losses(&error).into_iter().zip(numbers(&losses)) {
+                // Torch adds up the numbers of a longer row in another order.
+                let allowed = if columns <= 4 { 0.0 } else { 1e-6 * theirs };
+                assert!(
+                    (ours - theirs).abs() <= allowed,
+                    "{name}, {columns}: {ours} and {theirs}"
+                );
             }
         }
     }
