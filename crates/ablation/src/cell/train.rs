@@ -5,14 +5,14 @@ use ndarray::Array2;
 use noise_schedule::{Kernel, LevelDistribution, LogUniform};
 use rand::Rng;
 use rand_distr::StandardNormal;
-use score_objective::Snr;
+use score_objective::{DenoisingBatch, Snr};
 use tch::{Kind, Tensor};
 
 use super::{
     Turn, Work,
     model::{Model, kernel},
     optimizer::Adam,
-    written::Asked,
+    written::{Asked, Slope, Written},
 };
 use crate::{
     checkpoint::{Numbers, Place},
@@ -25,6 +25,14 @@ use crate::{
 
 /// Steps of logarithmically rising distance at which gradients are looked at.
 const LOOKS: [u64; 9] = [0, 1, 3, 10, 30, 100, 300, 1000, 3000];
+
+/// The mean loss of a step.
+enum Loss<'a> {
+    /// With the graph that it is the end of.
+    Graph(Tensor),
+    /// Without one.
+    Written(&'a Written, Slope),
+}
 
 /// What was seen of the training so far.
 #[derive(Default)]
@@ -102,14 +110,25 @@ impl Work<'_> {
             // A step that is looked at goes by the graph, since that is what is looked at.
             let written = model.written.as_ref().filter(|_| !look);
             let loss = match written {
-                Some(written) => written.loss(adam, |net| loss(net, model, config, &example)),
+                Some(written) => {
+                    let batch = DenoisingBatch::new(
+                        &model.epsilon(),
+                        &Snr,
+                        example.x0.view(),
+                        example.noise.view(),
+                        &example.levels,
+                    );
+                    Loss::Written(written, written.denoising(adam, &batch))
+                }
                 None => {
                     let net = learned.in_training(self.own.at(Role::Dropout, step));
-                    loss(&net, model, config, &example)
+                    Loss::Graph(loss(&net, model, config, &example).mean(Kind::Float))
                 }
             };
-            let loss = loss.mean(Kind::Float);
-            let value = loss.double_value(&[]);
+            let value = match &loss {
+                Loss::Written(_, slope) => slope.loss,
+                Loss::Graph(loss) => loss.double_value(&[]),
+            };
             if !value.is_finite() {
                 diverged_at = Some(step);
                 break;
@@ -121,8 +140,8 @@ impl Work<'_> {
                 course.losses.extend([done, mean]);
                 course.recent.clear();
             }
-            if look {
-                let gradients = unit_gradients(&loss, &learned.units);
+            if look && let Loss::Graph(loss) = &loss {
+                let gradients = unit_gradients(loss, &learned.units);
                 let (first, last) = learned.ends();
                 if let Some(ratio) = first_to_last(&gradients, first, last) {
                     course.ratios.extend([done, ratio]);
@@ -147,10 +166,10 @@ impl Work<'_> {
             // The rate of the last step is zero: it absorbs everything and says nothing.
             let before = (look && step + 1 < steps).then(|| Snapshot::of(&learned.units));
             let rate = rate(&config.training, step);
-            match written {
-                Some(written) => written.step(adam, &loss, rate),
-                None => {
-                    let gradients = Tensor::run_backward(&[&loss], &parameters, false, false);
+            match &loss {
+                Loss::Written(written, slope) => written.descend(adam, slope, rate),
+                Loss::Graph(loss) => {
+                    let gradients = Tensor::run_backward(&[loss], &parameters, false, false);
                     adam.step(&gradients, rate);
                 }
             }

@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 
 use resnet_blocks::MlpPass;
-use tch::{Device, Tensor};
+use score_objective::DenoisingBatch;
+use tch::{Device, Kind, Tensor};
 
 use super::Adam;
 use crate::architecture::Architecture;
@@ -11,8 +12,9 @@ use crate::architecture::Architecture;
 /// A network whose passes are written out ([`MlpPass`]): the same function and gradient as that of the graph, to rounding,
 /// about one and a half times as fast.
 ///
-/// It serves losses that ask the network once and want its first derivatives: torch's graph begins at the answer and ends at
-/// the loss, and its gradient by the answer is what the backward pass takes.
+/// It serves losses that ask the network once and want its first derivatives. Denoising score matching needs no graph at all
+/// ([`denoising`](Self::denoising)); of any other, torch's graph begins at the answer and ends at the loss
+/// ([`loss`](Self::loss)), and its gradient by the answer is what the backward pass takes.
 #[derive(Debug)]
 pub struct Written {
     pass: RefCell<MlpPass>,
@@ -35,6 +37,23 @@ impl Written {
             }
             _ => None,
         }
+    }
+
+    /// The mean loss of denoising score matching with the parameters that the optimiser has.
+    pub fn denoising(&self, adam: &Adam, batch: &DenoisingBatch) -> Slope {
+        let mut pass = self.pass.borrow_mut();
+        let error = batch.error(adam.forward(&mut pass, batch.input(), batch.label()));
+        // Torch adds them up as it does in a graph.
+        let losses = Tensor::from_slice(&batch.losses(&error));
+        Slope {
+            loss: losses.mean(Kind::Float).double_value(&[]),
+            by_answer: batch.gradient(&error),
+        }
+    }
+
+    /// A step of Adam along the gradient of the network's last loss.
+    pub fn descend(&self, adam: &mut Adam, slope: &Slope, rate: f64) {
+        adam.step_back(&mut self.pass.borrow_mut(), &slope.by_answer, rate);
     }
 
     /// The loss of the network with the parameters that the optimiser has.
@@ -71,6 +90,15 @@ impl Written {
     }
 }
 
+/// A loss and where it falls.
+#[derive(Debug)]
+pub struct Slope {
+    /// The loss.
+    pub loss: f64,
+    /// Its gradient by the network's answer.
+    by_answer: Vec<f32>,
+}
+
 /// A network as a loss asks it: (x, label) to something shaped like x.
 pub type Asked<'a> = dyn Fn(&Tensor, &Tensor) -> Tensor + 'a;
 
@@ -80,13 +108,16 @@ fn numbers(tensor: &Tensor) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array2;
+    use noise_schedule::Kernel;
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
     use resnet_blocks::{
         Activation, Init, MlpBlockConfig, Mode, Network, Params, ResidualMlp, ResidualMlpConfig,
         ShortSkip,
     };
-    use tch::{Kind, nn::VarStore};
+    use score_objective::{Epsilon, Snr, torch::denoising_loss};
+    use tch::nn::VarStore;
 
     use super::*;
 
@@ -150,6 +181,58 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn denoising_without_a_graph_has_its_bits() {
+        let config = ResidualMlpConfig {
+            inputs: 2,
+            blocks: 2,
+            block: MlpBlockConfig::square(16, Activation::Silu, Init::PyTorch),
+            short: ShortSkip::Identity,
+        };
+        let (row, shape) = (Epsilon::new(0.7).expect("positive"), (EXAMPLES, 2));
+        let [graph, numbers] = [true, false].map(|by_graph| {
+            let store = VarStore::new(Device::Cpu);
+            let params = Params::seeded(store.root(), 7);
+            let _ = ResidualMlp::new(&params, &config).expect("it can be built");
+            let units = params.units().into_iter();
+            let mut parameters: Vec<Tensor> = units.flat_map(|unit| unit.parameters).collect();
+            let mut adam = Adam::new(&mut parameters);
+            let written = Written::of(&Architecture::Mlp(config), Device::Cpu, EXAMPLES);
+            let written = written.expect("written out");
+            let mut rng = ChaCha8Rng::seed_from_u64(5);
+            let mut losses = Vec::new();
+            for _ in 0..20 {
+                let [x0, noise] = [(); 2]
+                    .map(|()| Array2::from_shape_simple_fn(shape, || rng.random_range(-2.0..2.0)));
+                let levels: Vec<Kernel> = (0..EXAMPLES)
+                    .map(|_| Kernel::variance_exploding(rng.random_range(0.1..9.0)))
+                    .collect::<Result<_, _>>()
+                    .expect("levels");
+                if by_graph {
+                    let single = |x: &Array2<f64>| {
+                        let values: Vec<f32> = x.iter().map(|&v| v as f32).collect();
+                        Tensor::from_slice(&values).view([EXAMPLES as i64, 2])
+                    };
+                    let (x0, noise) = (single(&x0), single(&noise));
+                    let loss = written.loss(&adam, |net| {
+                        let loss = denoising_loss(net, &row, &Snr, &x0, &noise, &levels);
+                        loss.mean(Kind::Float)
+                    });
+                    losses.push(loss.double_value(&[]));
+                    written.step(&mut adam, &loss, 3e-3);
+                } else {
+                    let batch = DenoisingBatch::new(&row, &Snr, x0.view(), noise.view(), &levels);
+                    let slope = written.denoising(&adam, &batch);
+                    losses.push(slope.loss);
+                    written.descend(&mut adam, &slope, 3e-3);
+                }
+            }
+            (losses, adam.parameters())
+        });
+        assert!(graph.0[19] < graph.0[0], "it learns: {:?}", graph.0);
+        assert_eq!(graph, numbers);
     }
 
     #[test]

@@ -13,6 +13,8 @@ use ablation::{
     config::Precision,
 };
 use learnability::gradient::{Snapshot, unit_gradients};
+use ndarray::{Array2, ArrayView2};
+use noise_schedule::Kernel;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
@@ -20,6 +22,7 @@ use resnet_blocks::{
     Activation, Bfloat16, Init, MlpBlockConfig, Mode, Network, Params, ResidualMlp,
     ResidualMlpConfig, ShortSkip,
 };
+use score_objective::{Coefficients, DenoisingBatch, Preconditioner, Snr, Weighting};
 use tch::{Device, Kind, Tensor, nn::VarStore};
 use unet::UNet;
 
@@ -41,8 +44,8 @@ struct Trainer {
     units: Vec<(String, Vec<Tensor>)>,
     parameters: Vec<Tensor>,
     adam: Adam,
-    /// The network's passes, where they are written out.
-    written: Option<Written>,
+    /// The network's passes, where they are written out, and the data as they take it.
+    written: Option<(Written, Array2<f64>)>,
     data: Tensor,
     noising: Noising,
     rng: ChaCha8Rng,
@@ -61,7 +64,31 @@ enum Noising {
     Diffusion,
 }
 
-/// What a step learns from.
+/// What a step draws.
+struct Draw {
+    noise: Vec<f64>,
+    uniform: Vec<f64>,
+}
+
+/// The network sees (1 − t) x + t noise as it is, is told t and predicts the noise.
+struct Straight;
+
+impl Preconditioner for Straight {
+    fn at(&self, k: Kernel) -> Coefficients {
+        Coefficients {
+            skip: 1.0 / k.alpha(),
+            out: -k.sigma() / k.alpha(),
+            input: 1.0,
+            label: k.sigma(),
+        }
+    }
+
+    fn target_at(&self, _: Kernel) -> (f64, f64) {
+        (0.0, 1.0)
+    }
+}
+
+/// What a step learns from by a graph.
 struct Batch {
     noised: Tensor,
     label: Tensor,
@@ -121,8 +148,10 @@ impl Trainer {
             }
         }
         let units = units(&params);
+        let written = Written::of(&Architecture::Mlp(config), Device::Cpu, POINTS);
+        let data = Array2::from_shape_vec((POINTS, 2), inputs::normals(5, 2 * POINTS));
         Self {
-            written: Written::of(&Architecture::Mlp(config), Device::Cpu, POINTS),
+            written: written.zip(data.ok()),
             ..Self::new(Box::new(network), store, units, noising, seed)
         }
     }
@@ -145,21 +174,18 @@ impl Trainer {
         Ok(Self::new(network, store, units, Noising::Diffusion, 0))
     }
 
-    /// The batch of given noise and uniform numbers.
-    fn batch(&self, noise: &[f32], uniform: &[f64]) -> Batch {
+    /// What a graph learns from.
+    fn batch(&self, draw: &Draw) -> Batch {
         let size = self.data.size();
-        let noise = Tensor::from_slice(noise).view(&size[..]);
+        let noise = single(&draw.noise).view(&size[..]);
         let (label, keep, add) = match self.noising {
-            Noising::Straight => {
-                let t = single(uniform);
-                (t.shallow_clone(), t.ones_like() - &t, t)
-            }
-            Noising::Hardly => {
-                let t = single(uniform).ones_like() * 0.01;
+            Noising::Straight | Noising::Hardly => {
+                let t = single(&self.times(draw));
                 (t.shallow_clone(), t.ones_like() - &t, t)
             }
             Noising::Diffusion => {
-                let levels: Vec<usize> = uniform.iter().map(|u| (u * 1000.0) as usize).collect();
+                let levels: Vec<usize> =
+                    draw.uniform.iter().map(|u| (u * 1000.0) as usize).collect();
                 let bars = alpha_bars();
                 let numbers = |f: &dyn Fn(usize) -> f64| {
                     single(&levels.iter().map(|&n| f(n)).collect::<Vec<_>>())
@@ -181,24 +207,30 @@ impl Trainer {
         }
     }
 
-    fn draw(&mut self) -> Batch {
+    /// The times of points on their straight ways to the noise.
+    fn times(&self, draw: &Draw) -> Vec<f64> {
+        match self.noising {
+            Noising::Hardly => vec![0.01; draw.uniform.len()],
+            _ => draw.uniform.clone(),
+        }
+    }
+
+    fn draw(&mut self) -> Draw {
         let (numbers, rows) = (self.data.numel(), self.data.size()[0] as usize);
-        let noise: Vec<f32> = (&mut self.rng)
-            .sample_iter(StandardNormal)
-            .take(numbers)
-            .collect();
-        let uniform: Vec<f64> = (0..rows).map(|_| self.rng.random()).collect();
-        self.batch(&noise, &uniform)
+        let normals = (&mut self.rng).sample_iter(StandardNormal);
+        Draw {
+            noise: normals.take(numbers).collect(),
+            uniform: (0..rows).map(|_| self.rng.random()).collect(),
+        }
     }
 
     /// Inputs that the other side has too.
-    fn common(&self, number: u64) -> Batch {
+    fn common(&self, number: u64) -> Draw {
         let (numbers, rows) = (self.data.numel(), self.data.size()[0] as usize);
-        let noise: Vec<f32> = inputs::normals(1000 + number, numbers)
-            .into_iter()
-            .map(|v| v as f32)
-            .collect();
-        self.batch(&noise, &inputs::uniforms(2000 + number, rows))
+        Draw {
+            noise: inputs::normals(1000 + number, numbers),
+            uniform: inputs::uniforms(2000 + number, rows),
+        }
     }
 
     fn loss(&mut self, batch: &Batch) -> Tensor {
@@ -207,16 +239,26 @@ impl Trainer {
         answer.mse_loss(&batch.noise, tch::Reduction::Mean)
     }
 
-    fn learn(&mut self, batch: &Batch) -> f64 {
-        if let Some(written) = &self.written {
-            let loss = written.loss(&self.adam, |net| {
-                let answer = net(&batch.noised, &batch.label);
-                answer.mse_loss(&batch.noise, tch::Reduction::Mean)
-            });
-            written.step(&mut self.adam, &loss, RATE);
-            return loss.double_value(&[]);
+    fn learn(&mut self, draw: &Draw) -> f64 {
+        if let Some((written, data)) = &self.written {
+            let times = self.times(draw).into_iter();
+            let levels = times.map(|t| Kernel::new(1.0 - t, t).expect("between data and noise"));
+            let noise = ArrayView2::from_shape(data.dim(), &draw.noise).expect("as many");
+            // The mean over numbers is half of that over points.
+            let weight = |k: Kernel| 0.5 * Snr.weight(k);
+            let batch = DenoisingBatch::new(
+                &Straight,
+                &weight,
+                data.view(),
+                noise,
+                &levels.collect::<Vec<_>>(),
+            );
+            let slope = written.denoising(&self.adam, &batch);
+            written.descend(&mut self.adam, &slope, RATE);
+            return slope.loss;
         }
-        let loss = self.loss(batch);
+        let batch = self.batch(draw);
+        let loss = self.loss(&batch);
         let value = loss.double_value(&[]);
         let gradients = Tensor::run_backward(&[&loss], &self.parameters, false, false);
         self.adam.step(&gradients, RATE);
@@ -224,13 +266,14 @@ impl Trainer {
     }
 
     fn step(&mut self) {
-        let batch = self.draw();
-        black_box(self.learn(&batch));
+        let draw = self.draw();
+        black_box(self.learn(&draw));
     }
 
     /// A step with a look: gradients of every unit, and the updates that rounding absorbs.
     fn look(&mut self) {
-        let batch = self.draw();
+        let draw = self.draw();
+        let batch = self.batch(&draw);
         let loss = self.loss(&batch);
         black_box(unit_gradients(&loss, &self.units));
         let before = Snapshot::of(&self.units);
@@ -242,7 +285,7 @@ impl Trainer {
     /// Predictions before training, and the losses of three steps: wrong weights, wrong gradients and a wrong optimiser
     /// all show.
     fn answer(&mut self) -> Vec<f64> {
-        let batch = self.common(0);
+        let batch = self.batch(&self.common(0));
         let predicted = {
             let _guard = tch::no_grad_guard();
             let answer = (self.network).forward(&batch.noised, &batch.label, &mut Mode::Eval);
@@ -251,8 +294,8 @@ impl Trainer {
         let predicted = Vec::<f64>::try_from(predicted.to_kind(Kind::Double));
         let mut answer = predicted.expect("256 numbers");
         for number in 0..3 {
-            let batch = self.common(number);
-            answer.push(self.learn(&batch));
+            let draw = self.common(number);
+            answer.push(self.learn(&draw));
         }
         answer
     }
@@ -292,8 +335,8 @@ fn alpha_bars() -> Vec<f64> {
 pub(super) fn start(dir: &Path, precision: Precision) -> Result<Prepared, Error> {
     let cost = UnetCost::of(dir)?;
     let mut trainer = Trainer::unet(dir, precision)?;
-    let batch = trainer.common(0);
-    let answer = vec![trainer.learn(&batch)];
+    let draw = trainer.common(0);
+    let answer = vec![trainer.learn(&draw)];
     let pass = Box::new(move || trainer.timed(1));
     Ok(cost.step(precision, "first step", answer, pass))
 }
