@@ -125,6 +125,10 @@ pub(crate) fn run(arguments: Claims) -> Result<(), Error> {
         return Err(Error::WithoutTorch);
     }
     files::create_dir(&root)?;
+    // What is refused is refused before work, and not after the runs that come first.
+    for plan in plans.iter().filter(|plan| !plan.cells().is_empty()) {
+        open(plan, &root, &arguments)?.close();
+    }
     let is_exact = |claim: &PlannedClaim| !claim.exact.is_empty();
     if plans.iter().flat_map(|plan| &plan.claims).any(is_exact) {
         compute_exact(&root)?;
@@ -145,7 +149,7 @@ pub(crate) fn run(arguments: Claims) -> Result<(), Error> {
             index + 1,
             names.join(", ")
         ));
-        let finished = run_one(plan, &root.join(&plan.name), &arguments)?;
+        let finished = run_one(plan, &root, &arguments)?;
         failed += finished.total - finished.done;
         total += finished.total;
     }
@@ -171,11 +175,17 @@ fn jobs(plan: &Plan, arguments: &Claims) -> Result<usize, Error> {
     }
 }
 
+/// The directory of a run.
+fn open(plan: &Plan, root: &Path, arguments: &Claims) -> Result<Store, Error> {
+    let root = root.join(&plan.name);
+    match &arguments.amend {
+        Some(reason) => Store::amend(&root, plan, reason),
+        None => Store::create(&root, plan),
+    }
+}
+
 fn run_one(plan: &Plan, root: &Path, arguments: &Claims) -> Result<runner::Finished, Error> {
-    let store = match &arguments.amend {
-        Some(reason) => Store::amend(root, plan, reason)?,
-        None => Store::create(root, plan)?,
-    };
+    let store = open(plan, root, arguments)?;
     let data = arguments.data.clone().into_iter();
     let data = data.flat_map(|data| ["--data".into(), data.into()]);
     // Nobody samples from the networks of claims.
