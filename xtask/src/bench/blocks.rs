@@ -190,7 +190,7 @@ impl Blocks {
             let text = fs::read_to_string(&file).map_err(at("read", &file))?;
             serde_json::from_str(&text).map_err(|error| Error::Results {
                 path: file.clone(),
-                rule: error.to_string(),
+                rule: words::line(&error.to_string(), 200),
             })?
         } else {
             let benchmarks = criterion::read(folder)?;
