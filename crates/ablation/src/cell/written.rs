@@ -40,6 +40,10 @@ impl Written {
     }
 
     /// The mean loss of denoising score matching with the parameters that the optimiser has.
+    ///
+    /// # Panics
+    ///
+    /// If there are other numbers of examples than the passes are made for.
     pub fn denoising(&self, adam: &Adam, batch: &DenoisingBatch) -> Slope {
         let mut pass = self.pass.borrow_mut();
         let error = batch.error(adam.forward(&mut pass, batch.input(), batch.label()));
@@ -51,7 +55,7 @@ impl Written {
         }
     }
 
-    /// A step of Adam along the gradient of the network's last loss.
+    /// A step of Adam along the gradient of the last loss of [`denoising`](Self::denoising).
     pub fn descend(&self, adam: &mut Adam, slope: &Slope, rate: f64) {
         adam.step_back(&mut self.pass.borrow_mut(), &slope.by_answer, rate);
     }
