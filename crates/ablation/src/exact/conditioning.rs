@@ -101,7 +101,9 @@ impl Table for Conditioning {
                 self.kappa(level.sigma)
             );
             measured.expected(&what, steps, level.expected, self.tolerance);
-            measured.closed_form(what, steps, self.steps(level.sigma).ceil(), 1.0);
+            // Where κ rounds to 1 one step is enough, and none is not.
+            let wanted = self.steps(level.sigma).ceil().max(1.0);
+            measured.closed_form(what, steps, wanted, 1.0);
         }
         for claim in &self.claims {
             let ConditionMeasure::Gain = claim.measure;

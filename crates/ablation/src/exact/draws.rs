@@ -83,7 +83,14 @@ impl Table for Draws {
             let rule = "the first and the last matrix are not square: choose normal or uniform";
             return Err(place.refuse("weights.law", "\"orthogonal\"", rule));
         }
-        place.count("number of wirings", self.wirings.len(), 2, 100)
+        place.count("number of wirings", self.wirings.len(), 2, 100)?;
+        let work = (self.depth * self.width.pow(2)) as f64
+            * (self.batch * self.steps * self.wirings.len()) as f64;
+        if 2e10 < work {
+            let rule = "depth · width² · batch · steps · wirings above 2·10¹⁰ takes minutes: make one of them smaller";
+            return Err(place.refuse("work", format!("{work:e}"), rule));
+        }
+        Ok(())
     }
 
     fn measure(&self, seed: u64) -> Measured {

@@ -104,6 +104,11 @@ impl Table for Floors {
         place.count("manifold.ambient", ambient, 1, 4096)?;
         place.count("manifold.intrinsic", intrinsic, least, ambient)?;
         place.count("samples", self.samples, 2, 1_000_000)?;
+        let numbers = self.samples * ambient;
+        if 20_000_000 < numbers {
+            let rule = "samples · manifold.ambient above 2·10⁷ takes more memory than it is worth: make one of them smaller";
+            return Err(place.refuse("samples", self.samples, rule));
+        }
         place.count("steps", self.steps, 1, 100_000_000)?;
         place.positive("rate", self.rate)?;
         place.levels(&self.levels)?;
@@ -140,22 +145,17 @@ impl Table for Floors {
     fn measure(&self, seed: u64) -> Measured {
         let stream = Stream::new(seed);
         let rng = &mut stream.at(Role::Data, 0);
-        let (data, codimension, slack, words): (Box<dyn ExactScore>, _, _, _) = match self.manifold
-        {
+        let (data, words): (Box<dyn ExactScore>, _) = match self.manifold {
             Manifold::Sphere {
                 intrinsic,
                 ambient,
                 radius,
             } => (
                 Box::new(Sphere::new(intrinsic, ambient, radius, rng).expect("it was checked")),
-                ambient - intrinsic + 1,
-                (intrinsic + 2) as f64 / radius.powi(2),
                 format!("sphere of radius {radius} in {intrinsic} of {ambient} dimensions"),
             ),
             Manifold::Subspace { intrinsic, ambient } => (
                 Box::new(Gaussian::subspace(intrinsic, ambient).expect("it was checked")),
-                ambient - intrinsic,
-                intrinsic as f64,
                 format!("standard normal on {intrinsic} of {ambient} dimensions"),
             ),
         };
@@ -194,11 +194,12 @@ impl Table for Floors {
         }
         let smallest = noisy[0].sigma;
         let scaled = Number::exact(-2.0 * floor(smallest) * smallest * smallest);
+        let (law, slack) = self.manifold.information(smallest);
         measured.closed_form(
-            format!("σ² J at σ = {smallest}, the codimension"),
+            format!("σ² J at σ = {smallest}, the codimension and its first correction"),
             scaled,
-            codimension as f64,
-            slack * smallest * smallest,
+            law,
+            slack + 1e-9 * law,
         );
         for level in &self.levels {
             let strength = self.rate * level.sigma.powi(2);
@@ -240,9 +241,79 @@ impl Table for Floors {
     }
 }
 
+impl Manifold {
+    /// σ² J(q_σ) for a small σ, and how far off that may be.
+    ///
+    /// It is exact on a subspace, where each of its directions has 1/(1 + σ²).
+    /// On a sphere it is D − E‖x₀ − E\[x₀|x\]‖²/σ², with A_d(k)² = 1 − (d − 1)/k + (d − 1)(d − 2)/2k² + … of k = R ‖x‖/σ².
+    fn information(self, sigma: f64) -> (f64, f64) {
+        match self {
+            Manifold::Sphere {
+                intrinsic,
+                ambient,
+                radius,
+            } => {
+                let (d, ratio) = (intrinsic as f64, (sigma / radius).powi(2));
+                let correction = 0.5 * (d - 1.0) * (2.0 * d - 5.0) * ratio;
+                let codimension = (ambient - intrinsic + 1) as f64;
+                // The next term is of the order of the cube of the dimension.
+                (codimension + correction, 2.0 * d.powi(3) * ratio * ratio)
+            }
+            Manifold::Subspace { intrinsic, ambient } => {
+                let variance = sigma * sigma;
+                let along = intrinsic as f64 * variance / (1.0 + variance);
+                ((ambient - intrinsic) as f64 + along, 1e-12)
+            }
+        }
+    }
+}
+
 impl Floors {
     /// a after so many steps of gradient descent on ½ σ² a² − a, from 0.
     fn descend(&self, sigma: f64, steps: usize) -> f64 {
         (0..steps).fold(0.0, |a, _| a + self.rate * (1.0 - sigma * sigma * a))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_noise_is_what_the_dimensions_say() {
+        let stream = Stream::new(3);
+        for (intrinsic, ambient, radius, sigma) in [
+            (2, 2, 1.0, 0.03),
+            (3, 5, 1.0, 0.03),
+            (3, 3, 0.1, 1e-3),
+            (64, 64, 8.0, 0.03),
+            (64, 80, 1.0, 0.003),
+            (200, 200, 30.0, 0.1),
+        ] {
+            let manifold = Manifold::Sphere {
+                intrinsic,
+                ambient,
+                radius,
+            };
+            let rng = &mut stream.at(Role::Data, 0);
+            let data = Sphere::new(intrinsic, ambient, radius, rng).unwrap();
+            let found = -2.0 * sigma * sigma * data.implicit_loss_floor(sigma).unwrap();
+            let (law, slack) = manifold.information(sigma);
+            // The slack is small beside the correction, and is needed.
+            let correction = (law - (ambient - intrinsic + 1) as f64).abs();
+            assert!(
+                slack < 0.3 * correction,
+                "{manifold:?}: {slack} {correction}"
+            );
+            assert!(
+                (found - law).abs() < slack + 1e-9 * law,
+                "{manifold:?}: {found} {law}"
+            );
+        }
+        let flat = Manifold::Subspace {
+            intrinsic: 2,
+            ambient: 5,
+        };
+        assert!((flat.information(3.0).0 - (3.0 + 2.0 * 0.9)).abs() < 1e-14);
     }
 }

@@ -10,7 +10,7 @@ use super::{
     modes::Variances,
     place::Place,
     report::{Found, How, Measured, Number},
-    sampler::Sampler,
+    sampler::{FlowSolver, Sampler, stand_apart},
     study::{Claim, Expected, Table, Tolerance, table_fields},
     transport::Transport,
 };
@@ -221,14 +221,20 @@ impl Table for Langevin {
 }
 
 impl Langevin {
-    /// Of the share of the first mode and of the variance within modes; none for modes that are not as wide.
+    /// Of the share of the first mode and of the variance within modes; none for modes that are not as wide, that reach
+    /// into each other, or for runs that are too short to forget their start.
     fn laws(&self, sampler: Sampler, data: &GaussianMixture) -> (Option<Law>, Option<Law>) {
         let Some(variance) = self.variance.equal() else {
             return (None, None);
         };
+        let half = 0.5 * self.nearest();
+        let coordinates = self.means.iter().flatten();
+        let largest = coordinates.fold(0.0, |most, x| f64::max(most, x.abs()));
+        let left = sampler.remembered(variance, half) * (self.start + largest).powi(2);
         let within = |slack: f64| {
             let value = sampler.within(variance);
-            Some(Law {
+            let holds = left <= slack * value && stand_apart(value.max(variance), half);
+            holds.then_some(Law {
                 value,
                 slack: slack * value,
             })
@@ -237,29 +243,52 @@ impl Langevin {
             Sampler::Langevin {
                 temperature: 0.0, ..
             } => {
-                // All that is left is the rounding of the positions, which one step passes on to the next.
-                let coordinates = self.means.iter().flatten();
-                let largest = coordinates.fold(0.0, |most, x| f64::max(most, x.abs()));
+                // The rounding of the positions is left, which one step passes on to the next, and the start.
                 let rounding = (2.0_f64.powi(-46) * largest).powi(2);
-                let law = within(0.0).map(|law| Law {
-                    slack: rounding,
-                    ..law
-                });
-                (None, law)
+                let holds = left <= 1e-3 * variance && stand_apart(variance, half);
+                let law = Law {
+                    value: 0.0,
+                    slack: rounding + left,
+                };
+                (None, holds.then_some(law))
             }
             Sampler::Langevin { .. } => (None, within(1e-3)),
             // The first levels do not see modes apart.
             Sampler::Annealed { .. } => (None, within(0.01)),
-            Sampler::Ode { from, .. } => {
+            // A last step from far away is one guess of where the point belongs.
+            Sampler::Ode { to, levels, .. } if 1e-3 * variance < to * to || levels < 10 => {
+                (None, None)
+            }
+            Sampler::Ode {
+                from,
+                levels,
+                solver,
+                ..
+            } => {
                 let flow = Transport::between(data).map(|transport| transport.flow(from));
-                // What the solver's steps leave.
+                // What the solver's steps leave: measured from 20 to 100 at ρ = 7, by its order.
+                let slack = match solver {
+                    FlowSolver::Heun => f64::max(0.002, 60.0 / (levels as f64).powi(2)),
+                    FlowSolver::Euler => 3.0 / levels as f64,
+                };
                 let law = |value: f64| Law {
                     value,
-                    slack: 0.002 * value,
+                    slack: slack * value,
                 };
                 (flow.map(|f| law(f.share)), flow.map(|f| law(f.within)))
             }
         }
+    }
+
+    /// The smallest distance between two means; infinite for one mode.
+    fn nearest(&self) -> f64 {
+        let pairs = (self.means.iter().enumerate())
+            .flat_map(|(k, a)| self.means[..k].iter().map(move |b| (a, b)));
+        let distance = |(a, b): (&Vec<f64>, &Vec<f64>)| {
+            let squares = a.iter().zip(b).map(|(a, b)| (a - b).powi(2));
+            squares.sum::<f64>().sqrt()
+        };
+        pairs.map(distance).fold(f64::INFINITY, f64::min)
     }
 }
 

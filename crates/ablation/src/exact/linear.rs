@@ -28,10 +28,14 @@ use crate::{
 /// known: each layer has 2 (P − T) = −λ w with w = V or W, P the product. So the loss left is λ² ‖w‖²/4, that is
 ///
 /// ```text
-/// residual   λ² t² n/4 L²      V = (T − I)/L
+/// residual   λ² ‖T − I‖²/4 L²  V = (T − I)/L
 /// plain      λ² n/4            W = I + V
 /// the two products differ by λ I/2
 /// ```
+///
+/// The laws are of the end of training and of small λ, t and V: besides `order` they may be off by λ + t², relative, and the
+/// residual one by what V's own start adds to it. They are left out where training without decay has not come a thousand
+/// times nearer to the target than they say; that of the plain network from W = V where it could have left the saddle.
 ///
 /// Single matrices part further, and more with time: the pull moves them in directions that the product does not see.
 ///
@@ -180,41 +184,60 @@ impl Table for Linear {
             ..Measured::default()
         };
         let apart = Number::exact(distance(&residual, &plain));
-        measured.closed_form("max |W − (I + V)|", apart, 0.0, self.tolerance.around(0.0));
         let losses = Number::exact(plain.last);
-        let tolerance = self.tolerance.around(residual.last);
-        measured.closed_form(
-            "loss, plain against residual",
-            losses,
-            residual.last,
-            tolerance,
-        );
+        // Where training diverges it multiplies rounding: then the two are shown, and not held together.
+        if plain.last < plain.first {
+            measured.closed_form("max |W − (I + V)|", apart, 0.0, self.tolerance.around(0.0));
+            let tolerance = self.tolerance.around(residual.last);
+            measured.closed_form(
+                "loss, plain against residual",
+                losses,
+                residual.last,
+                tolerance,
+            );
+        } else {
+            measured.expected("max |W − (I + V)|", apart, None, self.tolerance);
+            measured.expected("last loss, plain", losses, None, self.tolerance);
+        }
         let apart_decayed = Number::exact(distance(&decayed[0], &decayed[1]));
         let (decay, layers) = (self.decay, self.depth as f64);
-        let size = 0.25 * decay * decay * n as f64;
-        for (what, number, law) in [
+        let size = 0.25 * decay * decay;
+        let away = (&target - &Array2::<f64>::eye(n)).mapv(|t| t * t).sum();
+        let own = (n as f64).powi(3) * self.start.powi(4) / 16.0;
+        let wide = self.order + decay + self.target * self.target;
+        for (what, number, law, slack) in [
             (
                 "mean diagonal of the products' difference with decay",
-                Number::exact(decayed[0].mean_gain() - decayed[1].mean_gain()),
+                decayed[0].mean_gain() - decayed[1].mean_gain(),
                 0.5 * decay,
+                0.0,
             ),
             (
                 "last loss, residual with decay",
-                Number::exact(decayed[0].last),
-                size * (self.target / layers).powi(2),
+                decayed[0].last,
+                size * away / (layers * layers),
+                size * own,
             ),
             (
                 "last loss, plain with decay",
-                Number::exact(decayed[1].last),
-                size,
-            ),
-            (
-                "last loss, plain from W = V, over the first",
-                Number::exact(bare.last / bare.first),
-                1.0,
+                decayed[1].last,
+                size * n as f64,
+                0.0,
             ),
         ] {
-            measured.closed_form(what, number, law, self.order * law);
+            let number = Number::exact(number);
+            if residual.last <= 1e-3 * size * away / (layers * layers) {
+                measured.closed_form(what, number, law, wide * law + slack);
+            } else {
+                measured.expected(what, number, None, self.tolerance);
+            }
+        }
+        let what = "last loss, plain from W = V, over the first";
+        let number = Number::exact(bare.last / bare.first);
+        if self.stays() {
+            measured.closed_form(what, number, 1.0, self.order);
+        } else {
+            measured.expected(what, number, None, self.tolerance);
         }
         let losses: Vec<f64> = xavier.iter().map(|trained| trained.last.log10()).collect();
         let median = 10_f64.powf(median(&losses));
@@ -273,6 +296,16 @@ impl Table for Linear {
             });
         }
         measured
+    }
+}
+
+impl Linear {
+    /// Whether a product of matrices as small as V is too flat a saddle to be left: a singular value a of V, at most about
+    /// 2 `start` √n, grows by the rate 2 a^(L−2).
+    fn stays(&self) -> bool {
+        let largest = 2.0 * self.start * (self.width as f64).sqrt();
+        let growth = 2.0 * self.rate * self.steps as f64 * largest.powi(self.depth as i32 - 2);
+        1 < self.depth && largest < 1.0 && growth < 0.1
     }
 }
 
@@ -369,6 +402,59 @@ mod tests {
         let x = whitened(array![[1.0, 2.0], [-0.5, 0.3], [0.2, -1.5], [3.0, 0.1]]);
         let off = x.t().dot(&x) / 4.0 - Array2::<f64>::eye(2);
         assert!(off.iter().all(|d| d.abs() < 1e-14), "{off}");
+    }
+
+    #[test]
+    fn a_saddle_is_left_sooner_the_fewer_the_matrices() {
+        let table = |depth, start| Linear {
+            name: "l".to_owned(),
+            about: Vec::new(),
+            width: 4,
+            depth,
+            points: 32,
+            target: 0.3,
+            steps: 100,
+            rate: 0.02,
+            start,
+            decay: 0.01,
+            seeds: 2,
+            order: 0.3,
+            tolerance: Tolerance {
+                relative: 1e-12,
+                absolute: 1e-12,
+            },
+            expected: ExpectedLosses {
+                residual: None,
+                plain: None,
+                stuck: None,
+                xavier: None,
+            },
+            claims: Vec::new(),
+        };
+        assert!(!table(1, 0.05).stays() && !table(2, 0.05).stays());
+        assert!(table(8, 0.05).stays() && !table(8, 0.3).stays());
+        // Where training has not arrived, or has diverged, laws of its end hold nothing.
+        let held = |table: Linear| {
+            let rows = table.measure(0).rows;
+            let of = |word: &str| {
+                rows.iter()
+                    .find(|row| row.what.contains(word))
+                    .unwrap()
+                    .wanted
+            };
+            [of("residual with decay"), of("max |W")].map(|wanted| wanted.is_some())
+        };
+        assert_eq!(held(table(4, 0.05)), [true, true]);
+        let short = Linear {
+            steps: 1,
+            ..table(4, 0.05)
+        };
+        assert_eq!(held(short), [false, true]);
+        let wild = Linear {
+            rate: 3.0,
+            ..table(4, 0.05)
+        };
+        assert_eq!(held(wild), [false, false]);
     }
 
     #[test]

@@ -87,6 +87,10 @@ impl Table for Paths {
     fn check(&self, place: &Place) -> Result<(), Error> {
         place.count("blocks", self.blocks, 1, 100_000)?;
         place.positive("gain", self.gain)?;
+        if !(1e-12..=1e12).contains(&self.gain) {
+            let rule = "beyond 1e±12 one path carries all: choose one nearer to 1";
+            return Err(place.refuse("gain", self.gain, rule));
+        }
         if !(0.0 < self.carried && self.carried < 1.0) {
             let rule = "it is a share of the gradient: give one in (0, 1)";
             return Err(place.refuse("carried", self.carried, rule));

@@ -20,7 +20,7 @@ impl Place {
 
     pub(crate) fn positive(&self, name: &str, value: f64) -> Result<(), Error> {
         if 0.0 < value && value < f64::INFINITY {
-            return Ok(());
+            return self.in_range(name, value);
         }
         Err(self.refuse(
             name,
@@ -31,7 +31,7 @@ impl Place {
 
     pub(crate) fn non_negative(&self, name: &str, value: f64) -> Result<(), Error> {
         if (0.0..f64::INFINITY).contains(&value) {
-            return Ok(());
+            return self.in_range(name, value);
         }
         Err(self.refuse(
             name,
@@ -42,9 +42,18 @@ impl Place {
 
     pub(crate) fn finite(&self, name: &str, value: f64) -> Result<(), Error> {
         if value.is_finite() {
-            return Ok(());
+            return self.in_range(name, value);
         }
         Err(self.refuse(name, value, "it must be finite: give a number"))
+    }
+
+    /// Zero, or a size whose powers are numbers too.
+    fn in_range(&self, name: &str, value: f64) -> Result<(), Error> {
+        if value == 0.0 || (1e-60..=1e60).contains(&value.abs()) {
+            return Ok(());
+        }
+        let rule = "its powers leave the range of numbers: give a size between 1e-60 and 1e60, in another unit";
+        Err(self.refuse(name, format!("{value:e}"), rule))
     }
 
     /// A count between `least` and `most`.

@@ -133,6 +133,9 @@ pub enum RankMeasure {
     },
 }
 
+/// λ_max/σ² beyond which the eigenvalues of the same problem in a random basis are rounding.
+const MOST_CONDITION: f64 = 1e10;
+
 const TARGETS: [(Target, &str); 6] = [
     (Target::X0, "x₀"),
     (Target::Eps, "ε"),
@@ -170,6 +173,13 @@ impl Table for Rank {
         };
         place.count("spectrum.dim", dim, 1, 1024)?;
         place.positive("sigma", self.sigma)?;
+        let condition = self.signal_to_noise();
+        if MOST_CONDITION < condition {
+            let rule = format!(
+                "the largest eigenvalue is {condition:.0e} times its square, and beyond {MOST_CONDITION:e} rounding decides: choose a larger one"
+            );
+            return Err(place.refuse("sigma", self.sigma, &rule));
+        }
         place.count("number of widths", self.widths.len(), 1, 1000)?;
         for &width in &self.widths {
             place.count("widths", width, 0, dim)?;
@@ -224,13 +234,12 @@ impl Table for Rank {
                 }
                 let (_, importances) = known.as_ref().expect("it was just computed");
                 let dim = importances.len();
-                let largest = importances[dim - 1];
                 let numeric = importances[..dim - width].iter().sum::<f64>() / dim as f64;
                 measured.closed_form(
                     what,
                     Number::exact(numeric),
                     number.value,
-                    1e-9 * (1.0 + largest),
+                    self.rounding(skip, dim),
                 );
             }
         }
@@ -260,6 +269,23 @@ impl Table for Rank {
 }
 
 impl Rank {
+    /// λ_max/σ².
+    fn signal_to_noise(&self) -> f64 {
+        let largest = match &self.spectrum {
+            &Spectrum::TwoScale { variance, .. } => variance,
+            Spectrum::List { eigenvalues } => largest(eigenvalues),
+            Spectrum::PowerLaw { .. } => 1.0,
+        };
+        largest / (self.sigma * self.sigma)
+    }
+
+    /// What an eigenvalue of [`Rotated::importances`] may be off: the rounding of its matrices, whose inverse has that of
+    /// their condition number.
+    fn rounding(&self, skip: f64, dim: usize) -> f64 {
+        let size = (1.0 + self.signal_to_noise()) * (1.0 + (1.0 - skip).powi(2));
+        4.0 * dim as f64 * f64::EPSILON * size
+    }
+
     fn data(&self) -> (Gaussian, String) {
         let (data, words) = match &self.spectrum {
             &Spectrum::TwoScale {
@@ -371,35 +397,76 @@ impl Law {
 
 /// The same problem in a random basis, where nothing is known of eigenvalues.
 struct Rotated {
-    // Σ, Σ + σ² I, and Σ (Σ + σ² I)⁻¹ Σ; all over σ².
-    signal: DMatrix<f64>,
+    // N = (Σ + σ² I)/σ², and its inverse.
     noised: DMatrix<f64>,
-    explained: DMatrix<f64>,
+    inverse: DMatrix<f64>,
 }
 
 impl Rotated {
     fn new(data: Gaussian, sigma: f64, seed: u64) -> Rotated {
         let dim = data.dim();
-        let variance = sigma * sigma;
         let covariance = data
             .rotated(&mut Stream::new(seed).at(Role::Data, 0))
             .covariance();
         let signal = DMatrix::from_fn(dim, dim, |i, j| covariance[[i, j]]);
-        let noised = &signal + DMatrix::identity(dim, dim) * variance;
-        let inverse = noised.clone().cholesky().expect("σ² is positive").inverse();
-        let explained = &signal * inverse * &signal;
-        Rotated {
-            signal: signal / variance,
-            noised: noised / variance,
-            explained: explained / variance,
-        }
+        let noised = signal / (sigma * sigma) + DMatrix::identity(dim, dim);
+        let inverse = noised.clone().cholesky().expect("it is above I").inverse();
+        Rotated { noised, inverse }
     }
 
-    /// The squared singular values of (G − skip) (Σ + σ² I)^½/σ, G the best denoiser, from the smallest on.
+    /// The squared singular values of (G − skip) N^½, from the smallest on, where G = I − N⁻¹ is the best denoiser:
+    /// the eigenvalues of (1 − skip)² N − 2 (1 − skip) I + N⁻¹.
     fn importances(&self, skip: f64) -> Vec<f64> {
-        let square = &self.explained - &self.signal * (2.0 * skip) + &self.noised * (skip * skip);
+        let rest = 1.0 - skip;
+        let mut square = &self.noised * (rest * rest) + &self.inverse;
+        for i in 0..square.nrows() {
+            square[(i, i)] -= 2.0 * rest;
+        }
         let mut values: Vec<f64> = square.symmetric_eigenvalues().iter().copied().collect();
         values.sort_by(f64::total_cmp);
         values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_law_holds_in_a_random_basis_to_its_rounding() {
+        for sigma in [3e-5, 1e-2, 1.0, 100.0] {
+            let table = Rank {
+                name: "r".to_owned(),
+                about: Vec::new(),
+                spectrum: Spectrum::PowerLaw {
+                    dim: 24,
+                    exponent: 3.0,
+                },
+                sigma,
+                widths: vec![0, 1, 5, 23],
+                expected: Vec::new(),
+                tolerance: Tolerance {
+                    relative: 0.0,
+                    absolute: 0.0,
+                },
+                claims: Vec::new(),
+            };
+            table.check(&Place("here".to_owned())).unwrap();
+            for row in table.measure(1).rows {
+                let off = (row.number.value - row.wanted.unwrap()).abs();
+                assert!(off <= row.tolerance, "σ {sigma}, {}: {off}", row.what);
+                // Not more than a thousandth of a direction where data and noise are nearly of one size.
+                assert!(sigma < 1e-2 || row.tolerance < 1e-9, "{}", row.tolerance);
+            }
+            let finer = Rank {
+                sigma: 1e-6,
+                ..table
+            };
+            let refusal = finer.check(&Place("here".to_owned())).unwrap_err();
+            assert!(
+                refusal.to_string().contains("rounding decides"),
+                "{refusal}"
+            );
+        }
     }
 }

@@ -226,14 +226,18 @@ impl Number {
         }
     }
 
-    /// The mean of values over seeds, with its standard error.
+    /// The mean of values over seeds, with its standard error, which one seed does not have.
     pub(super) fn mean(values: &[f64]) -> Number {
         let n = values.len() as f64;
         let value = values.iter().sum::<f64>() / n;
         let squares: f64 = values.iter().map(|v| (v - value).powi(2)).sum();
         Number {
             value,
-            error: (squares / (n - 1.0).max(1.0) / n).sqrt(),
+            error: if values.len() == 1 {
+                f64::INFINITY
+            } else {
+                (squares / (n - 1.0) / n).sqrt()
+            },
             how: How::Sampled,
         }
     }

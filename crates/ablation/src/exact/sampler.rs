@@ -78,6 +78,21 @@ pub enum AnnealedScore {
     ModesOfSigma,
 }
 
+/// Whether modes of this variance, twice `half` apart, are one another's tails from four standard deviations on.
+pub(super) fn stand_apart(variance: f64, half: f64) -> bool {
+    16.0 * variance < half * half
+}
+
+impl AnnealedScore {
+    /// Of the modes whose score it is, at a noise of this variance.
+    fn variance(self, v: f64, noise: f64) -> f64 {
+        match self {
+            AnnealedScore::Noised => v + noise,
+            AnnealedScore::ModesOfSigma => noise,
+        }
+    }
+}
+
 impl Sampler {
     /// Refuses impossible values; returns the evaluations that it takes.
     pub(super) fn check(self, place: &Place, variance: f64) -> Result<usize, Error> {
@@ -161,16 +176,46 @@ impl Sampler {
                 let grid = Grid::geometric(from, to, levels).expect("it was checked");
                 grid.levels().iter().fold(from * from, |variance, level| {
                     let noise = level.sigma().powi(2);
-                    let of = match score {
-                        AnnealedScore::Noised => v + noise,
-                        AnnealedScore::ModesOfSigma => noise,
-                    };
+                    let of = score.variance(v, noise);
                     (0..steps).fold(variance, |variance, _| {
                         update(variance, of, epsilon * noise, 1.0)
                     })
                 })
             }
             Sampler::Ode { .. } => v,
+        }
+    }
+
+    /// The share of a start's square that is left after the last step, in a mode of variance `v` whose nearest neighbour is
+    /// twice `half` away: levels that do not see the two apart forget nothing.
+    pub(super) fn remembered(self, v: f64, half: f64) -> f64 {
+        match self {
+            Sampler::Langevin { step, steps, .. } => {
+                (1.0 - 0.5 * step / v).abs().powf(2.0 * steps as f64)
+            }
+            Sampler::Annealed {
+                from,
+                to,
+                levels,
+                steps,
+                epsilon,
+                score,
+            } => {
+                let grid = Grid::geometric(from, to, levels).expect("it was checked");
+                let kept = grid.levels().iter().map(|level| {
+                    let noise = level.sigma().powi(2);
+                    let of = score.variance(v, noise);
+                    if stand_apart(of, half) {
+                        (1.0 - 0.5 * epsilon * noise / of)
+                            .abs()
+                            .powf(2.0 * steps as f64)
+                    } else {
+                        1.0
+                    }
+                });
+                kept.product()
+            }
+            Sampler::Ode { .. } => 0.0,
         }
     }
 
@@ -249,5 +294,36 @@ impl Sampler {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_is_forgotten_step_by_step() {
+        let dynamics = |step, steps| Sampler::Langevin {
+            step,
+            steps,
+            temperature: 1.0,
+        };
+        // x ← (1 − step/2v) x, squared.
+        assert!((dynamics(1.0, 2).remembered(2.0, 9.0) - 0.75_f64.powi(4)).abs() < 1e-15);
+        assert_eq!(dynamics(4.0, 1).remembered(2.0, 9.0), 0.0);
+        let annealed = |score| Sampler::Annealed {
+            from: 8.0,
+            to: 2.0,
+            levels: 3,
+            steps: 3,
+            epsilon: 0.5,
+            score,
+        };
+        // Of the levels 8, 4 and 2 the modes stand apart at the last alone, from 4 √(1 + 4) on or from 8.
+        let noised = annealed(AnnealedScore::Noised);
+        assert!((noised.remembered(1.0, 9.0) - 0.8_f64.powi(6)).abs() < 1e-15);
+        assert_eq!(noised.remembered(1.0, 8.5), 1.0);
+        let own = annealed(AnnealedScore::ModesOfSigma);
+        assert!((own.remembered(1.0, 8.5) - 0.75_f64.powi(6)).abs() < 1e-15);
     }
 }

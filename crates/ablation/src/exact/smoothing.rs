@@ -69,7 +69,17 @@ impl Table for Smoothing {
             let rule = format!("it must be at most a tenth of {finest}: give a smaller one");
             return Err(place.refuse("spacing", self.spacing, &rule));
         }
-        let cells = (self.half_width + 9.0 * noisy[noisy.len() - 1]) / self.spacing;
+        let widest = noisy[noisy.len() - 1];
+        // Of Φ's rounding in second differences: those of a density as wide as σ are h²/σ² of it.
+        let rounding =
+            f64::EPSILON * (widest / self.spacing).powi(2) * (widest / self.half_width).max(1.0);
+        if 1e-3 < rounding {
+            let rule = format!(
+                "at sigma {widest} rounding is {rounding:.0e} of the second differences: give a larger one"
+            );
+            return Err(place.refuse("spacing", self.spacing, &rule));
+        }
+        let cells = (self.half_width + 9.0 * widest) / self.spacing;
         place.count("points of the grid", cells as usize, 1, 10_000_000)?;
         let asks = |measure| self.claims.iter().any(|claim| claim.measure == measure);
         if asks(SmoothingMeasure::PowerWithoutNoise) && self.levels[0].sigma != 0.0 {

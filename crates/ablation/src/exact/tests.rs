@@ -293,6 +293,7 @@ fn what_cannot_be_computed_is_refused_before_it_is() {
         ("widths = [0, 2, 5]", "widths = [0, 5]", "not one of widths"),
         ("mismatch = 1.0", "mismatch = nan", "positive and finite"),
         ("decay = 0.01", "decay = 0", "positive and finite"),
+        ("mismatch = 1.0", "mismatch = 1e200", "range of numbers"),
         ("lengths = [1, 4]", "lengths = [1, 14]", "0..=10"),
         ("depths = [2, 6]", "depths = [6, 2]", "sort them"),
         (

@@ -24,7 +24,7 @@ pub(super) struct Flow {
 }
 
 impl Transport {
-    /// None unless the mixture has two modes of one positive variance.
+    /// None unless the mixture has two modes of one positive variance, at two places.
     pub(super) fn between(data: &GaussianMixture) -> Option<Transport> {
         let means = data.means();
         if means.nrows() != 2 || data.variances()[0] <= 0.0 {
@@ -32,6 +32,9 @@ impl Transport {
         }
         let apart = &means.row(0) - &means.row(1);
         let distance = apart.dot(&apart).sqrt();
+        if distance == 0.0 {
+            return None;
+        }
         let middle = (&means.row(0) + &means.row(1)) / 2.0;
         Some(Transport {
             weight: data.weights()[0],
