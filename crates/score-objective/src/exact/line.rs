@@ -110,7 +110,11 @@ pub fn fisher_divergence(
     q: &GaussianMixture,
     sigma: f64,
 ) -> Result<Refined, Error> {
-    mean_under(p, q, sigma, |x| {
+    // A difference of scores is rounded by what they are, and both are of the order of 1/width.
+    let rounding = |value: f64, width: f64| {
+        1e-13 * value + 2e-16 * value.sqrt() / width + 1e-31 / (width * width)
+    };
+    mean_under(p, q, sigma, rounding, |x| {
         let apart = p.score(x.view(), sigma) - q.score(x.view(), sigma);
         apart.mapv_into(|s| s * s).remove_axis(Axis(1))
     })
@@ -134,16 +138,20 @@ pub fn kl_divergence(
     q: &GaussianMixture,
     sigma: f64,
 ) -> Result<Refined, Error> {
-    mean_under(p, q, sigma, |x| {
+    // Logarithms of densities are tens.
+    let rounding = |value: f64, _width: f64| 1e-13 * value.abs() + 1e-15;
+    mean_under(p, q, sigma, rounding, |x| {
         p.log_density(x.view(), sigma) - q.log_density(x.view(), sigma)
     })
 }
 
-/// E_p f by the trapezoidal rule, whose error falls exponentially for what is smooth.
+/// E_p f by the trapezoidal rule, whose error falls exponentially for what is smooth, until it is the `rounding` of such a
+/// value at the width of the narrowest mode.
 fn mean_under(
     p: &GaussianMixture,
     q: &GaussianMixture,
     sigma: f64,
+    rounding: impl Fn(f64, f64) -> f64,
     f: impl Fn(&Array2<f64>) -> Array1<f64>,
 ) -> Result<Refined, Error> {
     check(p, sigma)?;
@@ -162,7 +170,7 @@ fn mean_under(
         let finer = on_grid(nodes);
         let moved = (finer - value).abs();
         value = finer;
-        let rounding = 1e-13 * value.abs();
+        let rounding = rounding(value, narrowest);
         if moved <= rounding || (1 << 22) < nodes {
             let error = moved.max(rounding);
             return Ok(Refined { value, error });
@@ -279,6 +287,28 @@ mod tests {
             (found - wanted).abs() <= relative * wanted.abs(),
             "{found} is not {wanted}"
         );
+    }
+
+    #[test]
+    fn what_differs_by_rounding_alone_is_found_to_at_once() {
+        // Modes at one place: the densities are the same, whatever the weights.
+        let one = |weights: &[f64]| mixture(weights, &[3.0, 3.0], 1.0);
+        let (p, q) = (one(&[0.8, 0.2]), one(&[0.5, 0.5]));
+        let refined = fisher_divergence(&p, &q, 0.0).unwrap();
+        assert!(
+            refined.value < 1e-30 && refined.error < 1e-30,
+            "{refined:?}"
+        );
+        assert!(kl_divergence(&p, &q, 0.0).unwrap().value.abs() < 1e-15);
+        // Far from the modes two Gaussians of another mean: FD is the square of the distance over that of the variance.
+        let far = |weights: &[f64]| mixture(weights, &[7.0, -7.0], 1.0);
+        let refined = fisher_divergence(&far(&[0.8, 0.2]), &far(&[0.5, 0.5]), 1e6).unwrap();
+        let wanted = 4.2_f64.powi(2) / 1e24;
+        assert!(
+            (refined.value - wanted).abs() < 1e-9 * wanted,
+            "{refined:?}"
+        );
+        assert!(refined.error < 1e-8 * wanted);
     }
 
     #[test]
