@@ -17,7 +17,7 @@ pub enum Work {
     /// Train a network on noised or clean data, sample, measure.
     Diffusion(Box<CellConfig>),
     /// Whatever the experiment says.
-    Experiment(Experiment),
+    Experiment(Box<Experiment>),
 }
 
 impl Work {
@@ -70,6 +70,6 @@ impl From<CellConfig> for Work {
 
 impl<E: Into<Experiment>> From<E> for Work {
     fn from(experiment: E) -> Work {
-        Work::Experiment(experiment.into())
+        Work::Experiment(Box::new(experiment.into()))
     }
 }

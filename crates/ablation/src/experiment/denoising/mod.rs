@@ -235,8 +235,9 @@ impl Measurement for Denoising {
         if let Some(pair) = self.sampled.windows(2).find(|pair| pair[1] <= pair[0]) {
             return Err(place.refuse("sampled", pair[1], "numbers of steps rise: sort them"));
         }
-        let range = matches!(self.levels, Levels::Range { .. });
-        if !self.sampled.is_empty() && !(range && most != 0) {
+        let fields = matches!(self.bed, Bed::GaussianField {});
+        let from_noise = fields && matches!(self.levels, Levels::Range { .. });
+        if !from_noise && !self.sampled.is_empty() {
             let rule =
                 "samples are drawn from fields that are trained on a range of levels: give []";
             return Err(place.refuse("sampled", format!("{:?}", self.sampled), rule));
