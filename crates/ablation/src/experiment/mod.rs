@@ -262,7 +262,7 @@ pub(crate) mod tests {
             examples: 16,
             fresh: 16,
             steps: 100,
-            rate: 1e200,
+            rate: 1e50,
         };
         let record = record(disc, 0);
         assert!(matches!(record.outcome, Outcome::Diverged { .. }));
