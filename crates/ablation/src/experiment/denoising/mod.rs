@@ -257,13 +257,13 @@ impl Measurement for Denoising {
         let Ok(architecture) = Architecture::of(&self.network, &self.bed.shape(), "") else {
             return 0.0;
         };
-        // Operations a second, and what each layer takes beside; networks that train without a graph are the faster.
-        let (rate, layer) = match architecture {
-            Architecture::Mlp(_) => (3e10, 1e-5),
-            _ => (1e10, 3.5e-5),
+        // Operations at the rate of `cost`, and what each layer takes beside, which is less without a graph.
+        let layer = match architecture {
+            Architecture::Mlp(_) => 1e-5,
+            _ => 4.5e-5,
         };
         let pass = |rows: usize| {
-            architecture.forward_flops(rows) / rate + layer * architecture.layers() as f64
+            architecture.forward_flops(rows) / 3e10 + layer * architecture.layers() as f64
         };
         let passes = match self.levels {
             Levels::Clean {} => 8.0,
