@@ -49,19 +49,6 @@ fn a_claim_is_planned_run_resumed_judged_and_kept() {
     let status = stdout(&run(folder.path(), &["status", "runs/claims/tiny"]));
     assert!(status.contains("16"), "{status}");
 
-    // Another study under the name of a finished one is refused before the claim that comes first is run.
-    for (file, from, to) in [
-        ("first.toml", "tiny", "first"),
-        ("tiny.toml", "seeds = 8", "seeds = 9"),
-    ] {
-        fs::write(folder.path().join(file), CLAIM.replace(from, to)).expect("it is written");
-    }
-    let both = ["ablate", "claims", "first.toml", "tiny.toml"];
-    let line = refusal(&run(folder.path(), &both), 1);
-    assert!(line.contains("was frozen with another study"), "{line}");
-    let begun = fs::read_dir(at.join("first/cells")).expect("a folder");
-    assert_eq!(begun.count(), 0);
-
     let docs = run(folder.path(), &["ablate", "claims", "--docs", "docs"]);
     assert!(docs.status.success(), "{}", stderr(&docs));
     assert!(
@@ -75,6 +62,19 @@ fn a_claim_is_planned_run_resumed_judged_and_kept() {
         page.contains("| T6 | **") && page.contains("`tiny`"),
         "{page}"
     );
+
+    // Another study under the name of a finished one is refused before the claim that comes first is run.
+    for (file, from, to) in [
+        ("first.toml", "tiny", "first"),
+        ("tiny.toml", "seeds = 8", "seeds = 9"),
+    ] {
+        fs::write(folder.path().join(file), CLAIM.replace(from, to)).expect("it is written");
+    }
+    let both = ["ablate", "claims", "first.toml", "tiny.toml"];
+    let line = refusal(&run(folder.path(), &both), 2);
+    assert!(line.contains("was frozen with another study"), "{line}");
+    let begun = fs::read_dir(at.join("first/cells")).expect("a folder");
+    assert_eq!(begun.count(), 0);
 }
 
 #[test]
