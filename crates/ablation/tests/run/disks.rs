@@ -139,9 +139,13 @@ fn a_directory_that_cannot_be_written_any_more_ends_the_run() {
         return skip("a directory that may not be written any more");
     }
     let (cover, uncover) = match flags {
-        // The folder covered by itself, read-only.
+        // The folder covered by itself, read-only as soon as nobody writes a file there.
         Some(_) => (
-            "mount --bind run run && mount -o remount,bind,ro run",
+            "mount --bind run run && until mount -o remount,bind,ro run 2> /dev/null; do
+                looks=$((looks + 1))
+                test $looks -lt 2400 || { kill $!; exit 1; }
+                sleep 0.01
+            done",
             "umount run",
         ),
         None => ("chmod -R a-w run", "chmod -R u+w run"),
