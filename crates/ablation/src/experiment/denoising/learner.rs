@@ -5,8 +5,8 @@ use noise_schedule::Kernel;
 use rand::RngCore;
 use resnet_blocks::{Mode, Network, Params, ResidualMlp};
 use score_objective::{
-    CleanSample, Edm, EdmWeight, Epsilon, MinSnr, Preconditioner, Snr, Uniform, Velocity,
-    Weighting as _, torch,
+    CleanSample, DenoisingBatch, Edm, EdmWeight, Epsilon, MinSnr, Preconditioner, Snr, Uniform,
+    Velocity, torch,
 };
 use tch::{Kind, Tensor, nn::VarStore};
 use unet::UNet;
@@ -14,7 +14,7 @@ use unet::UNet;
 use super::{Denoising, Levels, Target, Weighting};
 use crate::{
     architecture::Architecture,
-    cell::{Asked, Written, optimizer::Adam},
+    cell::{Written, optimizer::Adam},
     error::Error,
     stream::{Role, Stream},
 };
@@ -30,7 +30,7 @@ pub(super) struct Learner {
     /// The network's passes, where they are written out and its loss can do with them.
     written: Option<Written>,
     row: Box<dyn Preconditioner>,
-    weight: Box<dyn Fn(Kernel) -> f64>,
+    weight: Box<dyn score_objective::Weighting>,
     /// Whether it learns the score of the clean data, which has no level.
     clean: bool,
     /// The shape of an example.
@@ -81,17 +81,11 @@ impl Learner {
             Target::V => Box::new(Velocity::new(std).expect(checked)),
             Target::Edm => Box::new(Edm::new(std).expect(checked)),
         };
-        let weight: Box<dyn Fn(Kernel) -> f64> = match experiment.weighting {
-            Weighting::Eps => Box::new(|k| Snr.weight(k)),
-            Weighting::X0 => Box::new(|k| Uniform.weight(k)),
-            Weighting::MinSnr(gamma) => {
-                let weight = MinSnr::new(gamma).expect(checked);
-                Box::new(move |k| weight.weight(k))
-            }
-            Weighting::Edm => {
-                let weight = EdmWeight::new(std).expect(checked);
-                Box::new(move |k| weight.weight(k))
-            }
+        let weight: Box<dyn score_objective::Weighting> = match experiment.weighting {
+            Weighting::Eps => Box::new(Snr),
+            Weighting::X0 => Box::new(Uniform),
+            Weighting::MinSnr(gamma) => Box::new(MinSnr::new(gamma).expect(checked)),
+            Weighting::Edm => Box::new(EdmWeight::new(std).expect(checked)),
         };
         let clean = matches!(experiment.levels, Levels::Clean {});
         Ok(Learner {
@@ -129,34 +123,32 @@ impl Learner {
 
     /// One step; the loss before it.
     pub(super) fn step(&mut self, batch: &Batch, rate: f64) -> f64 {
+        if let Some(written) = &self.written {
+            let (x0, noise) = (batch.x0.view(), batch.noise.view());
+            let batch = DenoisingBatch::new(&*self.row, &*self.weight, x0, noise, &batch.levels);
+            let slope = written.denoising(&self.adam, &batch);
+            if slope.loss.is_finite() {
+                written.descend(&mut self.adam, &slope, rate);
+            }
+            return slope.loss;
+        }
         let (x0, noise) = (
             self.tensor(batch.x0.view()),
             self.tensor(batch.noise.view()),
         );
-        let of = |net: &Asked<'_>| {
-            let loss = if self.clean {
-                let score = |x: &Tensor| torch::score(net, &*self.row, x, &batch.levels);
-                torch::sliced_score_matching(&score, &x0, &noise.sign())
-            } else {
-                let weight = |k: Kernel| (self.weight)(k);
-                torch::denoising_loss(net, &*self.row, &weight, &x0, &noise, &batch.levels)
-            };
-            loss.mean(Kind::Float)
+        let net = |x: &Tensor, label: &Tensor| self.network.forward(x, label, &mut Mode::Eval);
+        let losses = if self.clean {
+            let score = |x: &Tensor| torch::score(&net, &*self.row, x, &batch.levels);
+            torch::sliced_score_matching(&score, &x0, &noise.sign())
+        } else {
+            let levels = &batch.levels;
+            torch::denoising_loss(&net, &*self.row, &*self.weight, &x0, &noise, levels)
         };
-        let loss = match &self.written {
-            Some(written) => written.loss(&self.adam, of),
-            None => of(&|x, label| self.network.forward(x, label, &mut Mode::Eval)),
-        };
+        let loss = losses.mean(Kind::Float);
         let value = loss.double_value(&[]);
-        if !value.is_finite() {
-            return value;
-        }
-        match &self.written {
-            Some(written) => written.step(&mut self.adam, &loss, rate),
-            None => {
-                let gradients = Tensor::run_backward(&[&loss], &self.parameters, false, false);
-                self.adam.step(&gradients, rate);
-            }
+        if value.is_finite() {
+            let gradients = Tensor::run_backward(&[&loss], &self.parameters, false, false);
+            self.adam.step(&gradients, rate);
         }
         value
     }
