@@ -4,7 +4,7 @@ use crate::{Activation, Dropout, Norm, ResidualMlpConfig, ShortSkip, registers::
 
 use super::{
     elementwise::{Curve, sum_rows},
-    product::{Left, Read, product},
+    product::{Left, Panel, Read, product},
 };
 
 /// Numbers in a cache line.
@@ -146,7 +146,14 @@ impl Affine {
     }
 
     /// y = x W' + b, row by row.
-    pub(super) fn forward(&self, parameters: &[f32], transposed: &[f32], x: &[f32], y: &mut [f32]) {
+    pub(super) fn forward(
+        &self,
+        panel: &mut Panel,
+        parameters: &[f32],
+        transposed: &[f32],
+        x: &[f32],
+        y: &mut [f32],
+    ) {
         let bias = &parameters[self.at + self.inputs * self.outputs..self.end()];
         let x = Left {
             numbers: x,
@@ -154,18 +161,33 @@ impl Affine {
             read: Read::AsStored,
         };
         let weight = self.weight(transposed);
-        product(self.registers, y, x, weight, self.outputs, Some(bias));
+        product(
+            self.registers,
+            panel,
+            y,
+            x,
+            weight,
+            self.outputs,
+            Some(bias),
+        );
     }
 
     /// The gradients by W and b, times a factor.
-    pub(super) fn gradient(&self, gradient: &mut [f32], factor: f32, by_y: &[f32], x: &[f32]) {
+    pub(super) fn gradient(
+        &self,
+        panel: &mut Panel,
+        gradient: &mut [f32],
+        factor: f32,
+        by_y: &[f32],
+        x: &[f32],
+    ) {
         let (weight, bias) = gradient[self.at..self.end()].split_at_mut(self.inputs * self.outputs);
         let left = Left {
             numbers: by_y,
             stored: self.outputs,
             read: Read::Transposed,
         };
-        product(self.registers, weight, left, x, self.inputs, None);
+        product(self.registers, panel, weight, left, x, self.inputs, None);
         if factor != 1.0 {
             weight.iter_mut().for_each(|number| *number *= factor);
         }
@@ -173,13 +195,19 @@ impl Affine {
     }
 
     /// The gradient by x.
-    pub(super) fn backward(&self, parameters: &[f32], by_y: &[f32], by_x: &mut [f32]) {
+    pub(super) fn backward(
+        &self,
+        panel: &mut Panel,
+        parameters: &[f32],
+        by_y: &[f32],
+        by_x: &mut [f32],
+    ) {
         let left = Left {
             numbers: by_y,
             stored: self.outputs,
             read: Read::AsStored,
         };
         let weight = self.weight(parameters);
-        product(self.registers, by_x, left, weight, self.inputs, None);
+        product(self.registers, panel, by_x, left, weight, self.inputs, None);
     }
 }

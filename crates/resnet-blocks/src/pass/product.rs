@@ -1,19 +1,23 @@
 //! Products of matrices of single precision, small enough for the second cache.
 //!
-//! A tile of four rows stays in registers while the inner dimension runs; its columns are as many as the registers hold.
+//! Some columns of the right factor are packed one behind the other ([`Panel`]); a tile of rows by these columns stays in
+//! registers while the inner dimension runs.
 //! Every sum runs over the inner dimension in order, whatever the tile.
 
 use std::array;
 
 use crate::registers::compiled_for_registers;
 
-/// Rows of a tile.
-const ROWS: usize = 4;
+/// Rows of a tile: with four registers of columns 24 sums, which leave of 32 registers what the factors need.
+const ROWS: usize = 6;
 
-/// Columns that are worked on at a time where fewer are left than a tile has.
+/// Columns that are worked on at a time where the registers are wide.
+const COLUMNS: usize = 64;
+
+/// The same where they are narrow, or fewer columns are left.
 const REST: usize = 16;
 
-/// The inner dimension of a pass: so much of 64 columns stays in the first cache.
+/// The inner dimension of a pass: so much of a panel stays in the first cache.
 const INNER: usize = 128;
 
 /// The left factor.
@@ -36,6 +40,31 @@ pub(super) enum Read {
     Transposed,
 }
 
+/// Where columns of the right factor are packed: from the beginning of a cache line, since a register that is loaded from two
+/// takes two loads, and without gaps, since rows at a power of two share few places of a cache.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(super) struct Panel([f32; INNER * COLUMNS]);
+
+impl Panel {
+    pub(super) fn new() -> Box<Panel> {
+        Box::new(Panel([0.0; INNER * COLUMNS]))
+    }
+
+    /// These columns of some rows, and zeros up to as many as there are lanes.
+    #[inline(always)]
+    fn packed<const LANES: usize>(&mut self, b: &[f32], part: Part<'_>) -> &[[f32; LANES]] {
+        let (lines, _) = self.0.as_chunks_mut();
+        let lines = &mut lines[..b.len() / part.columns];
+        for (line, row) in lines.iter_mut().zip(b.chunks_exact(part.columns)) {
+            let line: &mut [f32; LANES] = line;
+            line[..part.filled].copy_from_slice(&row[part.column..][..part.filled]);
+            line[part.filled..].fill(0.0);
+        }
+        lines
+    }
+}
+
 compiled_for_registers! {
     /// c = a b, plus this row in every row if there is one.
     ///
@@ -44,12 +73,19 @@ compiled_for_registers! {
     ///
     /// # Panics
     /// If the lengths disagree.
-    pub(super) fn product(c: &mut [f32], a: Left<'_>, b: &[f32], columns: usize, row: Option<&[f32]>) =
-        product_by::<16>, product_by::<64>
+    pub(super) fn product(
+        panel: &mut Panel,
+        c: &mut [f32],
+        a: Left<'_>,
+        b: &[f32],
+        columns: usize,
+        row: Option<&[f32]>,
+    ) = product_by::<REST>, product_by::<COLUMNS>
 }
 
 #[inline(always)]
 fn product_by<const LANES: usize>(
+    panel: &mut Panel,
     c: &mut [f32],
     a: Left<'_>,
     b: &[f32],
@@ -78,38 +114,26 @@ fn product_by<const LANES: usize>(
         let mut column = 0;
         while column < columns {
             let left = columns - column;
-            let start = match row {
-                _ if 0 < from => Start::There,
-                Some(row) => Start::Row(&row[column..]),
-                None => Start::Zero,
-            };
-            let whole = Part {
+            let part = |lanes: usize| Part {
                 from,
-                start,
+                start: match row {
+                    _ if 0 < from => Start::There,
+                    Some(row) => Start::Row(&row[column..]),
+                    None => Start::Zero,
+                },
                 columns,
                 column,
-                filled: left,
+                filled: left.min(lanes),
             };
             if LANES <= left {
-                let part = Part {
-                    filled: LANES,
-                    ..whole
-                };
-                tiles::<LANES>(c, a, &b[column..], columns, part);
-            } else if REST <= left {
-                let part = Part {
-                    filled: REST,
-                    ..whole
-                };
-                tiles::<REST>(c, a, &b[column..], columns, part);
+                let part = part(LANES);
+                tiles(c, a, panel.packed::<LANES>(b, part), part);
+                column += LANES;
             } else {
-                let mut padded = [0.0; INNER * REST];
-                for (to, b) in padded.chunks_exact_mut(REST).zip(b.chunks_exact(columns)) {
-                    to[..left].copy_from_slice(&b[column..]);
-                }
-                tiles::<REST>(c, a, &padded[..b.len() / columns * REST], REST, whole);
+                let part = part(REST);
+                tiles(c, a, panel.packed::<REST>(b, part), part);
+                column += REST;
             }
-            column += if LANES <= left { LANES } else { REST };
         }
     }
 }
@@ -139,14 +163,19 @@ enum Start<'a> {
 }
 
 #[inline(always)]
-fn tiles<const LANES: usize>(c: &mut [f32], a: Left<'_>, b: &[f32], stored: usize, part: Part<'_>) {
+fn tiles<const LANES: usize>(c: &mut [f32], a: Left<'_>, b: &[[f32; LANES]], part: Part<'_>) {
     let rows = c.len() / part.columns;
-    let whole = rows - rows % ROWS;
-    for row in (0..whole).step_by(ROWS) {
-        tile::<ROWS, LANES>(c, a, b, stored, part, row);
+    let mut row = 0;
+    while row + ROWS <= rows {
+        tile::<ROWS, LANES>(c, a, b, part, row);
+        row += ROWS;
     }
-    for row in whole..rows {
-        tile::<1, LANES>(c, a, b, stored, part, row);
+    while row + 2 <= rows {
+        tile::<2, LANES>(c, a, b, part, row);
+        row += 2;
+    }
+    if row < rows {
+        tile::<1, LANES>(c, a, b, part, row);
     }
 }
 
@@ -154,12 +183,10 @@ fn tiles<const LANES: usize>(c: &mut [f32], a: Left<'_>, b: &[f32], stored: usiz
 fn tile<const HEIGHT: usize, const LANES: usize>(
     c: &mut [f32],
     a: Left<'_>,
-    b: &[f32],
-    stored: usize,
+    b: &[[f32; LANES]],
     part: Part<'_>,
     row: usize,
 ) {
-    let inner = b.len().div_ceil(stored);
     let at = |i: usize| (row + i) * part.columns + part.column;
     let mut sums = [[0.0; LANES]; HEIGHT];
     for (i, sums) in sums.iter_mut().enumerate() {
@@ -170,24 +197,38 @@ fn tile<const HEIGHT: usize, const LANES: usize>(
             Start::There => sums.copy_from_slice(&c[at(i)..][..part.filled]),
         }
     }
-    match a.read {
-        Read::AsStored => {
-            let rows: [&[f32]; HEIGHT] =
-                array::from_fn(|i| &a.numbers[(row + i) * a.stored + part.from..][..inner]);
-            for k in 0..inner {
-                add(&mut sums, array::from_fn(|i| rows[i][k]), &b[k * stored..]);
-            }
-        }
-        Read::Transposed => {
-            for k in 0..inner {
-                let a = &a.numbers[(part.from + k) * a.stored + row..][..HEIGHT];
-                add(&mut sums, array::from_fn(|i| a[i]), &b[k * stored..]);
-            }
-        }
-    }
+    let sums = summed(sums, a, b, part.from, row);
     for (i, sums) in sums.iter().enumerate() {
         c[at(i)..][..part.filled].copy_from_slice(&sums[..part.filled]);
     }
+}
+
+/// The sums with their terms; by value, or they would be kept in memory.
+#[inline(always)]
+fn summed<const HEIGHT: usize, const LANES: usize>(
+    mut sums: [[f32; LANES]; HEIGHT],
+    a: Left<'_>,
+    b: &[[f32; LANES]],
+    from: usize,
+    row: usize,
+) -> [[f32; LANES]; HEIGHT] {
+    match a.read {
+        Read::AsStored => {
+            let rows: [&[f32]; HEIGHT] =
+                array::from_fn(|i| &a.numbers[(row + i) * a.stored + from..][..b.len()]);
+            for (k, b) in b.iter().enumerate() {
+                add(&mut sums, array::from_fn(|i| rows[i][k]), b);
+            }
+        }
+        Read::Transposed => {
+            let rows = a.numbers[from * a.stored..].chunks_exact(a.stored);
+            for (a, b) in rows.zip(b) {
+                let a: &[f32; HEIGHT] = a[row..].first_chunk().expect("as many as rows");
+                add(&mut sums, *a, b);
+            }
+        }
+    }
+    sums
 }
 
 /// The next term of every sum.
@@ -195,9 +236,8 @@ fn tile<const HEIGHT: usize, const LANES: usize>(
 fn add<const HEIGHT: usize, const LANES: usize>(
     sums: &mut [[f32; LANES]; HEIGHT],
     a: [f32; HEIGHT],
-    b: &[f32],
+    b: &[f32; LANES],
 ) {
-    let b: &[f32; LANES] = b.first_chunk().expect("as many as lanes");
     for (sums, a) in sums.iter_mut().zip(a) {
         for (sum, b) in sums.iter_mut().zip(b) {
             *sum = a.mul_add(*b, *sum);
@@ -211,13 +251,14 @@ mod tests {
     use crate::registers::Registers;
 
     /// Sizes that fill no tile, some, and more than one pass of the inner dimension.
-    const SIZES: [[usize; 3]; 6] = [
+    const SIZES: [[usize; 3]; 7] = [
         [1, 1, 1],
         [5, 3, 2],
         [4, 16, 64],
         [7, 130, 48],
         [9, 257, 83],
         [6, 40, 150],
+        [15, 130, 80],
     ];
 
     fn values(count: usize, seed: f32) -> Vec<f32> {
@@ -240,12 +281,21 @@ mod tests {
             .into_iter()
             .flat_map(|size| [(size, Read::AsStored), (size, Read::Transposed)])
         {
+            let mut panel = Panel::new();
             let (a, b) = (values(rows * inner, 0.7), values(inner * columns, 1.3));
             let added = values(columns, 2.1);
             for row in [None, Some(&added[..])] {
                 let mut c = vec![f32::NAN; rows * columns];
                 let a_read = left(&a, rows, inner, read);
-                product(Registers::widest(), &mut c, a_read, &b, columns, row);
+                product(
+                    Registers::widest(),
+                    &mut panel,
+                    &mut c,
+                    a_read,
+                    &b,
+                    columns,
+                    row,
+                );
                 for (place, found) in c.iter().enumerate() {
                     let (i, j) = (place / columns, place % columns);
                     let a = |k| match read {
@@ -267,7 +317,7 @@ mod tests {
             let (a, b) = (values(rows * inner, 0.7), values(inner * columns, 1.3));
             let all = Registers::available().flat_map(|registers| {
                 [Read::AsStored, Read::Transposed].map(|read| {
-                    let mut c = vec![f32::NAN; rows * columns];
+                    let (mut panel, mut c) = (Panel::new(), vec![f32::NAN; rows * columns]);
                     let a = match read {
                         Read::AsStored => a.clone(),
                         // The same matrix, stored the other way.
@@ -277,7 +327,7 @@ mod tests {
                         }
                     };
                     let a = left(&a, rows, inner, read);
-                    product(registers, &mut c, a, &b, columns, None);
+                    product(registers, &mut panel, &mut c, a, &b, columns, None);
                     c.into_iter().map(f32::to_bits).collect::<Vec<_>>()
                 })
             });
