@@ -249,6 +249,10 @@ fn active(n: usize, f: impl Fn(f64) -> f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+    use rand_distr::{ChiSquared, StandardNormal};
+
     use super::super::network::{Norm, Scale, Weights};
     use super::*;
 
@@ -289,6 +293,33 @@ mod tests {
         let scaled = design(Activation::Relu, connection, Drawn::Normal);
         let found = value(&scaled, 100_000, 1000, Propagation::Growth) * LN_10;
         assert!((found - 1.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn a_block_of_two_layers_grows_as_one_that_is_drawn() {
+        // b = g₂ = 1, m = 1: a = 1, so ln 2 − (4 + 7)/(2 · 4 n) for each layer.
+        let connection = Connection::TwoLayer {
+            scale: Scale::One,
+            second_gain: 1.0,
+        };
+        let design = design(Activation::Relu, connection, Drawn::Normal);
+        let (n, depth) = (100, 10);
+        let of_layer = value(&design, n, depth, Propagation::Growth) * LN_10 / depth as f64;
+        assert!((of_layer - (2.0_f64.ln() - 11.0 / 800.0)).abs() < 1e-12);
+        // ‖h + F‖² of a unit h, without a matrix: K units are active, and W₂ is normal along h and across it.
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let across = ChiSquared::new((n - 1) as f64).expect("positive");
+        let draws = 200_000;
+        let logs = (0..draws).map(|_| {
+            let active = (0..n).filter(|_| rng.random::<bool>()).count();
+            let inner = ChiSquared::new(active as f64).expect("one is active");
+            let square = 2.0 * rng.sample(inner) / (n * n) as f64;
+            let along: f64 = rng.sample(StandardNormal);
+            ((1.0 + square.sqrt() * along).powi(2) + square * rng.sample(across)).ln()
+        });
+        let mean = logs.sum::<f64>() / f64::from(draws);
+        // 0.17/√draws = 4e-4 is the standard error, and 1/n² the next order.
+        assert!((mean - of_layer).abs() < 1.5e-3, "{mean} {of_layer}");
     }
 
     #[test]
