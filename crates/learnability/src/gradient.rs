@@ -233,17 +233,52 @@ pub fn unit_grams(
     micro_batches: usize,
     units: &[(String, Vec<Tensor>)],
 ) -> Vec<Gram> {
-    assert!(micro_batches != 0, "unit_grams: no micro-batches");
+    mean_grams(losses, micro_batches, 1, units)
+}
+
+/// The inner products of the mean gradients of groups of micro-batches, for every unit: the first vector is the mean over
+/// micro-batches `0 … each − 1`, the next that over the `each` after them.
+///
+/// As [`unit_grams`], which has one in a group; with more, as many micro-batches fit into less memory: `vectors + 1` times the
+/// size of the units.
+///
+/// # Panics
+/// If there are no vectors or no micro-batches, and as [`unit_gradients`].
+///
+/// ```
+/// use learnability::gradient::mean_grams;
+/// use tch::Tensor;
+///
+/// let w = Tensor::from(2.0_f64).set_requires_grad(true);
+/// let units = [("w".to_owned(), vec![w.shallow_clone()])];
+/// let grams = mean_grams(&mut |i| &w * [1.0, 3.0, 4.0, 6.0][i], 2, 2, &units);
+/// assert_eq!((grams[0].get(0, 0), grams[0].get(0, 1)), (4.0, 10.0)); // of the means, 2 and 5
+/// ```
+pub fn mean_grams(
+    losses: &mut dyn FnMut(usize) -> Tensor,
+    vectors: usize,
+    each: usize,
+    units: &[(String, Vec<Tensor>)],
+) -> Vec<Gram> {
+    assert!(
+        vectors != 0 && each != 0,
+        "mean_grams: no vectors or no micro-batches"
+    );
     let inputs: Vec<&Tensor> = units.iter().flat_map(|(_, p)| p).collect();
     let mut rows: Vec<Vec<Tensor>> = inputs.iter().map(|_| Vec::new()).collect();
-    for i in 0..micro_batches {
+    for i in 0..vectors * each {
         let gradients = backward(&losses(i), units).into_iter().flatten();
         for ((rows, gradient), input) in rows.iter_mut().zip(gradients).zip(&inputs) {
             let gradient = gradient.unwrap_or_else(|| input.zeros_like());
-            rows.push(gradient);
+            match rows.last_mut().filter(|_| !i.is_multiple_of(each)) {
+                Some(sum) => *sum = &*sum + gradient,
+                None => rows.push(gradient),
+            }
         }
     }
-    let n = micro_batches as i64;
+    // Of sums; a mean is a sum over `each`.
+    let share = (each as f64).powi(-2);
+    let n = vectors as i64;
     let mut rows = rows.into_iter();
     units
         .iter()
@@ -255,8 +290,9 @@ pub fn unit_grams(
                 let rows = rows.to_kind(Kind::Double);
                 products += rows.matmul(&rows.tr()).to_device(Device::Cpu);
             }
-            let products = Vec::try_from(products.flatten(0, -1)).expect("a vector of f64");
-            Gram::new(micro_batches, products).expect("inner products of all pairs")
+            let products = (products * share).flatten(0, -1);
+            let products = Vec::try_from(products).expect("a vector of f64");
+            Gram::new(vectors, products).expect("inner products of all pairs")
         })
         .collect()
 }

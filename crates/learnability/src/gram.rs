@@ -278,8 +278,8 @@ impl Gram {
     ///
     /// *Range*: `[−1, 1]`. *Invariances*: scale of each vector, rotation of all.
     /// *Failure mode*: of noisy gradients it is pulled towards 0, by a factor of about
-    /// `1 / √((1 + 1/GSNR_i)(1 + 1/GSNR_j))`, so with few micro-batches there seems to be no conflict and no agreement. In
-    /// many dimensions unrelated vectors have `±1/√d`.
+    /// `1 / √((1 + 1/GSNR_i)(1 + 1/GSNR_j))`, so with few micro-batches there seems to be no conflict and no agreement;
+    /// [`Self::disattenuated_cosine`] is not. In many dimensions unrelated vectors have `±1/√d`.
     /// *Source*: as a measure of conflict between tasks Yu et al. 2020.
     ///
     /// # Panics
@@ -288,6 +288,61 @@ impl Gram {
         // Two roots, since the product of the squares could leave the range of f64.
         let cosine = self.get(i, j) / self.get(i, i).sqrt() / self.get(j, j).sqrt();
         cosine.is_finite().then_some(cosine.clamp(-1.0, 1.0))
+    }
+
+    /// The cosine of the *expected* gradients of two groups of vectors: a conflict without the noise that hides it.
+    ///
+    /// Vectors `each · i … each · (i + 1) − 1` are independent estimates of one gradient, as those of so many micro-batches
+    /// at noise level `i` are.
+    ///
+    /// ```text
+    /// k_ij = mean of ⟨g_a, g_b⟩ over a of group i, b of group j, a ≠ b        E k_ij = ⟨E g_i, E g_j⟩
+    /// result = k_ij / √(k_ii k_jj)
+    /// ```
+    ///
+    /// `None` unless both `k_ii` and `k_jj` are positive: no signal was found. No vector meets itself, so what noise adds to a
+    /// length, which pulls [`Self::cosine`] to 0, is not in it.
+    ///
+    /// *Range*: real. It leaves `[−1, 1]` by the scatter of its lengths and is not cut off, which would pull a mean over
+    /// repetitions inwards; consistent as the vectors, or the micro-batches in each, grow in number. 1 for `i = j`.
+    /// *Invariances*: scale of each group, rotation of all, order within a group.
+    /// *Failure modes*: where a signal is about as small as the scatter of `k_ii`, it may be arbitrarily large, and what is
+    /// defined is a selection of lucky draws. Two groups that share samples share their noise, which then counts as agreement:
+    /// give each its own. With two vectors in a group the squared length scatters √2 times as much as with many, with
+    /// four √(4/3) times.
+    /// *Source*: the correction for attenuation of Spearman 1904, with products of independent estimates as the reliabilities.
+    ///
+    /// # Panics
+    /// Unless `each` is at least 2 and divides `n`, and if `i` or `j` is not below `n / each`.
+    ///
+    /// ```
+    /// use learnability::gram::Gram;
+    /// // E g = (1, 0) and (1, 1), each seen twice with noise of its own.
+    /// let gram = Gram::of(&[
+    ///     &[1.0, 0.0, 3.0, 0.0, 0.0, 0.0], &[1.0, 0.0, 0.0, 3.0, 0.0, 0.0],
+    ///     &[1.0, 1.0, 0.0, 0.0, 3.0, 0.0], &[1.0, 1.0, 0.0, 0.0, 0.0, 3.0],
+    /// ]);
+    /// assert!((gram.disattenuated_cosine(2, 0, 1).unwrap() - 0.5_f64.sqrt()).abs() < 1e-15);
+    /// assert!(gram.cosine(0, 2).unwrap() < 0.1); // of one vector each
+    /// ```
+    pub fn disattenuated_cosine(&self, each: usize, i: usize, j: usize) -> Option<f64> {
+        assert!(
+            2 <= each && self.n.is_multiple_of(each),
+            "Gram::disattenuated_cosine: {} vectors in groups of {each}",
+            self.n
+        );
+        let group = |i: usize| each * i..each * (i + 1);
+        let product = |i: usize, j: usize| {
+            let pairs = group(i).flat_map(|a| group(j).map(move |b| (a, b)));
+            let others = pairs.filter(|(a, b)| a != b);
+            let (sum, count) = others.fold((0.0, 0.0), |(sum, count), (a, b)| {
+                (sum + self.get(a, b), count + 1.0)
+            });
+            sum / count
+        };
+        // A negative square has no root and a zero one no reciprocal: neither is finite.
+        let cosine = product(i, j) / product(i, i).sqrt() / product(j, j).sqrt();
+        cosine.is_finite().then_some(cosine)
     }
 
     /// `mean_{i<j} cos(g_i, g_j)`: of activations, how alike a network has made its inputs.

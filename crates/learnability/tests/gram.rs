@@ -191,6 +191,96 @@ fn conflicts_are_cosines() {
     assert!((tiny.cosine(0, 1).unwrap() - half).abs() < 1e-15);
 }
 
+/// Groups of three vectors, each its group's signal and a noise of this length that is at right angles to all else.
+fn noisy(groups: &[([f64; 2], f64)]) -> Gram {
+    let n = 3 * groups.len();
+    let vector = |v: usize| {
+        let (signal, noise) = groups[v / 3];
+        let mut vector = [&signal[..], &vec![0.0; n]].concat();
+        vector[2 + v] = noise;
+        vector
+    };
+    gram(&(0..n).map(vector).collect::<Vec<_>>())
+}
+
+#[test]
+fn noise_hides_a_conflict_and_is_taken_out_of_it() {
+    let groups = [([2.0, 0.0], 3.0), ([-0.3, 0.4], 0.5), ([0.0, 7.0], 70.0)];
+    let gram = noisy(&groups);
+    for (i, j, cosine) in [(0, 1, -0.6), (1, 2, 0.8), (0, 2, 0.0)] {
+        let found = gram.disattenuated_cosine(3, i, j).unwrap();
+        assert!((found - cosine).abs() < 1e-12, "{i} {j}: {found}");
+        assert_eq!(gram.disattenuated_cosine(3, j, i), Some(found));
+        // What is documented of the plain cosine, here of one vector of each group.
+        let share = |(signal, noise): ([f64; 2], f64)| {
+            let gsnr = (signal[0].powi(2) + signal[1].powi(2)) / noise.powi(2);
+            (1.0 + gsnr.recip()).sqrt().recip()
+        };
+        let attenuated = cosine * share(groups[i]) * share(groups[j]);
+        let plain = gram.cosine(3 * i, 3 * j + 1).unwrap();
+        assert!((plain - attenuated).abs() < 1e-12, "{i} {j}: {plain}");
+    }
+    assert!((gram.disattenuated_cosine(3, 1, 1).unwrap() - 1.0).abs() < 1e-12);
+    // Only the mean of the numerator sees every pair: one vector of a group that leans to the other.
+    let leaning = noisy(&[([1.0, 0.0], 0.0), ([0.0, 1.0], 0.0)]);
+    let mut products: Vec<f64> = (0..36).map(|k| leaning.get(k / 6, k % 6)).collect();
+    for (a, b) in [(2, 4), (4, 2)] {
+        products[6 * a + b] = 0.9;
+    }
+    let leaning = Gram::new(6, products).unwrap();
+    assert!((leaning.disattenuated_cosine(3, 0, 1).unwrap() - 0.1).abs() < 1e-12);
+}
+
+#[test]
+fn a_conflict_of_what_has_no_signal_is_none() {
+    let known = [[1.0, 0.0], [1.0, 0.0]];
+    let with = |pair: [[f64; 2]; 2]| {
+        let vectors = [known, pair].concat();
+        let vectors: Vec<Vec<f64>> = vectors.into_iter().map(Vec::from).collect();
+        gram(&vectors).disattenuated_cosine(2, 0, 1)
+    };
+    assert_eq!(with([[1.0, 0.0], [-1.0, 0.0]]), None); // a negative squared length
+    assert_eq!(with([[1.0, 0.0], [0.0, 1.0]]), None); // a length of 0
+    assert_eq!(with([[0.0, 0.0], [0.0, 0.0]]), None);
+    assert_eq!(with([[f64::NAN, 0.0], [1.0, 0.0]]), None);
+    // A length that came out short: beyond 1, and not cut off.
+    let beyond = with([[1.0, 2.0], [1.0, -0.4]]).unwrap();
+    assert!((beyond - 0.2_f64.sqrt().recip()).abs() < 1e-12);
+}
+
+#[test]
+fn a_conflict_without_its_noise_is_that_of_many_micro_batches() {
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    // E g is all of one length and sign, and the same with the last 100 of 400 signs turned: a cosine of 1/2. A GSNR of 1/2
+    // in each vector.
+    let mut draw = |each: usize| {
+        let mut vectors = gradients(2 * each, 400, 0.5, &mut rng);
+        for vector in &mut vectors[each..] {
+            vector[300..].iter_mut().for_each(|x| *x = -*x);
+        }
+        gram(&vectors)
+    };
+    for each in [2, 4] {
+        let (mut plain, mut found) = (Vec::new(), Vec::new());
+        for _ in 0..300 {
+            let gram = draw(each);
+            plain.push(gram.cosine(0, each).unwrap());
+            found.extend(gram.disattenuated_cosine(each, 0, 1));
+        }
+        let [plain, mean] = [&plain, &found].map(|all| all.iter().sum::<f64>() / all.len() as f64);
+        assert_eq!(found.len(), 300);
+        // Attenuated by 1 / (1 + 1/GSNR).
+        assert!((plain - 0.5 / 3.0).abs() < 0.02, "{each}: {plain}");
+        assert!((mean - 0.5).abs() < 0.03, "{each}: {mean}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "6 vectors in groups of 4")]
+fn groups_that_do_not_divide_the_vectors_are_refused() {
+    noisy(&[([1.0, 0.0], 0.0), ([0.0, 1.0], 0.0)]).disattenuated_cosine(4, 0, 1);
+}
+
 #[test]
 fn sums_of_matrices_are_matrices_of_longer_vectors() {
     let (a, b) = (

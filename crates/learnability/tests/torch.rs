@@ -1,7 +1,9 @@
 //! Measurements on live networks, against identities that hold exactly.
 #![cfg(feature = "tch")]
 
-use learnability::gradient::{Snapshot, first_to_last, unit_gradients, unit_moments};
+use learnability::gradient::{
+    Snapshot, first_to_last, mean_grams, unit_gradients, unit_grams, unit_moments,
+};
 use learnability::index::silent_fraction;
 use learnability::silence::absorbed_fraction;
 use rand::SeedableRng;
@@ -260,6 +262,33 @@ fn measuring_leaves_no_trace() {
     let loss = squared_error(&relu_mlp(&x, &weights), &target);
     assert_eq!(unit_gradients(&loss, &units), before);
     assert!(weights.iter().zip(&grads).all(|(w, g)| w.grad().equal(g)));
+}
+
+#[test]
+fn grams_of_means_are_those_of_the_mean_gradients() {
+    let mut rng = ChaCha8Rng::seed_from_u64(12);
+    let weights: Vec<Tensor> = (0..2).map(|_| weight(3, 3, &mut rng)).collect();
+    let units = layers(&weights);
+    let batches: Vec<[Tensor; 2]> = (0..6)
+        .map(|_| [(); 2].map(|()| normal(4, 3, 1.0, &mut rng)))
+        .collect();
+    let mut loss = |i: usize| {
+        let [x, target] = &batches[i];
+        squared_error(&x.matmul(&weights[0]).matmul(&weights[1]), target)
+    };
+    let of_each = unit_grams(&mut loss, 6, &units);
+    for (unit, gram) in mean_grams(&mut loss, 3, 2, &units).iter().enumerate() {
+        assert_eq!(gram.n(), 3);
+        for (i, j) in [(0, 0), (0, 1), (2, 1), (2, 2)] {
+            let pairs = [(0, 0), (0, 1), (1, 0), (1, 1)];
+            let sum: f64 = pairs
+                .map(|(a, b)| of_each[unit].get(2 * i + a, 2 * j + b))
+                .iter()
+                .sum();
+            let error = gram.get(i, j) - sum / 4.0;
+            assert!(error.abs() < 1e-12 * gram.trace(), "{i} {j}: {error}");
+        }
+    }
 }
 
 #[test]
