@@ -2,7 +2,9 @@
 
 use crate::{
     architecture::MOST_BLOCKS,
-    config::{CellConfig, Data, Device, MemoryFormat, Network, Objective, Precision, Start},
+    config::{
+        CellConfig, Data, Device, MemoryFormat, Network, Objective, Precision, Start, Weighting,
+    },
     error::Error,
 };
 
@@ -137,6 +139,14 @@ pub(crate) fn check(config: &CellConfig, place: &str) -> Result<(), Error> {
             "objective.kind",
             "sliced_differences",
             "on data without a density a difference is itself a noise level: use kind = \"sliced\""
+        );
+    }
+    if let Some(Weighting::MinSnr(gamma)) = config.objective.weighting() {
+        require!(
+            positive(gamma),
+            "objective.weighting.min_snr",
+            gamma,
+            "the cap is a finite signal-to-noise ratio > 0: Hang et al. 2023 use 5.0"
         );
     }
     let training = &config.training;
@@ -286,7 +296,7 @@ pub(crate) fn check(config: &CellConfig, place: &str) -> Result<(), Error> {
             "bfloat16 is for U-Nets: of a network on vectors it would round the points; leave it out"
         );
         require!(
-            matches!(config.objective, Objective::Denoising {}),
+            config.objective.uses_noise(),
             "numerics.precision",
             Precision::Bf16,
             "score matching on clean data takes derivatives of the score, which bfloat16 rounds away: train with noise, or leave it out"

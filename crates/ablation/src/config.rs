@@ -4,8 +4,10 @@
 //! results, a field there may. Every value is written out; nothing has a default.
 
 mod numerics;
+mod objective;
 
 pub use numerics::{Device, MemoryFormat, Numerics, Precision};
+pub use objective::{Objective, Weighting};
 
 use serde::{Deserialize, Serialize};
 
@@ -314,22 +316,6 @@ pub struct NoiseLevels {
     pub data_std: f64,
 }
 
-/// The training objective.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Objective {
-    /// Sliced score matching, variance-reduced, on clean data (Song et al. 2019): noise off.
-    Sliced {},
-    /// The same with the directional derivative as a difference of two passes (Pang et al. 2020): noise off.
-    SlicedDifferences {
-        /// Length of the difference, in units of the data.
-        step: f64,
-    },
-    /// Denoising score matching over log-uniform levels, weight sigma² on the score (Vincent 2011,
-    /// Song & Ermon 2019): noise on.
-    Denoising {},
-}
-
 impl ShortSkip {
     /// In words, for the set-up lines of a report.
     pub fn words(self) -> String {
@@ -366,24 +352,6 @@ impl LongSkip {
                 format!("the magnitude-preserving concatenation of {t} a and b")
             }
         }
-    }
-}
-
-impl Objective {
-    /// In words, for the set-up lines of a report.
-    pub fn words(self) -> String {
-        match self {
-            Objective::Sliced {} => "sliced score matching (double backward)".to_owned(),
-            Objective::SlicedDifferences { step } => {
-                format!("sliced score matching (differences of {step})")
-            }
-            Objective::Denoising {} => "denoising score matching".to_owned(),
-        }
-    }
-
-    /// Whether the network is trained on noised data.
-    pub fn uses_noise(self) -> bool {
-        matches!(self, Objective::Denoising {})
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn seconds(config: &CellConfig, architecture: &Architecture, seeds: u
     // Passes over the network in one training step, in forward passes: backward counts two.
     let denoising = 3.0;
     let passes = match config.objective {
-        Objective::Denoising {} => denoising,
+        Objective::Denoising { .. } => denoising,
         Objective::SlicedDifferences { .. } => 6.0,
         Objective::Sliced {} => 8.0,
     };
@@ -59,7 +59,7 @@ pub(crate) fn bytes(config: &CellConfig, architecture: &Architecture) -> f64 {
     }
     // A backward pass that is differentiated itself keeps the forward pass, its tangent and both ways back.
     let kept = match config.objective {
-        Objective::Denoising {} => 4.0,
+        Objective::Denoising { .. } => 4.0,
         Objective::SlicedDifferences { .. } => 8.0,
         Objective::Sliced {} => 16.0,
     };

@@ -15,7 +15,7 @@ use super::{
     train::{Example, loss},
 };
 use crate::{
-    config::{CellConfig, Objective as Loss},
+    config::{CellConfig, Objective as Loss, Weighting},
     error::Error,
     frame::median,
     map::{self, CONFIDENCE, Look, Map, MapProbe, Objective, RATE, Reading, Skips, WHOLE},
@@ -194,10 +194,12 @@ impl Work<'_> {
     }
 }
 
-/// The same cell under the denoising loss.
+/// The same cell under the denoising loss, in its usual weighting; at one level a factor, which no reading sees.
 pub(super) fn denoising(config: &CellConfig) -> CellConfig {
     CellConfig {
-        objective: Loss::Denoising {},
+        objective: Loss::Denoising {
+            weighting: Weighting::default(),
+        },
         ..config.clone()
     }
 }
@@ -235,6 +237,7 @@ pub(super) mod tests {
         dataset::Dataset,
         fixture::{STUDY, plan},
         plan::Cell,
+        record::Record,
         stream::Stream,
     };
 
@@ -276,11 +279,25 @@ pub(super) mod tests {
         })
     }
 
-    /// What is entered of an untrained cell whose parameters are changed first.
+    /// The maps before training of a cell whose parameters are changed first.
     pub(in crate::cell) fn measured(
         config: serde_json::Value,
         change: impl Fn(&str, &Tensor),
     ) -> Vec<Map> {
+        let record = worked(config, change, |work, model| {
+            work.map(model, Look::End).expect("no map is asked for");
+            assert_eq!(work.at.record.maps, []);
+            work.map(model, Look::Start).expect("it is measured");
+        });
+        record.maps
+    }
+
+    /// What is entered by this work on an untrained cell whose parameters are changed first.
+    pub(in crate::cell) fn worked(
+        config: serde_json::Value,
+        change: impl Fn(&str, &Tensor),
+        run: impl Fn(&mut Work<'_>, &Model),
+    ) -> Record {
         let config: crate::config::CellConfig =
             serde_json::from_value(config).expect("a configuration");
         let cell = Cell::new(config, 3);
@@ -310,10 +327,8 @@ pub(super) mod tests {
             },
             watch: &mut Nobody,
         };
-        work.map(&model, Look::End).expect("no map is asked for");
-        assert_eq!(work.at.record.maps, []);
-        work.map(&model, Look::Start).expect("it is measured");
-        work.at.record.maps
+        run(&mut work, &model);
+        work.at.record
     }
 
     pub(in crate::cell) fn mlp(short: &str) -> serde_json::Value {

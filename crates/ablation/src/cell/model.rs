@@ -13,7 +13,7 @@ use unet::UNet;
 use super::{optimizer::Adam, written::Written};
 use crate::{
     architecture::{Architecture, calibrates},
-    config::{CellConfig, Objective, Precision},
+    config::{CellConfig, Precision},
     dataset::Dataset,
     error::Error,
     stream::{Role, Stream},
@@ -56,7 +56,9 @@ impl Model {
             learned: Learned::build(&architecture, config, dataset, own, device)?,
             config: config.clone(),
             // Other objectives ask for the network's derivative, or ask it several times.
-            written: matches!(config.objective, Objective::Denoising {})
+            written: config
+                .objective
+                .uses_noise()
                 .then(|| Written::of(&architecture, device, config.training.batch))
                 .flatten(),
         })

@@ -113,6 +113,48 @@ fn cells() -> Vec<Cell> {
     cells
 }
 
+/// A cell of the plane whose noise levels weigh like this, trained, and its training losses.
+#[cfg(feature = "tch")]
+fn weighted(weighting: serde_json::Value) -> (Cell, Vec<f64>) {
+    let of = cell(json!({ "kind": "song_ermon" }), mlp(), true);
+    let mut config = serde_json::to_value(of.config).expect("plain data");
+    config["objective"]["weighting"] = weighting;
+    let config: CellConfig = serde_json::from_value(config).expect("a configuration");
+    let cell = Cell::new(config, 3);
+    let record = undisturbed(&cell).0.record;
+    let losses = record.curves["loss"].points.iter().map(|point| point.y);
+    (cell, losses.collect())
+}
+
+/// Of 20 steps, those that are looked at go by torch's graph and the others without one.
+#[cfg(feature = "tch")]
+#[test]
+fn training_weighs_the_levels_as_it_is_told() {
+    let (usual, losses) = weighted(json!("eps"));
+    assert_eq!(losses.len(), 20);
+    // Written out or not it is one cell, and so is a cap that is never reached, of 1/0.3², but by name.
+    assert_eq!(
+        usual.id,
+        cell(json!({ "kind": "song_ermon" }), mlp(), true).id
+    );
+    let (capped, same) = weighted(json!({ "min_snr": 12.0 }));
+    assert_eq!(same, losses);
+    assert_ne!(capped.id, usual.id);
+    // A cap below 1/50² leaves a weight that is uniform on the clean data, times the cap: Adam sees no factor.
+    let (_, clean) = weighted(json!("x0"));
+    let cap = 0.5_f64.powi(12);
+    let (_, below) = weighted(json!({ "min_snr": cap }));
+    for (step, ((usual, clean), below)) in losses.iter().zip(&clean).zip(&below).enumerate() {
+        let error = below / (cap * clean) - 1.0;
+        assert!(error.abs() < 1e-3, "step {step}: {error}");
+        assert!(10.0 * usual < *clean, "step {step}: {usual} and {clean}");
+    }
+    // 1 + σ²/4.12² on the noise: the sum of the two.
+    let first = weighted(json!("edm")).1[0];
+    let error = first / (losses[0] + clean[0] / 4.12_f64.powi(2)) - 1.0;
+    assert!(error.abs() < 1e-5, "{error}");
+}
+
 #[cfg(feature = "tch")]
 #[test]
 fn a_cell_in_bfloat16_is_another_cell_of_nearly_the_same_numbers() {

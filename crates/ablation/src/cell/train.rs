@@ -5,7 +5,7 @@ use ndarray::Array2;
 use noise_schedule::{Kernel, LevelDistribution, LogUniform};
 use rand::Rng;
 use rand_distr::StandardNormal;
-use score_objective::{DenoisingBatch, Snr};
+use score_objective::DenoisingBatch;
 use tch::{Kind, Tensor};
 
 use super::{
@@ -80,6 +80,8 @@ impl Work<'_> {
                 *numbers = self.at.doubles(name).to_vec();
             }
         }
+        let weight = config.objective.weighting();
+        let weight = weight.map(|weighting| weighting.rule(config.noise.data_std));
         let every = (steps / 60).max(1);
         let mut diverged_at = None;
         for step in begun..steps {
@@ -109,11 +111,11 @@ impl Work<'_> {
             let look = LOOKS.contains(&step) || step + 1 == steps;
             // A step that is looked at goes by the graph, since that is what is looked at.
             let written = model.written.as_ref().filter(|_| !look);
-            let loss = match written {
-                Some(written) => {
+            let loss = match written.zip(weight.as_deref()) {
+                Some((written, weight)) => {
                     let batch = DenoisingBatch::new(
                         &model.epsilon(),
-                        &Snr,
+                        weight,
                         example.x0.view(),
                         example.noise.view(),
                         &example.levels,
@@ -267,10 +269,10 @@ pub(super) fn loss(
     );
     let score = |x: &Tensor| score_objective::torch::score(net, &epsilon, x, &example.levels);
     match config.objective {
-        Objective::Denoising {} => score_objective::torch::denoising_loss(
+        Objective::Denoising { weighting } => score_objective::torch::denoising_loss(
             net,
             &epsilon,
-            &Snr,
+            &*weighting.rule(config.noise.data_std),
             &x0,
             &noise,
             &example.levels,

@@ -43,6 +43,11 @@ fn every_rule_refuses_what_breaks_it() {
             json!({ "kind": "sliced_differences", "step": 0.0 }),
             "objective.step",
         ),
+        (
+            "/objective",
+            json!({ "kind": "denoising", "weighting": { "min_snr": 0.0 } }),
+            "objective.weighting.min_snr",
+        ),
         ("/training/steps", json!(0), "training.steps"),
         ("/training/batch", json!(1), "training.batch"),
         ("/training/rate", json!(-1.0), "training.rate"),

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     bands::{BandOptimiser, Bands},
     bottleneck::{Bottleneck, Hidden},
-    denoising::{Bed, Denoising, Levels, Target, Weighting},
+    denoising::{Bed, Denoising, Levels, Target},
     disc::{Disc, DiscInit, DiscNetwork},
     implicit::{Divergence, Implicit},
     long_skip::LongSkipRates,

@@ -122,12 +122,17 @@ pub(super) fn setup(main: &PlannedBlock, place: &str) -> Result<Vec<String>, Err
         ),
         format!(
             "Noise off: {} on clean data, the noise embedding fed the constant sigma = {min}; sampled by plain Langevin from {start}, step {}, {} evaluations.",
-            off.config.objective.words(),
+            off.config.objective.words(config.noise.data_std),
             config.sampling.langevin.step,
             config.sampling.evaluations + 1
         ),
         format!(
-            "Noise on: denoising score matching, sigma log-uniform on [{min}, {max}], weight sigma²; sampled by annealed Langevin ({} levels from {}, step {}·sigma², {} evaluations) and by the probability-flow ODE (Heun, {} steps).",
+            "Noise on: denoising score matching, sigma log-uniform on [{min}, {max}], weight {}; sampled by annealed Langevin ({} levels from {}, step {}·sigma², {} evaluations) and by the probability-flow ODE (Heun, {} steps).",
+            on.config
+                .objective
+                .weighting()
+                .unwrap_or_default()
+                .words(config.noise.data_std),
             config.sampling.annealed.levels,
             config.sampling.annealed.from,
             config.sampling.annealed.epsilon,

@@ -350,6 +350,28 @@ fn a_contrast_needs_an_id_of_its_own() {
 }
 
 #[test]
+fn a_set_up_says_how_noise_levels_weigh() {
+    let usual = "{ objective = { kind = \"denoising\" } }";
+    let edm = "{ objective = { kind = \"denoising\", weighting = \"edm\" } }";
+    let line = |text: &str, begin: &str| {
+        let plan = plan(text).expect("the study is sound");
+        let mut lines = plan.studies[0].setup.iter();
+        lines
+            .find(|line| line.starts_with(begin))
+            .expect(begin)
+            .clone()
+    };
+    let on = |weight: &str| format!("log-uniform on [0.3, 50], weight {weight}; sampled by");
+    assert!(line(STUDY, "Noise on").contains(&on("sigma²")));
+    let weighted = STUDY.replace(usual, edm);
+    assert!(line(&weighted, "Noise on").contains(&on("sigma² + sigma⁴/4.12²")));
+    let off = "{ objective = { kind = \"sliced\" } }";
+    let both = STUDY.replace(off, edm);
+    let said = "Noise off: denoising score matching with weight sigma² + sigma⁴/4.12² on";
+    assert!(line(&both, said).contains(said));
+}
+
+#[test]
 fn the_built_in_studies_are_sound() {
     for built_in in catalog::STUDIES {
         let folder = study::load(built_in.name).expect("it parses");

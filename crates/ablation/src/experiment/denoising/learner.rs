@@ -5,13 +5,12 @@ use noise_schedule::Kernel;
 use rand::RngCore;
 use resnet_blocks::{Mode, Network, Params, ResidualMlp};
 use score_objective::{
-    CleanSample, DenoisingBatch, Edm, EdmWeight, Epsilon, MinSnr, Preconditioner, Snr, Uniform,
-    Velocity, torch,
+    CleanSample, DenoisingBatch, Edm, Epsilon, Preconditioner, Velocity, Weighting, torch,
 };
 use tch::{Kind, Tensor, nn::VarStore};
 use unet::UNet;
 
-use super::{Denoising, Levels, Target, Weighting};
+use super::{Denoising, Levels, Target};
 use crate::{
     architecture::Architecture,
     cell::{Written, optimizer::Adam},
@@ -30,7 +29,7 @@ pub(super) struct Learner {
     /// The network's passes, where they are written out and its loss can do with them.
     written: Option<Written>,
     row: Box<dyn Preconditioner>,
-    weight: Box<dyn score_objective::Weighting>,
+    weight: Box<dyn Weighting>,
     /// Whether it learns the score of the clean data, which has no level.
     clean: bool,
     /// The shape of an example.
@@ -81,12 +80,6 @@ impl Learner {
             Target::V => Box::new(Velocity::new(std).expect(checked)),
             Target::Edm => Box::new(Edm::new(std).expect(checked)),
         };
-        let weight: Box<dyn score_objective::Weighting> = match experiment.weighting {
-            Weighting::Eps => Box::new(Snr),
-            Weighting::X0 => Box::new(Uniform),
-            Weighting::MinSnr(gamma) => Box::new(MinSnr::new(gamma).expect(checked)),
-            Weighting::Edm => Box::new(EdmWeight::new(std).expect(checked)),
-        };
         let clean = matches!(experiment.levels, Levels::Clean {});
         Ok(Learner {
             network,
@@ -97,7 +90,7 @@ impl Learner {
             adam: Adam::new(&mut parameters),
             parameters,
             row,
-            weight,
+            weight: experiment.weighting.rule(std),
             clean,
             shape: shape.iter().map(|&n| n as i64).collect(),
         })

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{Found, Measurement, Metric};
 use crate::{
     architecture::Architecture,
-    config::{Network, Training},
+    config::{Network, Training, Weighting},
     error::Error,
     exact::place::Place,
     stream::{Role, Stream},
@@ -89,20 +89,6 @@ pub enum Target {
     /// The velocity of a variance-preserving path.
     V,
     /// EDM's F.
-    Edm,
-}
-
-/// The weight of a squared error of the denoiser.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Weighting {
-    /// 1/σ²: uniform on the noise.
-    Eps,
-    /// 1: uniform on the clean sample.
-    X0,
-    /// min(1/σ², γ) (Hang et al. 2023, γ = 5).
-    MinSnr(f64),
-    /// 1/σ² + 1/data_std²: uniform on EDM's F.
     Edm,
 }
 
