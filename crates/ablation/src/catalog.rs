@@ -9,6 +9,8 @@
 //! | gradient first/last | decades, real | two layers stand for all; Adam equalises it in training |
 //! | silent layers | `[0, 1]` | Adam divides the size of gradients out, so an update that is not absorbed need not follow a signal |
 //! | silent units, GSNR and fairness of the map | `[0, 1]`, real, `[0, 1]` | near a minimum there is little signal left; about so many micro-batches; Λ rises with units that are easily heard, and counts a unit that is just not audible as nothing |
+//! | agreement and conflict of noise levels | real, about `[−1, 1]` | where training has come to rest the gradients of the levels cancel, whatever the weights, so look while it learns; undefined where a level has no signal that so many micro-batches hear; the most conflicting of many pairs is low by chance |
+//! | gradient noise scale | decades | of this network at this step; levels are drawn in strata, so that it depends a little on the size of a micro-batch |
 //! | training loss, denoising error | real, decades | of unlike objectives they are not comparable |
 //!
 //! Formulas and sources are where the numbers are made: [`crate::probe`], `learnability::{gradient, silence, index, map}`.
@@ -285,6 +287,24 @@ pub const PROBES: &[Row] = &[
         "level-aware fairness of the gradient over all of training",
         Better::Descriptive,
         "the same with the reference 1/steps, as much signal as noise in all training steps together: a unit below it would not be heard by averaging over the whole training",
+    ),
+    (
+        "map_log_noise_scale",
+        "gradient noise scale along training, log10",
+        Better::Descriptive,
+        "log10 of the examples whose mean gradient of the arm's own objective, of the whole network, has as much signal as noise, mean over the looks of probes.map.agreement; where noise is on, and a signal is found at each look",
+    ),
+    (
+        "map_level_agreement",
+        "agreement of noise levels along training",
+        Better::Higher,
+        "mean over pairs of noise levels, and over the looks of probes.map.agreement, of the cosine of their expected gradients, of the whole network, without the noise that hides it; 1 if every level asks for the same step, 0 if they have nothing to do with each other; where noise is on, and every level has a signal at each look; where training has come to rest the levels' gradients cancel, whatever the weights",
+    ),
+    (
+        "map_level_confusion",
+        "worst conflict of noise levels along training",
+        Better::Higher,
+        "the least of these cosines, mean over the looks: below 0 there are two levels of which a step for one harms the other",
     ),
     (
         "training_loss",

@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::frame::median;
 
-pub(crate) use self::check::{check, passes};
+pub(crate) use self::check::{check, passes, reads_levels};
 pub use self::check::{enough, flips};
 pub use self::parts::{By, Parts};
 
@@ -41,6 +41,14 @@ pub use self::parts::{By, Parts};
 pub const RATE: f64 = 0.05;
 /// Confidence of the interval of a cell.
 pub const CONFIDENCE: f64 = 0.95;
+/// Independent estimates of the gradient of one noise level, where levels are compared.
+pub const GROUPS: usize = 4;
+/// The probes that need them.
+pub(crate) const OF_LEVELS: [&str; 3] = [
+    "map_log_noise_scale",
+    "map_level_agreement",
+    "map_level_confusion",
+];
 /// What the column of a cell's whole objective is called.
 pub const WHOLE: &str = "own";
 
@@ -66,9 +74,28 @@ pub struct MapProbe {
     /// What stands for a skip that has no weights; without it such a skip has no row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skips: Option<Skips>,
+    /// How far the levels agree on a step of the whole network, along training, and the noise scale of the arm's own objective;
+    /// without it neither is read. An arm without noise has no levels of its own, and neither reading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<Agreement>,
     /// Maps of parts of the loss beside it; without it there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts: Option<Parts>,
+}
+
+/// Size of the comparison of noise levels: `probes.map.agreement`.
+///
+/// It costs `(1 + levels) · micro_batches` passes forward and back at each of its looks.
+///
+/// *Misleading*: where training has come to rest the gradients of the levels, as they weigh, add up to nothing, whatever the
+/// weights: of `L` levels that count alike the mean cosine is then about `−1/(L − 1)`. So look while it learns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agreement {
+    /// Micro-batches of each level, and of the arm's own objective: a multiple of [`GROUPS`].
+    pub micro_batches: usize,
+    /// The numbers of steps after which it is read, rising.
+    pub after: Vec<u64>,
 }
 
 /// What the rows of a map are.

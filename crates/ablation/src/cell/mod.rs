@@ -2,6 +2,8 @@
 //!
 //! A cell whose network is the exact score needs no torch.
 
+#[cfg(feature = "tch")]
+mod agreement;
 mod exact;
 mod judge;
 #[cfg(feature = "tch")]

@@ -108,7 +108,14 @@ fn cells() -> Vec<Cell> {
         }
         let mut random = mlp();
         random["short"] = json!({ "stochastic_depth": 0.5 });
-        cells.push(cell(json!({ "kind": "song_ermon" }), random, true));
+        let random = cell(json!({ "kind": "song_ermon" }), random, true);
+        let mut config = serde_json::to_value(random.config).expect("plain data");
+        config["probes"]["map"] = json!({
+            "levels": [0.3, 6.5], "units": "layers", "micro_batches": 12, "examples": 4, "looks": ["end"], "seeds": 4,
+            "agreement": { "micro_batches": 4, "after": [1, 7, 20] },
+        });
+        let config: CellConfig = serde_json::from_value(config).expect("a configuration");
+        cells.push(Cell::new(config, 3));
     }
     cells
 }

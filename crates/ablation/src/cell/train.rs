@@ -107,6 +107,7 @@ impl Work<'_> {
             if turn == Turn::Stop {
                 return Ok(None);
             }
+            self.agreement(model, step);
             let example = Example::draw(config, self.dataset, &self.own, Role::Data, step, batch);
             let look = LOOKS.contains(&step) || step + 1 == steps;
             // A step that is looked at goes by the graph, since that is what is looked at.
@@ -178,6 +179,9 @@ impl Work<'_> {
             if let Some(before) = before {
                 course.silence.extend([done, learned.silent_share(&before)]);
             }
+        }
+        if diverged_at.is_none() {
+            self.agreement(model, steps);
         }
         self.at.record.evaluations.training = diverged_at.unwrap_or(steps);
         if !config.objective.uses_noise() && diverged_at.is_none() {

@@ -6,6 +6,7 @@ use crate::{
     catalog, check, cost,
     error::{Error, nearest_name},
     exact::place::Place,
+    map,
     plan::{Overrides, Shelf},
     study,
     work::Work,
@@ -176,6 +177,7 @@ fn arms(claim: &Claim, overrides: &Overrides, place: &Place) -> Result<Vec<Claim
                 images.complete(&mut config, &here)?;
                 check::check(&config, &here)?;
                 let architecture = Architecture::of(&config.network, &config.shape(), &here)?;
+                map::check(&config, &architecture, &here)?;
                 let seconds = cost::seconds(&config, &architecture, claim.seeds);
                 (Work::from(config), seconds)
             } else {
@@ -232,10 +234,18 @@ fn check_term(term: &Term, claim: &Claim, arms: &[ClaimArm], place: &Place) -> R
     {
         let known: Vec<&str> = match &arm.config {
             Work::Experiment(experiment) => experiment.metrics().iter().map(|m| m.name).collect(),
-            Work::Diffusion(_) => catalog::PROBES.iter().map(|row| row.0).collect(),
+            Work::Diffusion(config) => {
+                let has =
+                    |probe: &&str| !map::OF_LEVELS.contains(probe) || map::reads_levels(config);
+                let probes = catalog::PROBES.iter().map(|row| row.0);
+                probes.filter(has).collect()
+            }
         };
         if let Some(metric) = term.metrics().iter().find(|own| !known.contains(own)) {
-            let rule = format!("it measures {}", known.join(", "));
+            let rule = match map::OF_LEVELS.contains(metric) {
+                true => "its arms compare no noise levels: train them with noise, and give probes.map.agreement".to_owned(),
+                false => format!("it measures {}", known.join(", ")),
+            };
             return Err(place.refuse("measure.metric", format!("{metric:?}"), &rule));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{RATE, Skips};
+use super::{Agreement, GROUPS, RATE, Skips};
 use crate::{architecture::Architecture, config::CellConfig, error::Error};
 
 /// Whether so many micro-batches can mark a lone audible cell among all of a map, the levels are those of the cell, and
@@ -42,6 +42,43 @@ pub(crate) fn check(
         let rule = "a micro-batch has 1 to 1,000,000 examples";
         let value = probe.examples.to_string();
         return refuse("probes.map.examples", value, rule.to_owned());
+    }
+    if let Some(Agreement {
+        micro_batches,
+        after,
+    }) = &probe.agreement
+    {
+        let mut levels = probe.levels.clone();
+        levels.sort_by(f64::total_cmp);
+        levels.dedup();
+        let enough =
+            micro_batches.is_multiple_of(GROUPS) && (GROUPS..=100_000).contains(micro_batches);
+        let rises = after.is_sorted_by(|a, b| a < b);
+        let steps = config.training.steps;
+        for (holds, name, value, rule) in [
+            (
+                enough,
+                "agreement.micro_batches",
+                micro_batches.to_string(),
+                "of each level there are four equal groups: a multiple of 4, to 100,000",
+            ),
+            (
+                !after.is_empty() && rises && after.iter().all(|done| (1..=steps).contains(done)),
+                "agreement.after",
+                format!("{after:?}"),
+                "numbers of training steps, rising, from 1 to training.steps",
+            ),
+            (
+                2 <= levels.len() && levels.len() == probe.levels.len(),
+                "levels",
+                format!("{:?}", probe.levels),
+                "probes.map.agreement compares levels in pairs: give two or more, none twice",
+            ),
+        ] {
+            if !holds {
+                return refuse(&format!("probes.map.{name}"), value, rule.to_owned());
+            }
+        }
     }
     let layers = architecture.layer_names();
     let shortcuts = match probe.skips {
@@ -84,6 +121,12 @@ pub(crate) fn check(
     Ok(())
 }
 
+/// Whether a cell compares its noise levels: it has some, and is asked to.
+pub(crate) fn reads_levels(config: &CellConfig) -> bool {
+    let map = config.probes.map.as_ref();
+    config.objective.uses_noise() && map.is_some_and(|probe| probe.agreement.is_some())
+}
+
 /// Passes forward and back that a cell spends on its map: of the denoising loss, and of its own objective where that is
 /// another; the mean over `seeds` seeds, of which not all may have a map.
 pub(crate) fn passes(config: &CellConfig, seeds: u32) -> [f64; 2] {
@@ -103,7 +146,13 @@ pub(crate) fn passes(config: &CellConfig, seeds: u32) -> [f64; 2] {
             }
         }
     }
-    [denoising, own].map(|columns| columns * (probe.looks.len() * probe.micro_batches) as f64)
+    let mut passes =
+        [denoising, own].map(|columns| columns * (probe.looks.len() * probe.micro_batches) as f64);
+    if let Some(agreement) = probe.agreement.as_ref().filter(|_| noise) {
+        let looks = agreement.after.len() * agreement.micro_batches;
+        passes[0] += share(probe.seeds) * ((1 + probe.levels.len()) * looks) as f64;
+    }
+    passes
 }
 
 /// Micro-batches whose signs have so many patterns that a lone cell of `cells` can be marked: 2¹⁻ⁿ ≤ rate / cells.
@@ -198,6 +247,71 @@ mod tests {
             )
             .is_ok()
         );
+    }
+
+    /// The plane, of 20 steps, with a map at these levels and this agreement, or what is said against it.
+    fn agreed(
+        levels: &str,
+        micro_batches: usize,
+        after: &str,
+    ) -> Result<crate::plan::Plan, String> {
+        let map = format!(
+            "depths = [], map = {{ levels = {levels}, units = \"layers\", micro_batches = 13, examples = 4, looks = [\"end\"], seeds = 1, agreement = {{ micro_batches = {micro_batches}, after = {after} }} }} }}"
+        );
+        plan(&study_with("depths = [2] }", &map)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn levels_that_cannot_be_compared_are_refused() {
+        for (levels, micro_batches, after, words) in [
+            (
+                "[0.3, 3.0]",
+                6,
+                "[10]",
+                "agreement.micro_batches = 6, but of each",
+            ),
+            (
+                "[0.3, 3.0]",
+                0,
+                "[10]",
+                "agreement.micro_batches = 0, but of each",
+            ),
+            ("[0.3, 3.0]", 100_004, "[10]", "to 100,000"),
+            ("[0.3, 3.0]", 8, "[]", "agreement.after = [], but numbers"),
+            (
+                "[0.3, 3.0]",
+                8,
+                "[3, 3]",
+                "agreement.after = [3, 3], but numbers",
+            ),
+            ("[0.3, 3.0]", 8, "[0, 21]", "from 1 to training.steps"),
+            (
+                "[0.3]",
+                8,
+                "[10]",
+                "levels = [0.3], but probes.map.agreement",
+            ),
+            ("[0.3, 3.0, 0.3]", 8, "[10]", "none twice"),
+        ] {
+            let said = agreed(levels, micro_batches, after).expect_err(words);
+            assert!(said.contains(words), "{said}");
+        }
+    }
+
+    #[test]
+    fn agreement_is_priced_by_its_looks_where_there_are_levels() {
+        let plan = agreed("[0.3, 3.0]", 8, "[1, 10, 20]").expect("the study is sound");
+        for arm in &plan.studies[0].blocks[0].arms {
+            let noise = arm.config.objective.uses_noise();
+            assert_eq!(reads_levels(&arm.config), noise);
+            // Own and two levels, at the end and at three looks.
+            let wanted = if noise {
+                [3.0 * 13.0 + 3.0 * 3.0 * 8.0, 0.0]
+            } else {
+                [2.0 * 13.0, 13.0]
+            };
+            assert_eq!(passes(&arm.config, 1), wanted);
+        }
     }
 
     #[test]

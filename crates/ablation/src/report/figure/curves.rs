@@ -18,7 +18,7 @@ const BAND_DATA: &str = "band_power_data";
 const BANDS: &str = "band_power";
 
 /// Headings of the curves we know, in the order of the page; others follow under their own names.
-const KNOWN: [(&str, &str); 11] = [
+const KNOWN: [(&str, &str); 14] = [
     ("loss", "Loss along training"),
     (
         "gradient_ratio",
@@ -39,6 +39,15 @@ const KNOWN: [(&str, &str); 11] = [
     ("score_error_by_mode", "Score error by mode"),
     ("score_error_by_band", "Score error by frequency band"),
     (BANDS, "Power by frequency band"),
+    (
+        "level_agreement",
+        "Agreement of noise levels along training",
+    ),
+    (
+        "level_confusion",
+        "Worst conflict of noise levels along training",
+    ),
+    ("log_noise_scale", "Gradient noise scale along training"),
 ];
 
 /// One drawn line.
