@@ -106,6 +106,7 @@ pub const CLAIMS: &[(&str, &str)] = claims![
     "6-band-unet",
     "6-modes",
     "6-mode-time",
+    "6-weights",
     "7a",
     "7b",
     "7b-law",

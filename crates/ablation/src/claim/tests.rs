@@ -352,6 +352,52 @@ fn mistakes_are_refused_before_anything_runs() {
 }
 
 #[test]
+fn a_finding_about_noise_levels_needs_arms_that_compare_them() {
+    let weights = catalog::CLAIMS
+        .iter()
+        .find(|(name, _)| *name == "6-weights");
+    let (_, text) = weights.expect("it is built in");
+    for (from, to, wanted) in [
+        ("seeds = 8", "seeds = 8", ""),
+        (
+            "micro_batches = 32",
+            "micro_batches = 30",
+            "a multiple of 4",
+        ),
+        (
+            ", agreement = { micro_batches = 32, after = [10, 30, 100, 300] }",
+            "",
+            "give probes.map.agreement",
+        ),
+        (
+            "micro_batches = 13",
+            "micro_batches = 3",
+            "tell one audible cell",
+        ),
+        (
+            "{ kind = \"denoising\", weighting = \"edm\" }",
+            "{ kind = \"sliced\" }",
+            "train them with noise",
+        ),
+        (
+            "{ min_snr = 5.0 }",
+            "{ min_snr = -5.0 }",
+            "the cap is a finite",
+        ),
+        ("\"edm\"", "\"edn\"", "edn"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        match planned(&text.replace(from, to)) {
+            Ok(_) => assert_eq!(wanted, "", "{to}"),
+            Err(error) => {
+                let said = error.to_string();
+                assert!(!wanted.is_empty() && said.contains(wanted), "{to}: {said}");
+            }
+        }
+    }
+}
+
+#[test]
 fn every_committed_claim_can_be_planned() {
     let claims = load(&Selection::All).expect("they read");
     let names: Vec<&str> = claims.iter().map(|claim| claim.name.as_str()).collect();

@@ -264,7 +264,7 @@ pub(super) const SENTENCES: [Sentence; 36] = [
         "After, every signal takes part in the computation of gradients",
         &[part(
             "",
-            "6-exist edm-equal 6-modes 6-mode-time 3a-all-paths 3a-measured-paths ?6-band-equal ?g6",
+            "6-exist edm-equal 6-modes 6-mode-time 3a-all-paths 3a-measured-paths ?6-band-equal ?6-weights ?g6",
         )
         .under("layers, noise levels and modes as the signals, not paths")],
     ),
@@ -295,7 +295,7 @@ pub(super) const SENTENCES: [Sentence; 36] = [
         "Fairness does not mean that all features are learned equally",
         &[part(
             "",
-            "6-band !6-band-equal ?6-modes-drown ?6-share ?6-share-plain ?6-share-theil ?6-share-outcome ?g6",
+            "6-band !6-band-equal ?6-modes-drown ?6-share ?6-share-plain ?6-share-theil ?6-share-outcome ?6-weights ?g6",
         )],
     ),
     sentence(
