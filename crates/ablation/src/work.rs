@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::{CellConfig, Device},
+    config::{CellConfig, Data, Device, Numerics},
     experiment::Experiment,
 };
 
@@ -29,28 +29,36 @@ impl Work {
         }
     }
 
+    /// The images from files that it learns from, or the distribution of a diffusion cell.
+    pub fn data(&self) -> Option<&Data> {
+        match self {
+            Work::Diffusion(config) => Some(&config.data),
+            Work::Experiment(experiment) => experiment.data(),
+        }
+    }
+
+    /// Where and with which numbers it computes; an experiment that does not say so does on one thread of the processor.
+    fn own_numerics(&self) -> Option<&Numerics> {
+        match self {
+            Work::Diffusion(config) => Some(&config.numerics),
+            Work::Experiment(experiment) => experiment.numerics(),
+        }
+    }
+
     /// Where its tensors live.
     pub fn device(&self) -> Device {
-        match self {
-            Work::Diffusion(config) => config.numerics.device,
-            Work::Experiment(_) => Device::Cpu,
-        }
+        self.own_numerics().map_or(Device::Cpu, |own| own.device)
     }
 
     /// Threads of one operation.
     pub fn threads(&self) -> u32 {
-        match self {
-            Work::Diffusion(config) => config.numerics.threads,
-            Work::Experiment(_) => 1,
-        }
+        self.own_numerics().map_or(1, |own| own.threads)
     }
 
-    /// What its network computes with, in words; nothing where the cell has none.
+    /// What its network computes with, in words; nothing where the cell has none, or does not say.
     pub fn numerics(&self) -> String {
-        match self {
-            Work::Diffusion(config) if self.needs_torch() => config.numerics.words(),
-            _ => String::new(),
-        }
+        let own = self.own_numerics().filter(|_| self.needs_torch());
+        own.map_or_else(String::new, Numerics::words)
     }
 
     /// Whether it needs libtorch.

@@ -216,7 +216,7 @@ impl Bench<'_> {
             keeping,
             ..
         } = self;
-        let images = match cell.config.diffusion().map(|config| &config.data) {
+        let images = match cell.config.data() {
             Some(Data::Images { digest, .. }) => self.images.get(digest),
             _ => None,
         };
@@ -299,9 +299,9 @@ impl Watch for Shift<'_> {
 /// The image sets of the plan by digest, checked against the digests that the plan was made with.
 fn images(plan: &Plan, overrides: &Overrides) -> Result<BTreeMap<String, Images>, Error> {
     let mut found = BTreeMap::new();
-    let of_claims = plan.claim_arms().filter_map(|arm| arm.config.diffusion());
-    for config in plan.arms().map(|arm| &arm.config).chain(of_claims) {
-        let Data::Images { name, digest, .. } = &config.data else {
+    let of_claims = plan.claim_arms().filter_map(|arm| arm.config.data());
+    for data in plan.arms().map(|arm| &arm.config.data).chain(of_claims) {
+        let Data::Images { name, digest, .. } = data else {
             continue;
         };
         if found.contains_key(digest) {

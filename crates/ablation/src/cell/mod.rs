@@ -102,10 +102,10 @@ pub fn run(
 ) -> Result<Option<Finished>, Error> {
     let config = match &cell.config {
         work::Work::Diffusion(config) => config,
-        // Short: what a stop loses is run again, and to the watchdog all of it is one step.
+        // Short, all but a few: what a stop loses is run again.
         work::Work::Experiment(experiment) => {
-            let record = experiment.record(cell)?;
-            return Ok(Some(Finished {
+            let record = experiment.record(cell, images, watch)?;
+            return Ok(record.map(|record| Finished {
                 record,
                 weights: None,
             }));

@@ -23,14 +23,7 @@ const EPSILON: f64 = 1e-8;
 impl Adam {
     /// Takes over the parameters, which become views of one buffer; their values stay.
     pub fn new(parameters: &mut [Tensor]) -> Adam {
-        let _guard = tch::no_grad_guard();
-        let flat = flatten(parameters);
-        let mut offset = 0;
-        for parameter in parameters {
-            let (size, length) = (parameter.size(), parameter.numel() as i64);
-            parameter.set_data(&flat.narrow(0, offset, length).view(&size[..]));
-            offset += length;
-        }
+        let flat = views_of_one_buffer(parameters);
         Adam {
             mean: flat.zeros_like(),
             square: flat.zeros_like(),
@@ -172,7 +165,21 @@ fn numbers(flat: &Tensor) -> Vec<f32> {
     Vec::try_from(flat.to_device(tch::Device::Cpu)).expect("a flat tensor of single precision")
 }
 
-fn flatten(tensors: &[Tensor]) -> Tensor {
+/// Moves tensors to one buffer, of which they become views; their values stay.
+pub(crate) fn views_of_one_buffer(parameters: &mut [Tensor]) -> Tensor {
+    let _guard = tch::no_grad_guard();
+    let flat = flatten(parameters);
+    let mut offset = 0;
+    for parameter in parameters {
+        let (size, length) = (parameter.size(), parameter.numel() as i64);
+        parameter.set_data(&flat.narrow(0, offset, length).view(&size[..]));
+        offset += length;
+    }
+    flat
+}
+
+/// The numbers of all, one after the other.
+pub(crate) fn flatten(tensors: &[Tensor]) -> Tensor {
     let flat: Vec<Tensor> = tensors.iter().map(|t| t.reshape([-1])).collect();
     Tensor::cat(&flat, 0)
 }

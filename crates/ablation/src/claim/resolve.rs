@@ -165,7 +165,13 @@ fn arms(claim: &Claim, overrides: &Overrides, place: &Place) -> Result<Vec<Claim
             };
             let here = format!("{}, arm `{name}`", claim.place);
             let (config, seconds) = if let Some(experiment) = &claim.experiment {
-                let experiment = study::resolve(experiment, &patches, &claim.place)?;
+                let mut experiment = study::resolve(experiment, &patches, &claim.place)?;
+                if let Some(own) = experiment.classification() {
+                    if let Some(device) = overrides.device {
+                        own.numerics.device = device;
+                    }
+                    images.complete_labelled(&mut own.data, own.classes, &here)?;
+                }
                 experiment.check(&here)?;
                 let seconds = experiment.seconds();
                 (Work::from(experiment), seconds)
@@ -174,7 +180,7 @@ fn arms(claim: &Claim, overrides: &Overrides, place: &Place) -> Result<Vec<Claim
                 if let Some(device) = overrides.device {
                     config.numerics.device = device;
                 }
-                images.complete(&mut config, &here)?;
+                images.complete(&mut config.data, &here)?;
                 check::check(&config, &here)?;
                 let architecture = Architecture::of(&config.network, &config.shape(), &here)?;
                 map::check(&config, &architecture, &here)?;

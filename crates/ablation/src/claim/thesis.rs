@@ -347,12 +347,12 @@ pub(super) const SENTENCES: [Sentence; 36] = [
         &[
             part(
                 "they become too small",
-                "1a-off 1a-crit 2a-exist 2a-exist-init 2a-exist-adam 2a-exist-decades 2a-exist-decades-init",
+                "1a-off 1a-crit 2a-exist 2a-exist-init 2a-exist-adam 2a-exist-decades 2a-exist-decades-init ?g1-gradient",
             )
             .under("gradient descent from initial weights that are not critical"),
             part(
                 "so that nothing is learned",
-                "2a-learn 2a-learn-pytorch ?g1",
+                "2a-learn 2a-learn-pytorch ?g1 ?g1-110 ?g1-training",
             )
             .under("initial weights that are not critical"),
         ],
@@ -382,10 +382,10 @@ pub(super) const SENTENCES: [Sentence; 36] = [
     sentence(
         "With skips depth scales; without them deeper networks get worse by loss of signal",
         &[
-            part("with skips depth scales", "2a-learn 7e-counter ?g2"),
+            part("with skips depth scales", "2a-learn 7e-counter ?g1-deeper ?g2"),
             part(
                 "without them deeper networks get worse",
-                "2a-learn-pytorch 7c 7c-coarse ?7c-learns ?g1",
+                "2a-learn-pytorch 7c 7c-coarse ?7c-learns ?g1 ?g1-110 ?g1-worse ?g1-worse-110 ?g1-rates",
             ),
         ],
     ),

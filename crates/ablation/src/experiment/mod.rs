@@ -7,6 +7,7 @@
 mod adam;
 mod bands;
 mod bottleneck;
+mod classification;
 mod denoising;
 mod disc;
 mod implicit;
@@ -30,6 +31,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     bands::{BandOptimiser, Bands},
     bottleneck::{Bottleneck, Hidden},
+    classification::{Classification, Short},
     denoising::{Bed, Denoising, Levels, Target},
     disc::{Disc, DiscInit, DiscNetwork},
     implicit::{Divergence, Implicit},
@@ -43,6 +45,9 @@ pub use self::{
     transplant::{ScratchInit, Transplant},
 };
 use crate::{
+    cell::{Turn, Watch},
+    config::{Data, Numerics},
+    data::Images,
     error::Error,
     exact::place::Place,
     plan::Cell,
@@ -81,6 +86,8 @@ experiments! {
     Bands,
     /// Does the rank law say which prediction is easier?
     Bottleneck,
+    /// How often does a deep network miss the class of an image?
+    Classification,
     /// How well, how fast and where does a network learn to denoise?
     Denoising,
     /// Can a network of the input's width enclose a disc?
@@ -128,18 +135,59 @@ impl Experiment {
         self.of().seconds()
     }
 
-    /// Makes the experiment of a cell.
+    /// Predicted bytes of a worker beside the program.
+    pub(crate) fn bytes(&self) -> f64 {
+        match self {
+            Experiment::Classification(own) => own.bytes(),
+            _ => 0.0,
+        }
+    }
+
+    /// The images from files that it learns from; most draw what they need.
+    pub fn data(&self) -> Option<&Data> {
+        match self {
+            Experiment::Classification(own) => Some(&own.data),
+            _ => None,
+        }
+    }
+
+    /// Where it computes, if its study says so; others do on one thread of the processor.
+    pub fn numerics(&self) -> Option<&Numerics> {
+        match self {
+            Experiment::Classification(own) => Some(&own.numerics),
+            _ => None,
+        }
+    }
+
+    /// One that learns from files, for the plan to say where it computes and what the files hold.
+    pub(crate) fn classification(&mut self) -> Option<&mut Classification> {
+        match self {
+            Experiment::Classification(own) => Some(own),
+            _ => None,
+        }
+    }
+
+    /// Makes the experiment of a cell; `None` if it was told to stop.
     ///
     /// # Errors
     ///
-    /// [`Error::WithoutTorch`] for one that needs libtorch in a build that has none. Divergence is not an error.
-    pub(crate) fn record(&self, cell: &Cell) -> Result<Record, Error> {
+    /// [`Error::WithoutTorch`] for one that needs libtorch in a build that has none, [`Error::Device`] if the device is not
+    /// there. Divergence is not an error.
+    pub(crate) fn record(
+        &self,
+        cell: &Cell,
+        images: Option<&Images>,
+        watch: &mut dyn Watch,
+    ) -> Result<Option<Record>, Error> {
         if self.needs_torch() && !cfg!(feature = "tch") {
             return Err(Error::WithoutTorch);
         }
         #[cfg(feature = "tch")]
-        tch::set_num_threads(1);
+        tch::set_num_threads(self.numerics().map_or(1, |own| own.threads as i32));
         let mut found = Found {
+            images,
+            watch,
+            stopped: false,
             metrics: self.metrics(),
             record: Record {
                 schema: 1,
@@ -154,7 +202,7 @@ impl Experiment {
         };
         self.of()
             .run(&Stream::new(u64::from(cell.seed)), &mut found)?;
-        Ok(found.record)
+        Ok((!found.stopped).then_some(found.record))
     }
 }
 
@@ -192,14 +240,39 @@ pub struct Metric {
     pub worst: Option<f64>,
 }
 
-/// What a run of an experiment found.
-#[derive(Debug)]
-pub(crate) struct Found {
+/// What a run of an experiment has at hand, and what it found.
+pub(crate) struct Found<'a> {
+    images: Option<&'a Images>,
+    watch: &'a mut dyn Watch,
+    stopped: bool,
     metrics: &'static [Metric],
     record: Record,
 }
 
-impl Found {
+impl<'a> Found<'a> {
+    /// The images of its data.
+    ///
+    /// # Panics
+    ///
+    /// If it has none: the plan opened them.
+    #[cfg_attr(
+        not(feature = "tch"),
+        expect(dead_code, reason = "what needs them needs torch")
+    )]
+    pub(crate) fn images(&self) -> &'a Images {
+        self.images.expect("the plan opened the images")
+    }
+
+    /// Says before a step of what may take an hour that it is alive; whether it is to go on. If not, nothing is kept.
+    #[cfg_attr(
+        not(feature = "tch"),
+        expect(dead_code, reason = "what needs them needs torch")
+    )]
+    pub(crate) fn goes_on(&mut self) -> bool {
+        self.stopped |= self.watch.turn() == Turn::Stop;
+        !self.stopped
+    }
+
     /// Notes a number; one that is not finite counts as divergence, and takes the metric's worst value.
     ///
     /// # Panics
@@ -209,15 +282,20 @@ impl Found {
         let metric = self.metrics.iter().find(|metric| metric.name == name);
         let metric = metric.unwrap_or_else(|| panic!("`{name}` is not among the metrics"));
         if !value.is_finite() {
-            self.record.outcome = Outcome::Diverged {
-                stage: Stage::Training,
-                step: self.record.evaluations.training,
-            };
+            self.diverged();
         }
         let kept = Some(value).filter(|v| v.is_finite()).or(metric.worst);
         if let Some(kept) = kept {
             self.record.values.insert(name.to_owned(), kept);
         }
+    }
+
+    /// Notes that it diverged.
+    pub(crate) fn diverged(&mut self) {
+        self.record.outcome = Outcome::Diverged {
+            stage: Stage::Training,
+            step: self.record.evaluations.training,
+        };
     }
 
     /// Counts the batches that were trained on.
@@ -241,14 +319,43 @@ impl Found {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::checkpoint::Checkpoint;
+
+    /// Stops a cell before its step of this number, counted from 1.
+    struct Steps(u64);
+
+    impl Watch for Steps {
+        fn turn(&mut self) -> Turn {
+            self.0 = self.0.saturating_sub(1);
+            if self.0 == 0 { Turn::Stop } else { Turn::GoOn }
+        }
+
+        fn keep(&mut self, _: &mut Checkpoint) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn program(&self) -> &str {
+            "this"
+        }
+    }
 
     /// What a cell of an experiment leaves behind.
     pub(crate) fn record(experiment: impl Into<Experiment>, seed: u32) -> Record {
+        record_of(experiment, seed, None, u64::MAX).expect("it was not stopped")
+    }
+
+    /// The same with images, stopped before its step of this number, counted from 1; `None` if it was.
+    pub(crate) fn record_of(
+        experiment: impl Into<Experiment>,
+        seed: u32,
+        images: Option<&Images>,
+        stop: u64,
+    ) -> Option<Record> {
         let experiment = experiment.into();
         experiment.check("a test").expect("sound parameters");
         let cell = Cell::new(experiment.clone(), seed);
         experiment
-            .record(&cell)
+            .record(&cell, images, &mut Steps(stop))
             .expect("nothing is missing to run it")
     }
 

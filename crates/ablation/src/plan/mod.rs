@@ -211,6 +211,11 @@ impl Plan {
             let architecture = Architecture::of(&config.network, &config.shape(), &self.name)?;
             most = most.max(cost::bytes(config, &architecture));
         }
+        for arm in self.claim_arms() {
+            if let Work::Experiment(experiment) = &arm.config {
+                most = most.max(cost::RESIDENT + experiment.bytes());
+            }
+        }
         Ok(most)
     }
 

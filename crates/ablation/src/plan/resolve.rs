@@ -140,8 +140,16 @@ pub(crate) fn open_images(name: &str, overrides: &Overrides) -> Result<Images, E
 /// What a plan must know of each image set, read once.
 pub(crate) struct Shelf<'a> {
     overrides: &'a Overrides,
-    /// Number of images, digest and shape by name.
-    found: BTreeMap<String, (usize, String, [usize; 3])>,
+    found: BTreeMap<String, Known>,
+}
+
+/// What a plan must know of an image set.
+struct Known {
+    count: usize,
+    digest: String,
+    shape: [usize; 3],
+    /// The largest label, where there are some.
+    largest: Option<u8>,
 }
 
 impl<'a> Shelf<'a> {
@@ -152,27 +160,32 @@ impl<'a> Shelf<'a> {
         }
     }
 
-    /// Writes digest and shape of the images into a configuration that has some.
-    pub(crate) fn complete(&mut self, config: &mut CellConfig, place: &str) -> Result<(), Error> {
+    /// Writes digest and shape of the images into the data of a cell, if they are some.
+    pub(crate) fn complete(&mut self, data: &mut Data, place: &str) -> Result<(), Error> {
         let Data::Images {
             name,
             digest,
             shape,
             held_out,
             ..
-        } = &mut config.data
+        } = data
         else {
             return Ok(());
         };
         if !self.found.contains_key(name) {
             let images = open_images(name, self.overrides)?;
-            self.found.insert(
-                name.clone(),
-                (images.len(), images.digest(), images.shape()),
-            );
+            let labels = images.labels().into_iter().flatten();
+            let known = Known {
+                count: images.len(),
+                digest: images.digest(),
+                shape: images.shape(),
+                largest: labels.max().copied(),
+            };
+            self.found.insert(name.clone(), known);
         }
-        let (count, found, of_one) = &self.found[name];
-        if *count <= *held_out {
+        let known = &self.found[name];
+        let count = known.count;
+        if count <= *held_out {
             let rule = format!("the set `{name}` has {count} images: keep fewer back");
             return Err(impossible(
                 place,
@@ -181,8 +194,34 @@ impl<'a> Shelf<'a> {
                 &rule,
             ));
         }
-        (*digest, *shape) = (found.clone(), *of_one);
+        (*digest, *shape) = (known.digest.clone(), known.shape);
         Ok(())
+    }
+
+    /// The same for what learns labels, which are to be there, and below the number of classes.
+    pub(crate) fn complete_labelled(
+        &mut self,
+        data: &mut Data,
+        classes: usize,
+        place: &str,
+    ) -> Result<(), Error> {
+        self.complete(data, place)?;
+        let Data::Images { name, .. } = data else {
+            return Ok(());
+        };
+        match self.found[name].largest {
+            Some(largest) if usize::from(largest) < classes => Ok(()),
+            Some(largest) => {
+                let rule = format!(
+                    "a label of the set `{name}` is {largest}: give one class more than that"
+                );
+                Err(impossible(place, "classes", classes.to_string(), &rule))
+            }
+            None => {
+                let rule = "the set has no labels to learn: give IDX files with labels beside, or CIFAR-10's binary version";
+                Err(impossible(place, "data.name", format!("{name:?}"), rule))
+            }
+        }
     }
 }
 
@@ -232,7 +271,7 @@ fn plan_block(
             let place = format!("{}, arm `{label}`", study.place);
             let mut config = resolve(&study.config, &patches, &study.place)?;
             overrides(&mut config, images.overrides);
-            images.complete(&mut config, &place)?;
+            images.complete(&mut config.data, &place)?;
             check(&config, &place)?;
             let architecture = Architecture::of(&config.network, &config.shape(), &place)?;
             map::check(&config, &architecture, &place)?;

@@ -50,7 +50,7 @@ pub(crate) struct Claims {
     /// Seeds of every claim that has some
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     seeds: Option<u32>,
-    /// Where tensors of diffusion arms live
+    /// Where tensors of diffusion arms and classifiers live
     #[arg(long, value_enum, value_name = "D")]
     device: Option<Device>,
     /// Folder that holds the files of image sets
