@@ -3,8 +3,8 @@
 use tch::Tensor;
 
 use crate::{
-    Attention, AttentionScores, Bias, Block, Error, Linear, Mode, Normalise, Params, Skip,
-    norms::unit_magnitude,
+    Attention, AttentionScores, Bias, Block, Error, Linear, Mode, Normalise, Params, ShortSkip,
+    Skip, norms::unit_magnitude,
 };
 
 /// The residual self-attention that [`Attention`] describes; it takes no embedding.
@@ -39,7 +39,21 @@ impl AttentionBlock {
     /// # Errors
     /// As [`Attention::check`]; [`Error::DuplicateName`], [`Error::NoValue`].
     pub fn new(params: &Params<'_>, config: &Attention) -> Result<AttentionBlock, Error> {
+        AttentionBlock::prepared(params, config, config.short)
+    }
+
+    /// The same, with the initial values that this skip asks of its branch: with a `config` that has none, it is the
+    /// branch of a skip that stands elsewhere, such as behind a gate.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and as [`ShortSkip::check`].
+    pub fn prepared(
+        params: &Params<'_>,
+        config: &Attention,
+        outer: ShortSkip,
+    ) -> Result<AttentionBlock, Error> {
         config.check()?;
+        outer.check()?;
         let Attention {
             channels,
             heads,
@@ -51,7 +65,7 @@ impl AttentionBlock {
             gain,
             last_gain,
         } = *config;
-        let gains = short.branch_gains();
+        let gains = outer.branch_gains();
         let inner = heads * head_channels;
         let linear = |name: &str, inputs, outputs, gain| {
             Linear::gained(

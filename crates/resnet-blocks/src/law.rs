@@ -39,6 +39,7 @@ impl Init {
             Init::DeltaOrthogonal if 2 < shape.len() && !strided => Law::DeltaOrthogonal,
             Init::Orthogonal | Init::DeltaOrthogonal => Law::Orthogonal,
             Init::Dirac => Law::Dirac,
+            Init::Bert => Law::Normal(0.02),
             Init::UnitNormal => Law::Normal(1.0),
         }
     }
@@ -221,6 +222,7 @@ mod tests {
             (Init::LeCun, 1.0 / 512.0),
             (Init::Xavier, 2.0 / (512.0 + 128.0)),
             (Init::Orthogonal, 1.0 / 512.0),
+            (Init::Bert, 0.0004),
             (Init::UnitNormal, 1.0),
         ] {
             let ratio = variance(&weight(init, &[o, f], false)) / expected;
@@ -244,6 +246,7 @@ mod tests {
             Init::Orthogonal,
             Init::DeltaOrthogonal,
             Init::Dirac,
+            Init::Bert,
             Init::UnitNormal,
         ] {
             assert_eq!(init.bias(4), Law::Constant(0.0));

@@ -1,4 +1,4 @@
-//! What can be wrong with a U-Net.
+//! What can be wrong with a U-Net, or with a transformer.
 
 /// The rule that a configuration, or the building of a network, violates.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -103,6 +103,50 @@ pub enum Error {
         value: usize,
         /// The most.
         most: usize,
+    },
+    /// Patches do not cover the image.
+    #[error(
+        "the patches of a transformer must divide the sides of the image, but {patch} does not divide {side}; take a divisor of it"
+    )]
+    Patch {
+        /// The side of the image, in pixels.
+        side: usize,
+        /// That of a patch.
+        patch: usize,
+    },
+    /// Sines of two coordinates do not fill a token.
+    #[error(
+        "the sines and cosines of two coordinates must share a token evenly, so that a transformer's width is a multiple of 4, but it is {width}; change it, or learn the positions"
+    )]
+    Positions {
+        /// Numbers of a token.
+        width: usize,
+    },
+    /// Long skips leave a block without a partner, or join it with itself.
+    #[error(
+        "long skips of a transformer must join its blocks in pairs around one in the middle, so that there is an odd number of them, but there are {blocks}; add or take one, or leave out the long skips"
+    )]
+    Pairs {
+        /// The number of blocks.
+        blocks: usize,
+    },
+    /// A branch behind a gate that begins at 0 has another 0 beside it, or no shortcut.
+    #[error(
+        "a branch whose gate begins at 0 must have a shortcut and no other 0 on its way, or neither ever gets a gradient, but the short skip is {short:?}; use `ShortSkip::Identity`, or give the label as a token"
+    )]
+    TwoZeros {
+        /// The short skip.
+        short: resnet_blocks::ShortSkip,
+    },
+    /// The label's token has another width than the others.
+    #[error(
+        "the embedding of a label that is a token must have the width of a token, but it has {label} and the others {width}; make them equal"
+    )]
+    TokenWidth {
+        /// Width of the embedding.
+        label: usize,
+        /// Width of a token.
+        width: usize,
     },
     /// A step of a plan does not fit those before it.
     #[error(

@@ -6,13 +6,15 @@
 //!
 //! Modules, in reading order: the choices (`config`), the plan (`topology`, written by `walk`), equal
 //! sizes (`matching`), the network
-//! (`network`, with its `embedding` of the label, the blocks of the `catalogue` and their order in `memory`), and networks of another make ([`diffusers`]).
+//! (`network`, with its `embedding` of the label, the blocks of the `catalogue` and their order in `memory`), the `transformer`
+//! with choices, plan and network of its own, and networks of another make ([`diffusers`]).
 
 mod config;
 pub mod diffusers;
 mod error;
 mod matching;
 mod topology;
+mod transformer;
 mod walk;
 
 #[cfg(feature = "tch")]
@@ -37,6 +39,7 @@ pub use topology::{
     InputPath, InputRange, Join, LongSkipPlan, MagnitudeRole, Order, SelfConditioning, Step,
     Topology,
 };
+pub use transformer::{LabelPath, Positions, TransformerConfig};
 
 #[cfg(feature = "tch")]
 pub use catalogue::{block, skip};
@@ -46,3 +49,5 @@ pub use edit::SkipEdit;
 pub use memory::MemoryFormat;
 #[cfg(feature = "tch")]
 pub use network::{Conditions, UNet};
+#[cfg(feature = "tch")]
+pub use transformer::Transformer;

@@ -33,6 +33,11 @@ pub enum Init {
     /// The identity: output c is input c (0 where there is no input c), biases 0; a kernel has its ones
     /// in the centre. Nothing is drawn. Zagoruyko & Komodakis 2017, "DiracNets".
     Dirac,
+    /// Weights N(0, 0.02^2) whatever the width, biases 0. Devlin et al. 2019, "BERT: Pre-training of Deep Bidirectional
+    /// Transformers"; Bao et al. 2023 (U-ViT). The cut at two deviations of the one and at a hundred of the other is
+    /// left out.
+    #[doc(alias = "trunc_normal_")]
+    Bert,
     /// Weights N(0, 1), biases 0: for layers that normalise their weights themselves (EDM2).
     UnitNormal,
 }
