@@ -4,7 +4,10 @@ use resnet_blocks::{
     Activation, Feature, Init, Layer, LongSkip, Match, MlpBlockConfig, Norm, ResidualMlpConfig,
     ShortSkip,
 };
-use unet::{BlockPlan, Classes, Layout, Parts, ResidualParts, Step, Topology, UNetConfig};
+use unet::{
+    BlockPlan, Classes, LabelPath, Layout, Parts, Positions, ResidualParts, Step, Topology,
+    TransformerConfig, UNetConfig,
+};
 
 use crate::{config, error::Error};
 
@@ -22,6 +25,8 @@ pub enum Architecture {
     Mlp(ResidualMlpConfig),
     /// A U-Net.
     UNet(Box<UNetConfig>),
+    /// A transformer over patches.
+    Transformer(Box<TransformerConfig>),
 }
 
 impl Architecture {
@@ -139,6 +144,43 @@ impl Architecture {
                 }
                 checked(unet).map_err(|rule| impossible("network", rule))
             }
+            config::Network::Transformer {
+                patch,
+                width,
+                blocks,
+                heads,
+                activation,
+                conditioning,
+                short,
+                long,
+                init,
+            } => {
+                let (label, positions) = match conditioning {
+                    config::Conditioning::AdalnZero => (LabelPath::AdaLnZero, Positions::Sines),
+                    config::Conditioning::Token => (LabelPath::Token, Positions::Learned),
+                };
+                let init = init_of(*init);
+                let transformer = TransformerConfig {
+                    image: image(shape).map_err(|rule| impossible("network", rule))?,
+                    patch: *patch,
+                    width: *width,
+                    blocks: *blocks,
+                    heads: *heads,
+                    hidden: width.saturating_mul(4),
+                    activation: activation_of(*activation),
+                    embedding: TransformerConfig::label_of(*width, label, init),
+                    label,
+                    positions,
+                    // Two branches for each block.
+                    short: short_of(*short, 2 * blocks),
+                    long: long_of(*long),
+                    init,
+                };
+                transformer
+                    .check()
+                    .map_err(|error| impossible("network", error.to_string()))?;
+                Ok(Architecture::Transformer(Box::new(transformer)))
+            }
             config::Network::Matched {
                 by,
                 quantum,
@@ -182,6 +224,7 @@ impl Architecture {
             Architecture::Exact => 0,
             Architecture::Mlp(mlp) => mlp.parameters() as u64,
             Architecture::UNet(unet) => topology(unet).parameters() as u64,
+            Architecture::Transformer(transformer) => transformer.parameters() as u64,
         }
     }
 
@@ -191,13 +234,18 @@ impl Architecture {
             Architecture::Exact => 0.0,
             Architecture::Mlp(mlp) => mlp.forward_flops(1) as f64 * batch as f64,
             Architecture::UNet(unet) => topology(unet).forward_flops(1) as f64 * batch as f64,
+            Architecture::Transformer(transformer) => {
+                transformer.forward_flops(1) as f64 * batch as f64
+            }
         }
     }
 
     /// Whether it has attention, which libtorch differentiates once and no more.
     pub fn attends(&self) -> bool {
-        let Architecture::UNet(unet) = self else {
-            return false;
+        let unet = match self {
+            Architecture::UNet(unet) => unet,
+            Architecture::Transformer(_) => return true,
+            Architecture::Exact | Architecture::Mlp(_) => return false,
         };
         let steps = topology(unet);
         let mut plans = steps.steps().iter().filter_map(|step| match step {
@@ -217,6 +265,7 @@ impl Architecture {
             Architecture::Exact => 0,
             Architecture::Mlp(mlp) => mlp.layers().iter().map(Layer::activations).sum(),
             Architecture::UNet(unet) => topology(unet).activations(1),
+            Architecture::Transformer(transformer) => transformer.activations(1),
         };
         each as f64 * batch as f64
     }
@@ -226,6 +275,7 @@ impl Architecture {
         match self {
             Architecture::Exact => 0,
             Architecture::Mlp(mlp) => mlp.layers().len(),
+            Architecture::Transformer(transformer) => transformer.layers().len(),
             Architecture::UNet(unet) => match unet.layout {
                 // What the prices of old plans rest on: convolutions alone.
                 Layout::Levels => {
@@ -242,6 +292,7 @@ impl Architecture {
             Architecture::Exact => Vec::new(),
             Architecture::Mlp(mlp) => mlp.layers(),
             Architecture::UNet(unet) => topology(unet).layers().to_vec(),
+            Architecture::Transformer(transformer) => transformer.layers(),
         };
         layers.into_iter().map(|layer| layer.name).collect()
     }
@@ -252,6 +303,7 @@ impl Architecture {
             Architecture::Exact => Vec::new(),
             Architecture::Mlp(mlp) => mlp.shortcuts(),
             Architecture::UNet(unet) => topology(unet).shortcuts(),
+            Architecture::Transformer(transformer) => transformer.shortcuts(),
         }
     }
 
@@ -276,6 +328,13 @@ impl Architecture {
                     .join("/"),
                 blocks = unet.blocks,
             ),
+            Architecture::Transformer(transformer) => format!(
+                "transformer of {} blocks, width {} and {} heads on patches of {patch}×{patch}",
+                transformer.blocks,
+                transformer.width,
+                transformer.heads,
+                patch = transformer.patch,
+            ),
         }
     }
 }
@@ -294,6 +353,12 @@ fn rough_size(network: &config::Network, shape: &[usize]) -> (usize, f64) {
         config::Network::Mlp { width, blocks, .. } => {
             let width = *width as f64;
             (*blocks, 2.0 * width * (inputs + *blocks as f64 * width))
+        }
+        config::Network::Transformer { width, blocks, .. } => {
+            // Tokens and numbers of a patch are at most those of the image.
+            let width = *width as f64;
+            let of_blocks = *blocks as f64 * 20.0 * width * width;
+            (*blocks, of_blocks + width * (3.0 * inputs + 256.0 + width))
         }
         config::Network::Unet {
             base,
@@ -323,7 +388,9 @@ pub fn calibrates(network: &config::Network) -> bool {
         config::Network::Exact {}
         | config::Network::Published { .. }
         | config::Network::Matched { .. } => return false,
-        config::Network::Mlp { init, .. } | config::Network::Unet { init, .. } => *init,
+        config::Network::Mlp { init, .. }
+        | config::Network::Unet { init, .. }
+        | config::Network::Transformer { init, .. } => *init,
     };
     matches!(
         init,
@@ -340,7 +407,7 @@ fn image(shape: &[usize]) -> Result<Feature, String> {
             width,
         }),
         [_, height, width] => Err(format!("images are {height}×{width}, but must be square")),
-        _ => Err("a U-Net needs images: give this data an MLP".to_owned()),
+        _ => Err("this network needs images: give this data an MLP".to_owned()),
     }
 }
 
@@ -399,6 +466,7 @@ pub(crate) fn init_of(init: config::Init) -> Init {
         config::Init::He => Init::He,
         config::Init::LeCun => Init::LeCun,
         config::Init::Xavier => Init::Xavier,
+        config::Init::Bert => Init::Bert,
         config::Init::Dirac => Init::Dirac,
         config::Init::Orthogonal | config::Init::OrthogonalLsuv => Init::Orthogonal,
         config::Init::DeltaOrthogonal | config::Init::DeltaOrthogonalLsuv => Init::DeltaOrthogonal,

@@ -11,6 +11,7 @@
 //! | silent units, GSNR and fairness of the map | `[0, 1]`, real, `[0, 1]` | near a minimum there is little signal left; about so many micro-batches; Λ rises with units that are easily heard, and counts a unit that is just not audible as nothing |
 //! | agreement and conflict of noise levels | real, about `[−1, 1]` | where training has come to rest the gradients of the levels cancel, whatever the weights, so look while it learns; undefined where a level has no signal that so many micro-batches hear; the most conflicting of many pairs is low by chance |
 //! | gradient noise scale | decades | of this network at this step; levels are drawn in strata, so that it depends a little on the size of a micro-batch |
+//! | norm of features | decades | the read-out normalises, so that a norm may grow without any effect on the result |
 //! | training loss, denoising error | real, decades | of unlike objectives they are not comparable |
 //!
 //! Formulas and sources are where the numbers are made: [`crate::probe`], `learnability::{gradient, silence, index, map}`.
@@ -306,6 +307,12 @@ pub const PROBES: &[Row] = &[
         "worst conflict of noise levels along training",
         Better::Higher,
         "the least of these cosines, mean over the looks: below 0 there are two levels of which a step for one harms the other",
+    ),
+    (
+        "log_feature_norm",
+        "norm of the features after training, log10",
+        Better::Descriptive,
+        "log10 of the root of the mean over images of the squared norm of all tokens behind the last block, noised as in training; of transformers",
     ),
     (
         "training_loss",

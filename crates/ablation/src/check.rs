@@ -1,7 +1,7 @@
 //! Impossible values, refused before any work starts.
 
 use crate::{
-    architecture::MOST_BLOCKS,
+    architecture::{Architecture, MOST_BLOCKS},
     config::{
         CellConfig, Data, Device, MemoryFormat, Network, Objective, Precision, Start, Weighting,
     },
@@ -315,6 +315,27 @@ pub(crate) fn check(config: &CellConfig, place: &str) -> Result<(), Error> {
         "channels lie last in the images of a U-Net, and this network has none: leave it out"
     );
     Ok(())
+}
+
+/// Whether the objective's derivatives of the network can be had.
+///
+/// # Errors
+///
+/// [`Error::Impossible`] where it differentiates twice and the network attends.
+pub(crate) fn differentiates(
+    config: &CellConfig,
+    architecture: &Architecture,
+    place: &str,
+) -> Result<(), Error> {
+    if !(architecture.attends() && config.objective == (Objective::Sliced {})) {
+        return Ok(());
+    }
+    Err(Error::Impossible {
+        place: place.to_owned(),
+        name: "objective".to_owned(),
+        value: "sliced".to_owned(),
+        rule: "it differentiates twice, which libtorch's attention cannot: choose \"sliced_differences\", or a network without attention".to_owned(),
+    })
 }
 
 #[cfg(test)]

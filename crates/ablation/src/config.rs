@@ -7,7 +7,7 @@ mod numerics;
 mod objective;
 
 pub use numerics::{Device, MemoryFormat, Numerics, Precision};
-pub use objective::{Objective, Weighting};
+pub use objective::{Objective, Target, Weighting};
 
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +128,27 @@ pub enum Network {
         /// Long skip from encoder to decoder.
         long: PublishedLong,
     },
+    /// `unet::Transformer`: what is not a field here goes with how the label comes in.
+    Transformer {
+        /// Side of a patch in pixels.
+        patch: usize,
+        /// Numbers of a token.
+        width: usize,
+        /// Blocks of an attention and two layers each; an odd number with long skips.
+        blocks: usize,
+        /// Heads of each attention.
+        heads: usize,
+        /// Nonlinearity.
+        activation: Activation,
+        /// How the label comes in.
+        conditioning: Conditioning,
+        /// Short skip around each attention and around each pair of layers.
+        short: ShortSkip,
+        /// Long skip from each block of the first half to its partner in the second.
+        long: LongSkip,
+        /// Initial weights.
+        init: Init,
+    },
     /// A network whose widths are adjusted until it costs what another of its kind does, within 1 %.
     Matched {
         /// The cost.
@@ -159,6 +180,16 @@ impl Network {
             network => network,
         }
     }
+}
+
+/// How the label comes into a transformer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Conditioning {
+    /// As scale, shift and gate of each branch, all 0 at the start, with fixed positions: DiT.
+    AdalnZero,
+    /// As a token, with learned positions and normalisations: U-ViT.
+    Token,
 }
 
 /// Networks from the literature, by `unet::UNetConfig`'s presets.
@@ -292,6 +323,8 @@ pub enum Init {
     LeCun,
     /// Glorot & Bengio 2010: variance 2/(fan_in + fan_out), uniform, zero biases.
     Xavier,
+    /// Devlin et al. 2019 and U-ViT: deviation 0.02, zero biases.
+    Bert,
     /// The identity in the centre of each kernel, zero biases.
     Dirac,
     /// Orthogonal matrices, zero biases.

@@ -8,13 +8,12 @@ use std::{
 use ndarray::{ArrayD, ArrayViewD};
 use noise_schedule::Kernel;
 use resnet_blocks::{Bfloat16, Mode, Network, Params, ResidualMlp};
-use score_objective::Epsilon;
 use tch::{Device, Tensor, nn::VarStore};
-use unet::UNet;
+use unet::{Transformer, UNet};
 
 use crate::{
     architecture::Architecture,
-    config::{CellConfig, MemoryFormat, Precision},
+    config::{CellConfig, MemoryFormat, Precision, Target},
     error::Error,
     record::{Outcome, Record, Stage},
     store, tensors,
@@ -22,7 +21,7 @@ use crate::{
 
 /// A cell's network with its weights.
 ///
-/// It answers with the noise ε in x = x₀ + sigma ε, and is told ln(sigma)/4 and shown x/√(data_std² + sigma²);
+/// Of a cell that predicts the noise it answers with ε in x = x₀ + sigma ε, and is told ln(sigma)/4 and shown x/√(data_std² + sigma²);
 /// so D = x − sigma F(x/√(data_std² + sigma²), ln(sigma)/4).
 #[derive(Debug)]
 pub struct Trained {
@@ -40,6 +39,7 @@ pub struct Trained {
 enum Kept {
     UNet(UNet),
     Mlp(ResidualMlp),
+    Transformer(Transformer),
 }
 
 impl Trained {
@@ -92,6 +92,9 @@ impl Trained {
             Architecture::Mlp(mlp) => ResidualMlp::new(&params, mlp)
                 .map(Kept::Mlp)
                 .map_err(|error| unusable(error.to_string()))?,
+            Architecture::Transformer(config) => Transformer::new(&params, config)
+                .map(Kept::Transformer)
+                .map_err(|error| unusable(error.to_string()))?,
             Architecture::Exact => unreachable!("returned above"),
         };
         let variables = params.tensors();
@@ -136,6 +139,7 @@ impl Trained {
         match &self.network {
             Kept::UNet(network) => network,
             Kept::Mlp(network) => network,
+            Kept::Transformer(network) => network,
         }
     }
 
@@ -143,8 +147,13 @@ impl Trained {
     pub(crate) fn unet(&self) -> Option<&UNet> {
         match &self.network {
             Kept::UNet(network) => Some(network),
-            Kept::Mlp(_) => None,
+            Kept::Mlp(_) | Kept::Transformer(_) => None,
         }
+    }
+
+    /// Whether it takes an image as one row of numbers, as an MLP does.
+    pub(crate) fn takes_rows(&self) -> bool {
+        matches!(self.network, Kept::Mlp(_))
     }
 
     /// The network in words.
@@ -173,11 +182,12 @@ impl Trained {
         let _guard = tch::no_grad_guard();
         let n = x.shape()[0];
         let single = tensors::single(x, self.device);
-        let epsilon = Epsilon::new(self.config.noise.data_std).expect("checked by the plan");
+        let target = self.config.objective.target();
+        let row = target.row(self.config.noise.data_std);
         let levels = vec![at; n];
         let eval = |network: &dyn Network, x: &Tensor| {
             let net = |x: &Tensor, label: &Tensor| network.forward(x, label, &mut Mode::Eval);
-            score_objective::torch::denoise(&net, &epsilon, x, &levels)
+            score_objective::torch::denoise(&net, &*row, x, &levels)
         };
         let denoised = match &self.network {
             Kept::UNet(network) => {
@@ -187,6 +197,7 @@ impl Trained {
                     Precision::Bf16 => eval(&Bfloat16(network), &single),
                 }
             }
+            Kept::Transformer(network) => eval(network, &single),
             // An MLP takes an image as one row of numbers.
             Kept::Mlp(network) => eval(network, &single.view([n as i64, -1])).view_as(&single),
         };
@@ -204,6 +215,13 @@ impl Trained {
             path: self.folder.clone(),
             reason,
         };
+        let target = self.config.objective.target();
+        if target != Target::Eps {
+            return Err(refused(format!(
+                "its network predicts {}, which the folder cannot say; export one that predicts the noise",
+                target.words()
+            )));
+        }
         match &self.network {
             Kept::UNet(network) => {
                 let written = network.to_diffusers(out);
@@ -212,6 +230,10 @@ impl Trained {
             }
             Kept::Mlp(_) => Err(refused(
                 "the cell's network is an MLP, and diffusers' UNet2DModel is not; export a U-Net"
+                    .to_owned(),
+            )),
+            Kept::Transformer(_) => Err(refused(
+                "the cell's network is a transformer, and diffusers' UNet2DModel is not; export a U-Net"
                     .to_owned(),
             )),
         }

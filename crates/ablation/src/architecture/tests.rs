@@ -121,6 +121,42 @@ fn published_networks_are_named_by_family() {
     }
 }
 
+fn transformer() -> Value {
+    json!({
+        "kind": "transformer", "patch": 2, "width": 384, "blocks": 12, "heads": 6, "activation": "gelu",
+        "conditioning": "adaln_zero", "short": "identity", "long": "none", "init": "xavier",
+    })
+}
+
+#[test]
+fn transformers_are_named_by_their_parts() {
+    let latent = Feature {
+        channels: 4,
+        height: 32,
+        width: 32,
+    };
+    let built = |network: &Value| match of(network, &[4, 32, 32]).expect("it can be built") {
+        Architecture::Transformer(transformer) => *transformer,
+        other => panic!("{other:?}"),
+    };
+    let dit = transformer();
+    assert_eq!(built(&dit), TransformerConfig::dit_s(latent, 2));
+    let u_vit = json!({
+        "kind": "transformer", "patch": 2, "width": 512, "blocks": 13, "heads": 8, "activation": "gelu",
+        "conditioning": "token", "short": "identity", "long": "concat", "init": "bert",
+    });
+    assert_eq!(built(&u_vit), TransformerConfig::u_vit_s(latent, 2));
+    let of_latent = of(&dit, &[4, 32, 32]).expect("it can be built");
+    assert_eq!(of_latent.parameters(), 32_474_512);
+    assert!(of_latent.attends());
+    assert_eq!(of_latent.layer_names().len(), of_latent.layers());
+    assert_eq!(of_latent.shortcut_names().len(), 24);
+    // Attention and layers are two branches each.
+    let mut scaled = dit;
+    scaled["short"] = json!("inverse_sqrt_depth");
+    assert_eq!(built(&scaled).short, ShortSkip::inverse_sqrt(24));
+}
+
 #[test]
 fn an_mlp_cannot_be_matched_to_a_u_net() {
     let network = json!({
@@ -151,7 +187,7 @@ fn what_cannot_be_built_is_refused() {
     for (network, shape, part) in [
         (change(mlp(), "width", json!(0)), vec![2], "width"),
         (change(mlp(), "blocks", json!(0)), vec![2], "block"),
-        (unet(), vec![2], "a U-Net needs images"),
+        (unet(), vec![2], "this network needs images"),
         (unet(), vec![1, 8, 6], "8×6"),
         (
             change(unet(), "multipliers", json!([1, 1, 1, 1, 1, 1])),
@@ -180,6 +216,43 @@ fn what_cannot_be_built_is_refused() {
             "10⁴ blocks",
         ),
         (mlp(), vec![1 << 40], "10⁹ weights"),
+        (transformer(), vec![2], "this network needs images"),
+        (transformer(), vec![1, 9, 9], "2 does not divide 9"),
+        (
+            change(transformer(), "heads", json!(7)),
+            vec![1, 8, 8],
+            "does not divide 384",
+        ),
+        (
+            change(transformer(), "heads", json!(u64::MAX)),
+            vec![1, 8, 8],
+            "at most 65536",
+        ),
+        (
+            change(transformer(), "patch", json!(0)),
+            vec![1, 8, 8],
+            "the side of a patch",
+        ),
+        (
+            change(transformer(), "long", json!("add")),
+            vec![1, 8, 8],
+            "add or take one",
+        ),
+        (
+            change(transformer(), "short", json!("none")),
+            vec![1, 8, 8],
+            "neither ever gets a gradient",
+        ),
+        (
+            change(transformer(), "width", json!(1_u64 << 60)),
+            vec![1, 8, 8],
+            "10⁹ weights",
+        ),
+        (
+            change(transformer(), "blocks", json!(u64::MAX)),
+            vec![1, 8, 8],
+            "10⁴ blocks",
+        ),
         (
             change(unet(), "base", json!(1_u64 << 60)),
             vec![1, 8, 8],

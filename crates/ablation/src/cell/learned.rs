@@ -27,7 +27,10 @@ pub(super) fn run(mut work: Work<'_>) -> Result<Option<Finished>, Error> {
                 return Ok(None);
             };
             match diverged_at {
-                None => work.map(&model, Look::End)?,
+                None => {
+                    work.features(&model);
+                    work.map(&model, Look::End)?;
+                }
                 Some(step) => {
                     work.at.record.outcome = Outcome::Diverged {
                         stage: Stage::Training,

@@ -198,6 +198,7 @@ impl Work<'_> {
 pub(super) fn denoising(config: &CellConfig) -> CellConfig {
     CellConfig {
         objective: Loss::Denoising {
+            target: config.objective.target(),
             weighting: Weighting::default(),
         },
         ..config.clone()

@@ -5,6 +5,8 @@
 #[cfg(feature = "tch")]
 mod agreement;
 mod exact;
+#[cfg(feature = "tch")]
+mod features;
 mod judge;
 #[cfg(feature = "tch")]
 mod learned;

@@ -6,9 +6,9 @@ use noise_schedule::Kernel;
 use rand::RngCore;
 use rand_chacha::ChaCha8Rng;
 use resnet_blocks::{Bfloat16, Mode, Network, Params, ResidualMlp, Shortcut};
-use score_objective::Epsilon;
+use score_objective::Preconditioner;
 use tch::{Tensor, nn::VarStore};
-use unet::UNet;
+use unet::{Transformer, UNet};
 
 use super::{optimizer::Adam, written::Written};
 use crate::{
@@ -33,6 +33,8 @@ pub(super) struct Learned {
     pub(super) network: Box<dyn Network>,
     /// Layers in forward order, by name.
     pub(super) units: Vec<(String, Vec<Tensor>)>,
+    /// The network again, if its features can be looked at.
+    pub(super) transformer: Option<Transformer>,
     /// Skips without weights, in forward order.
     pub(super) shortcuts: Vec<Shortcut>,
     pub(super) device: tch::Device,
@@ -76,14 +78,15 @@ impl Model {
             let levels = vec![kernel(level); x.nrows()];
             let net = |x: &Tensor, label: &Tensor| learned.forward(x, label);
             let score =
-                score_objective::torch::score(&net, &self.epsilon(), &learned.tensor(x), &levels);
+                score_objective::torch::score(&net, &*self.row(), &learned.tensor(x), &levels);
             part.assign(&learned.array(&score, x.ncols()));
         }
         scores
     }
 
-    pub(super) fn epsilon(&self) -> Epsilon {
-        Epsilon::new(self.config.noise.data_std).expect("checked by the plan")
+    /// How a denoiser is made of what the network predicts.
+    pub(super) fn row(&self) -> Box<dyn Preconditioner> {
+        row(&self.config)
     }
 }
 
@@ -103,6 +106,7 @@ impl Learned {
             value: serde_json::to_string(&config.network).expect("plain data"),
             rule,
         };
+        let mut features = None;
         let network: Box<dyn Network> = match architecture {
             Architecture::Exact => unreachable!("the exact score is not built"),
             Architecture::Mlp(mlp) => {
@@ -116,6 +120,12 @@ impl Learned {
                     Precision::Bf16 => Box::new(Bfloat16(unet)),
                 }
             }
+            Architecture::Transformer(config) => {
+                let transformer = Transformer::new(&params, config);
+                let transformer = transformer.map_err(|e| impossible(e.to_string()))?;
+                features = Some(transformer.clone());
+                Box::new(transformer)
+            }
         };
         let units = params
             .units()
@@ -123,7 +133,9 @@ impl Learned {
             .map(|unit| (unit.name, unit.parameters))
             .collect();
         let shape: Vec<i64> = match architecture {
-            Architecture::UNet(_) => config.shape().iter().map(|&n| n as i64).collect(),
+            Architecture::UNet(_) | Architecture::Transformer(_) => {
+                config.shape().iter().map(|&n| n as i64).collect()
+            }
             // An MLP takes an image as one row of numbers.
             _ => vec![config.shape().iter().product::<usize>() as i64],
         };
@@ -132,6 +144,7 @@ impl Learned {
         let learned = Learned {
             network,
             units,
+            transformer: features,
             shortcuts: params.shortcuts(),
             device,
             shape,
@@ -149,10 +162,9 @@ impl Learned {
         let _guard = tch::no_grad_guard();
         let batch = 256;
         let example = super::train::Example::draw(config, dataset, own, Role::Nuisance, 0, batch);
-        let epsilon = Epsilon::new(config.noise.data_std).expect("checked by the plan");
         let x = self.tensor(example.noised(config).view());
         let net = |x: &Tensor, label: &Tensor| self.network.forward(x, label, &mut Mode::Calibrate);
-        let _ = score_objective::torch::denoise(&net, &epsilon, &x, &example.levels);
+        let _ = score_objective::torch::denoise(&net, &*row(config), &x, &example.levels);
     }
 
     pub(super) fn forward(&self, x: &Tensor, label: &Tensor) -> Tensor {
@@ -229,6 +241,11 @@ impl Learned {
         Array2::from_shape_vec((values.len() / columns, columns), values)
             .expect("rows of one length")
     }
+}
+
+/// How a denoiser is made of what the network of a configuration predicts.
+pub(super) fn row(config: &CellConfig) -> Box<dyn Preconditioner> {
+    config.objective.target().row(config.noise.data_std)
 }
 
 /// The kernel x₀ + sigma·ε.

@@ -247,7 +247,7 @@ impl Work<'_> {
             let levels = vec![kernel(sigma); probe.examples];
             let x = diffuse(&x0, &noise, &levels);
             // σ s = −ε̂.
-            let error = score(&net, &model.epsilon(), &x, &levels) * sigma + noise;
+            let error = score(&net, &*model.row(), &x, &levels) * sigma + noise;
             let error = error.reshape([-1, side, side]);
             let coefficients = transform.matmul(&error).matmul(&transform.tr());
             let power = coefficients.square().reshape([-1, size[0]]).matmul(&member);

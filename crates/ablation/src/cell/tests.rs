@@ -163,6 +163,110 @@ fn training_weighs_the_levels_as_it_is_told() {
 }
 
 #[cfg(feature = "tch")]
+fn transformer() -> serde_json::Value {
+    json!({ "kind": "transformer", "patch": 8, "width": 8, "blocks": 3, "heads": 2, "activation": "gelu", "conditioning": "adaln_zero", "short": "identity", "long": "concat", "init": "xavier" })
+}
+
+#[cfg(feature = "tch")]
+#[test]
+fn a_transformer_goes_through_a_cell() {
+    let of = cell(json!({ "kind": "gaussian_field" }), transformer(), true);
+    let (finished, steps) = undisturbed(&of);
+    assert_eq!(finished.record.outcome, Outcome::Measured {});
+    assert_eq!(disturbed(&of, &[7, steps - 2]), finished);
+    // Four tokens of eight numbers, of a position and a patch of order 1 each.
+    let norm = finished.record.values["log_feature_norm"];
+    assert!(0.0 < norm && norm < 2.0, "{norm}");
+    let mlp = undisturbed(&cell(json!({ "kind": "song_ermon" }), mlp(), true));
+    assert!(!mlp.0.record.values.contains_key("log_feature_norm"));
+}
+
+/// All layers and skips have a row; behind gates and a read-out of 0 only the read-out hears anything.
+#[cfg(feature = "tch")]
+#[test]
+fn the_map_of_a_transformer_lists_its_units() {
+    let mut config = map::tests::config(true, transformer());
+    config["data"] = json!({ "kind": "gaussian_field" });
+    config["probes"]["map"] = map::tests::probe();
+    config["probes"]["map"]["skips"] = json!("factor");
+    let network = serde_json::from_value(transformer()).expect("a network");
+    let architecture = crate::architecture::Architecture::of(&network, &[1, 16, 16], "here");
+    let architecture = architecture.expect("it can be built");
+    let map = map::tests::measured(config, |_, _| {}).remove(0);
+    let (skips, layers): (Vec<String>, Vec<String>) = map
+        .units
+        .iter()
+        .cloned()
+        .partition(|u| u.ends_with(".skip"));
+    assert_eq!(skips, architecture.shortcut_names());
+    let mut names = architecture.layer_names();
+    names.retain(|name| !name.ends_with(".mix"));
+    assert_eq!(layers, names);
+    for (unit, cells) in map.units.iter().zip(map.cells.chunks(map.columns.len())) {
+        for cell in cells {
+            assert_eq!(cell.p == 1.0, unit != "read_out", "{unit}");
+        }
+    }
+}
+
+/// A network that says 0 has the loss |D − x₀|²/σ² of the denoiser that its row makes of it.
+#[cfg(feature = "tch")]
+#[test]
+fn a_network_predicts_what_it_is_told() {
+    let of = cell(json!({ "kind": "gaussian_field" }), transformer(), true);
+    let config = of.config.diffusion().expect("a network").clone();
+    let stream = Stream::new(3);
+    let dataset = Dataset::of(&config, None, &stream);
+    let batch = config.training.batch;
+    let example = train::Example::draw(
+        &config,
+        &dataset,
+        &stream,
+        crate::stream::Role::Data,
+        0,
+        batch,
+    );
+    let std = config.noise.data_std;
+    let mut ids = vec![of.id];
+    for (target, skip) in [
+        ("x0", (|_, _| 0.0) as fn(f64, f64) -> f64),
+        ("v", |sigma, _| 1.0 / (1.0 + sigma * sigma)),
+        ("edm", |sigma, std| std * std / (std * std + sigma * sigma)),
+        ("eps", |_, _| 1.0),
+    ] {
+        let mut value = serde_json::to_value(&config).expect("plain data");
+        value["objective"] = json!({ "kind": "denoising", "target": target });
+        let cell = Cell::new(
+            serde_json::from_value::<CellConfig>(value).expect("a configuration"),
+            3,
+        );
+        let losses = &undisturbed(&cell).0.record.curves["loss"].points;
+        let rows = example.x0.outer_iter().zip(example.noise.outer_iter());
+        let wanted: f64 = rows
+            .zip(&example.levels)
+            .map(|((x0, noise), level)| {
+                let sigma = level.sigma();
+                let share = skip(sigma, std);
+                let missed = |(x0, noise): (&f64, &f64)| share * (x0 + sigma * noise) - x0;
+                let pairs = x0.iter().zip(noise);
+                pairs
+                    .map(|pair| (missed(pair) / sigma).powi(2))
+                    .sum::<f64>()
+            })
+            .sum();
+        let error = losses[0].y / (wanted / batch as f64) - 1.0;
+        assert!(error.abs() < 1e-4, "{target}: {error}");
+        ids.push(cell.id);
+    }
+    // The noise is what is predicted where nothing is said.
+    let eps = ids.pop();
+    assert_eq!(ids.first(), eps.as_ref());
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 4);
+}
+
+#[cfg(feature = "tch")]
 #[test]
 fn a_cell_in_bfloat16_is_another_cell_of_nearly_the_same_numbers() {
     let unet = json!({ "kind": "unet", "base": 8, "multipliers": [1, 2], "blocks": 1, "activation": "silu", "norm": "group", "short": "identity", "long": "concat", "init": "he" });

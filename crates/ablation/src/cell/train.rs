@@ -115,7 +115,7 @@ impl Work<'_> {
             let loss = match written.zip(weight.as_deref()) {
                 Some((written, weight)) => {
                     let batch = DenoisingBatch::new(
-                        &model.epsilon(),
+                        &*model.row(),
                         weight,
                         example.x0.view(),
                         example.noise.view(),
@@ -266,16 +266,16 @@ pub(super) fn loss(
     config: &CellConfig,
     example: &Example,
 ) -> Tensor {
-    let epsilon = model.epsilon();
+    let row = model.row();
     let (x0, noise) = (
         model.learned.tensor(example.x0.view()),
         model.learned.tensor(example.noise.view()),
     );
-    let score = |x: &Tensor| score_objective::torch::score(net, &epsilon, x, &example.levels);
+    let score = |x: &Tensor| score_objective::torch::score(net, &*row, x, &example.levels);
     match config.objective {
-        Objective::Denoising { weighting } => score_objective::torch::denoising_loss(
+        Objective::Denoising { weighting, .. } => score_objective::torch::denoising_loss(
             net,
-            &epsilon,
+            &*row,
             &*weighting.rule(config.noise.data_std),
             &x0,
             &noise,

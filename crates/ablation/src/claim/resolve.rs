@@ -184,6 +184,7 @@ fn arms(claim: &Claim, overrides: &Overrides, place: &Place) -> Result<Vec<Claim
                 check::check(&config, &here)?;
                 let architecture = Architecture::of(&config.network, &config.shape(), &here)?;
                 map::check(&config, &architecture, &here)?;
+                check::differentiates(&config, &architecture, &here)?;
                 let seconds = cost::seconds(&config, &architecture, claim.seeds);
                 (Work::from(config), seconds)
             } else {

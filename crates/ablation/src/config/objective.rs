@@ -1,6 +1,8 @@
-//! What a network is trained to do, and how much each noise level counts.
+//! What a network is trained to do, what it predicts, and how much each noise level counts.
 
-use score_objective::{EdmWeight, MinSnr, Snr, Uniform};
+use score_objective::{
+    CleanSample, Edm, EdmWeight, Epsilon, MinSnr, Preconditioner, Snr, Uniform, Velocity,
+};
 use serde::{Deserialize, Serialize};
 
 /// The training objective.
@@ -16,6 +18,9 @@ pub enum Objective {
     },
     /// Denoising score matching over log-uniform levels (Vincent 2011, Song & Ermon 2019): noise on.
     Denoising {
+        /// What the network predicts. Without it, the noise.
+        #[serde(default, skip_serializing_if = "Target::is_usual")]
+        target: Target,
         /// How the levels weigh. Without it, sigma² on the score, which is uniform on the noise.
         #[serde(default, skip_serializing_if = "Weighting::is_usual")]
         weighting: Weighting,
@@ -30,13 +35,13 @@ impl Objective {
             Objective::SlicedDifferences { step } => {
                 format!("sliced score matching (differences of {step})")
             }
-            Objective::Denoising { weighting } if weighting.is_usual() => {
-                "denoising score matching".to_owned()
+            Objective::Denoising { target, weighting } => {
+                let mut words = format!("denoising score matching{}", target.told());
+                if !weighting.is_usual() {
+                    words += &format!(" with weight {}", weighting.words(data_std));
+                }
+                words
             }
-            Objective::Denoising { weighting } => format!(
-                "denoising score matching with weight {}",
-                weighting.words(data_std)
-            ),
         }
     }
 
@@ -48,8 +53,70 @@ impl Objective {
     /// How its noise levels weigh; `None` where it has none.
     pub fn weighting(self) -> Option<Weighting> {
         match self {
-            Objective::Denoising { weighting } => Some(weighting),
+            Objective::Denoising { weighting, .. } => Some(weighting),
             Objective::Sliced {} | Objective::SlicedDifferences { .. } => None,
+        }
+    }
+
+    /// What the network predicts: the noise, or −σ times the score, where nothing else is said.
+    pub fn target(self) -> Target {
+        match self {
+            Objective::Denoising { target, .. } => target,
+            Objective::Sliced {} | Objective::SlicedDifferences { .. } => Target::default(),
+        }
+    }
+}
+
+/// What a network predicts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// The clean sample.
+    X0,
+    /// The noise.
+    #[default]
+    Eps,
+    /// The velocity of a variance-preserving path.
+    V,
+    /// EDM's F.
+    Edm,
+}
+
+impl Target {
+    fn is_usual(&self) -> bool {
+        *self == Target::default()
+    }
+
+    /// How a denoiser is made of the prediction, for data of this scale.
+    ///
+    /// # Panics
+    ///
+    /// Unless `data_std` is positive and finite.
+    pub fn row(self, data_std: f64) -> Box<dyn Preconditioner> {
+        let checked = "it was checked";
+        match self {
+            Target::X0 => Box::new(CleanSample::new(data_std).expect(checked)),
+            Target::Eps => Box::new(Epsilon::new(data_std).expect(checked)),
+            Target::V => Box::new(Velocity::new(data_std).expect(checked)),
+            Target::Edm => Box::new(Edm::new(data_std).expect(checked)),
+        }
+    }
+
+    /// What is added to an objective's words where it is not the usual one.
+    pub fn told(self) -> String {
+        if self.is_usual() {
+            return String::new();
+        }
+        format!(" by predicting {}", self.words())
+    }
+
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Target::X0 => "the clean sample",
+            Target::Eps => "the noise",
+            Target::V => "v",
+            Target::Edm => "EDM's F",
         }
     }
 }
@@ -129,6 +196,23 @@ mod tests {
                 serde_json::to_value(read(text.clone())).expect("plain data"),
                 text
             );
+        }
+    }
+
+    #[test]
+    fn the_usual_target_is_not_written() {
+        let read = |text: serde_json::Value| -> Objective {
+            serde_json::from_value(text).expect("an objective")
+        };
+        let usual = read(json!({ "kind": "denoising", "target": "eps" }));
+        let written = serde_json::to_string(&usual).expect("plain data");
+        assert_eq!(written, r#"{"kind":"denoising"}"#);
+        assert_eq!(usual.words(1.0), "denoising score matching");
+        for (target, words) in [("x0", "the clean sample"), ("v", "v"), ("edm", "EDM's F")] {
+            let text = json!({ "kind": "denoising", "target": target });
+            let objective = read(text.clone());
+            assert_eq!(serde_json::to_value(objective).expect("plain data"), text);
+            assert!(objective.words(1.0).ends_with(words));
         }
     }
 

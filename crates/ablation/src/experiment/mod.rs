@@ -32,7 +32,7 @@ pub use self::{
     bands::{BandOptimiser, Bands},
     bottleneck::{Bottleneck, Hidden},
     classification::{Classification, Short},
-    denoising::{Bed, Denoising, Levels, Target},
+    denoising::{Bed, Denoising, Levels},
     disc::{Disc, DiscInit, DiscNetwork},
     implicit::{Divergence, Implicit},
     long_skip::LongSkipRates,

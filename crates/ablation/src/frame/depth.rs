@@ -103,7 +103,8 @@ fn depth(network: &Network) -> Option<u32> {
         Network::Exact {} => None,
         Network::Mlp { blocks, .. }
         | Network::Unet { blocks, .. }
-        | Network::Published { blocks, .. } => u32::try_from(*blocks).ok(),
+        | Network::Published { blocks, .. }
+        | Network::Transformer { blocks, .. } => u32::try_from(*blocks).ok(),
         Network::Matched { network, .. } => depth(network),
     }
 }

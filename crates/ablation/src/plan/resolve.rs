@@ -9,8 +9,8 @@ use super::{
 use crate::{
     architecture::Architecture,
     catalog,
-    check::check,
-    config::{CellConfig, Data, Objective},
+    check::{check, differentiates},
+    config::{CellConfig, Data},
     data::{self, Images},
     error::{Error, nearest_name},
     frame::{ALPHA, MINIMUM_SEEDS},
@@ -275,14 +275,7 @@ fn plan_block(
             check(&config, &place)?;
             let architecture = Architecture::of(&config.network, &config.shape(), &place)?;
             map::check(&config, &architecture, &place)?;
-            if architecture.attends() && config.objective == (Objective::Sliced {}) {
-                return Err(Error::Impossible {
-                    place,
-                    name: "objective".to_owned(),
-                    value: "sliced".to_owned(),
-                    rule: "it differentiates twice, which libtorch's attention cannot: choose \"sliced_differences\", or a network without attention".to_owned(),
-                });
-            }
+            differentiates(&config, &architecture, &place)?;
             arms.push(PlannedArm {
                 levels,
                 label,

@@ -82,7 +82,9 @@ pub(super) fn setup(main: &PlannedBlock, place: &str) -> Result<Vec<String>, Err
         Start::Gaussian(s) => format!("N(0, {s}²)"),
     };
     let initial = |network: &Network| match network.trained() {
-        Network::Mlp { init, .. } | Network::Unet { init, .. } => serde_json::to_value(init)
+        Network::Mlp { init, .. }
+        | Network::Unet { init, .. }
+        | Network::Transformer { init, .. } => serde_json::to_value(init)
             .expect("plain")
             .as_str()
             .unwrap_or("")
@@ -102,6 +104,11 @@ pub(super) fn setup(main: &PlannedBlock, place: &str) -> Result<Vec<String>, Err
             match on.config.network.trained() {
                 Network::Unet { short, long, .. } => format!(
                     "{} around each block, {} from encoder to decoder",
+                    short.words(),
+                    long.words()
+                ),
+                Network::Transformer { short, long, .. } => format!(
+                    "{} around each attention and each pair of layers, {} from the first half of the blocks to the second",
                     short.words(),
                     long.words()
                 ),
@@ -127,7 +134,8 @@ pub(super) fn setup(main: &PlannedBlock, place: &str) -> Result<Vec<String>, Err
             config.sampling.evaluations + 1
         ),
         format!(
-            "Noise on: denoising score matching, sigma log-uniform on [{min}, {max}], weight {}; sampled by annealed Langevin ({} levels from {}, step {}·sigma², {} evaluations) and by the probability-flow ODE (Heun, {} steps).",
+            "Noise on: denoising score matching{}, sigma log-uniform on [{min}, {max}], weight {}; sampled by annealed Langevin ({} levels from {}, step {}·sigma², {} evaluations) and by the probability-flow ODE (Heun, {} steps).",
+            on.config.objective.target().told(),
             on.config
                 .objective
                 .weighting()

@@ -241,7 +241,7 @@ impl Prober {
     fn skips(&self) -> &[unet::LongSkipPlan] {
         match &self.subject.network {
             Net::UNet(network) => network.topology().long_skips(),
-            Net::Mlp(_) => &[],
+            Net::Trained(_) => &[],
         }
     }
 

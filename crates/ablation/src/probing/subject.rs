@@ -9,7 +9,7 @@ use unet::{Conditions, UNet};
 
 use super::{Request, data::impossible};
 use crate::{
-    config::CellConfig,
+    config::{CellConfig, Target},
     error::Error,
     map::Units,
     report,
@@ -37,7 +37,7 @@ pub(super) struct Subject {
 #[derive(Debug)]
 pub(super) enum Net {
     UNet(UNet),
-    Mlp(Box<Trained>),
+    Trained(Box<Trained>),
 }
 
 /// A noise level as the network knows it.
@@ -73,7 +73,7 @@ impl Subject {
                 let words = format!("a cell of a study, {}", trained.words());
                 let network = match trained.unet() {
                     Some(unet) => Net::UNet(unet.clone()),
-                    None => Net::Mlp(Box::new(trained)),
+                    None => Net::Trained(Box::new(trained)),
                 };
                 (network, variables, words)
             }
@@ -110,10 +110,9 @@ impl Subject {
         let wanted = ask.prediction.answer(x0, &x, ask.at);
         let flat = |x: ArrayD<f64>| {
             let tensor = tensors::single(x.view(), self.device);
-            match self.network {
-                Net::UNet(_) => tensor,
-                // An MLP takes an image as one row of numbers.
-                Net::Mlp(_) => tensor.flatten(1, -1),
+            match &self.network {
+                Net::Trained(trained) if trained.takes_rows() => tensor.flatten(1, -1),
+                Net::UNet(_) | Net::Trained(_) => tensor,
             }
         };
         Question {
@@ -126,7 +125,7 @@ impl Subject {
     pub(super) fn losses(&self, ask: &Ask, question: &Question) -> Tensor {
         match &self.network {
             Net::UNet(network) => self.losses_of(network, ask, question),
-            Net::Mlp(trained) => {
+            Net::Trained(trained) => {
                 let label = self.label(ask, question.shown.size()[0]);
                 let answer = trained
                     .network()
@@ -190,13 +189,22 @@ fn of_cell(request: &Request, config: &CellConfig) -> Result<Vec<Ask>, Error> {
     let noise = &config.noise;
     let (low, high) = (noise.sigma_min.ln(), noise.sigma_max.ln());
     let steps = request.levels.max(2) - 1;
+    let prediction = match config.objective.target() {
+        Target::X0 => Prediction::Sample,
+        Target::Eps => Prediction::Epsilon,
+        Target::V => Prediction::Velocity,
+        Target::Edm => Prediction::Edm {
+            sigma_data: noise.data_std,
+            sign: 1.0,
+        },
+    };
     let ask = |step: usize| {
         let sigma = (low + (high - low) * step as f64 / steps as f64).exp();
         Ask {
             at: Kernel::variance_exploding(sigma).expect("checked by the plan"),
             timestep: 0.25 * sigma.ln(),
             scale: noise.data_std.hypot(sigma).recip(),
-            prediction: Prediction::Epsilon,
+            prediction,
         }
     };
     Ok((0..=steps).map(ask).collect())

@@ -4,13 +4,11 @@ use ndarray::{Array2, ArrayView2, Axis};
 use noise_schedule::Kernel;
 use rand::RngCore;
 use resnet_blocks::{Mode, Network, Params, ResidualMlp};
-use score_objective::{
-    CleanSample, DenoisingBatch, Edm, Epsilon, Preconditioner, Velocity, Weighting, torch,
-};
+use score_objective::{DenoisingBatch, Preconditioner, Weighting, torch};
 use tch::{Kind, Tensor, nn::VarStore};
-use unet::UNet;
+use unet::{Transformer, UNet};
 
-use super::{Denoising, Levels, Target};
+use super::{Denoising, Levels};
 use crate::{
     architecture::Architecture,
     cell::{Written, optimizer::Adam},
@@ -66,6 +64,11 @@ impl Learner {
                 let unet = UNet::new(&params, unet).map_err(|e| impossible(e.to_string()))?;
                 (Box::new(unet), shape)
             }
+            Architecture::Transformer(config) => {
+                let transformer = Transformer::new(&params, config);
+                let transformer = transformer.map_err(|e| impossible(e.to_string()))?;
+                (Box::new(transformer), shape)
+            }
         };
         let mut parameters: Vec<Tensor> = params
             .units()
@@ -73,13 +76,6 @@ impl Learner {
             .flat_map(|unit| unit.parameters)
             .collect();
         let std = experiment.data_std;
-        let checked = "it was checked";
-        let row: Box<dyn Preconditioner> = match experiment.target {
-            Target::X0 => Box::new(CleanSample::new(std).expect(checked)),
-            Target::Eps => Box::new(Epsilon::new(std).expect(checked)),
-            Target::V => Box::new(Velocity::new(std).expect(checked)),
-            Target::Edm => Box::new(Edm::new(std).expect(checked)),
-        };
         let clean = matches!(experiment.levels, Levels::Clean {});
         Ok(Learner {
             network,
@@ -89,7 +85,7 @@ impl Learner {
                 .flatten(),
             adam: Adam::new(&mut parameters),
             parameters,
-            row,
+            row: experiment.target.row(std),
             weight: experiment.weighting.rule(std),
             clean,
             shape: shape.iter().map(|&n| n as i64).collect(),

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{Found, Measurement, Metric};
 use crate::{
     architecture::Architecture,
-    config::{Network, Training, Weighting},
+    config::{Network, Target, Training, Weighting},
     error::Error,
     exact::place::Place,
     stream::{Role, Stream},
@@ -76,20 +76,6 @@ pub enum Bed {
     },
     /// Mixture of four stationary Gaussian random fields on a 16×16 torus.
     GaussianField {},
-}
-
-/// What the network predicts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Target {
-    /// The clean sample.
-    X0,
-    /// The noise.
-    Eps,
-    /// The velocity of a variance-preserving path.
-    V,
-    /// EDM's F.
-    Edm,
 }
 
 /// Which levels a network is trained on.
