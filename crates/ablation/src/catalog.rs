@@ -112,6 +112,7 @@ pub const CLAIMS: &[(&str, &str)] = claims![
     "7b",
     "7b-law",
     "7b-edm",
+    "7b-patch",
     "7c",
     "7c-steps",
     "7d",

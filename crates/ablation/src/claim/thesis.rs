@@ -406,7 +406,7 @@ pub(super) const SENTENCES: [Sentence; 36] = [
         "Predicting increments, such as noise, is easier than predicting the clean image",
         &[part(
             "",
-            "!7b 7b-eps-always 7b-easier 7b-easier-images 7b-easier-clean 7e-target ?7b-tanh ?7b-relu ?7b-long-skip ?7b-long-skip-images ?edm-equal ?7e-target-f ?g4",
+            "!7b ?7b-patch 7b-eps-always 7b-easier 7b-easier-images 7b-easier-clean 7e-target ?7b-tanh ?7b-relu ?7b-long-skip ?7b-long-skip-images ?edm-equal ?7e-target-f ?g4",
         )
         .under("noise below most of the data's spectrum, as the rank law says")
         .caveat("7e-target-f compares two increments, and F begins near the threshold; so it has no say")],
