@@ -12,7 +12,7 @@ use super::{
     Turn, Work,
     model::{Model, kernel},
     optimizer::Adam,
-    written::{Asked, Slope, Written},
+    written::{Slope, Written},
 };
 use crate::{
     checkpoint::{Numbers, Place},
@@ -261,7 +261,7 @@ fn enter(record: &mut Record, course: Course, steps: u64) {
 
 /// The arm's own loss of this network on an example batch, one number per row.
 pub(super) fn loss(
-    net: &Asked<'_>,
+    net: &dyn Fn(&Tensor, &Tensor) -> Tensor,
     model: &Model,
     config: &CellConfig,
     example: &Example,

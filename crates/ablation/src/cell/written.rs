@@ -65,9 +65,6 @@ pub struct Slope {
     by_answer: Vec<f32>,
 }
 
-/// A network as a loss asks it: (x, label) to something shaped like x.
-pub type Asked<'a> = dyn Fn(&Tensor, &Tensor) -> Tensor + 'a;
-
 #[cfg(test)]
 mod tests {
     use ndarray::{Array2, Axis, concatenate};

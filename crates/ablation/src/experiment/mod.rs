@@ -137,26 +137,17 @@ impl Experiment {
 
     /// Predicted bytes of a worker beside the program.
     pub(crate) fn bytes(&self) -> f64 {
-        match self {
-            Experiment::Classification(own) => own.bytes(),
-            _ => 0.0,
-        }
+        self.of().bytes()
     }
 
     /// The images from files that it learns from; most draw what they need.
     pub fn data(&self) -> Option<&Data> {
-        match self {
-            Experiment::Classification(own) => Some(&own.data),
-            _ => None,
-        }
+        self.of().data()
     }
 
     /// Where it computes, if its study says so; others do on one thread of the processor.
     pub fn numerics(&self) -> Option<&Numerics> {
-        match self {
-            Experiment::Classification(own) => Some(&own.numerics),
-            _ => None,
-        }
+        self.of().numerics()
     }
 
     /// One that learns from files, for the plan to say where it computes and what the files hold.
@@ -219,6 +210,21 @@ pub(crate) trait Measurement {
 
     /// Predicted seconds on one core.
     fn seconds(&self) -> f64;
+
+    /// Predicted bytes of a worker beside the program.
+    fn bytes(&self) -> f64 {
+        0.0
+    }
+
+    /// The images from files that it learns from; most draw what they need.
+    fn data(&self) -> Option<&Data> {
+        None
+    }
+
+    /// Where it computes, if its study says so; without it on one thread of the processor.
+    fn numerics(&self) -> Option<&Numerics> {
+        None
+    }
 
     /// Measures. All randomness comes from `stream`, which is the same for all arms of a seed.
     fn run(&self, stream: &Stream, found: &mut Found) -> Result<(), Error>;

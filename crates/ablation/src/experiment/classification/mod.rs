@@ -161,14 +161,6 @@ impl Classification {
         self.convolutions().iter().map(own).sum::<usize>() + (last + 1) * self.classes
     }
 
-    /// Predicted bytes that a worker takes beside the program and the images: parameters, and what a step keeps for its
-    /// way back, three results of each convolution.
-    pub(crate) fn bytes(&self) -> f64 {
-        let results = |c: &Convolution| c.to * c.area;
-        let kept: usize = self.convolutions().iter().map(results).sum();
-        4.0 * (4 * self.parameters() + 3 * kept * self.batch) as f64
-    }
-
     /// The shape of an image, which the plan filled in.
     fn shape(&self) -> [usize; 3] {
         match self.data {
@@ -260,6 +252,21 @@ impl Measurement for Classification {
         let images = 3 * self.steps as usize * self.batch + held_out + self.measured;
         let calls = self.steps as f64 * all.len() as f64;
         0.5 + 2.0 * each * images as f64 / 3e10 + 1e-4 * calls
+    }
+
+    /// Parameters, and what a step keeps for its way back: three results of each convolution.
+    fn bytes(&self) -> f64 {
+        let results = |c: &Convolution| c.to * c.area;
+        let kept: usize = self.convolutions().iter().map(results).sum();
+        4.0 * (4 * self.parameters() + 3 * kept * self.batch) as f64
+    }
+
+    fn data(&self) -> Option<&Data> {
+        Some(&self.data)
+    }
+
+    fn numerics(&self) -> Option<&Numerics> {
+        Some(&self.numerics)
     }
 
     #[cfg(feature = "tch")]
