@@ -155,7 +155,8 @@ pub struct Attempt {
     pub binary: String,
     /// Host and processor in words.
     pub host: String,
-    /// libtorch's version, the instructions that its kernels are chosen for, and how normalisation in bf16 is computed.
+    /// libtorch's version, the instructions that its kernels are chosen for, how normalisation in bf16 is computed, and on
+    /// what the products of networks without a graph.
     pub libtorch: String,
     /// Unix time of the commit.
     pub finished_at: u64,

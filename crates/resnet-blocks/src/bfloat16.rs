@@ -32,16 +32,20 @@ pub struct Bfloat16<N>(pub N);
 ///
 /// It says which instructions libtorch's own kernels are chosen for, where that is known, and whether group normalisation
 /// with SiLU in bfloat16 is one pass over images whose channels lie last in memory, or operations of torch on images as they
-/// come: results in bfloat16 differ between the two by its rounding.
+/// come: results in bfloat16 differ between the two by its rounding. The products of [`MlpPass`](crate::MlpPass) are made on
+/// tiles where there are such, whose sums round otherwise.
 pub fn kernels() -> String {
+    let products = crate::pass::products();
     #[cfg(norm_silu_node)]
     {
         let capability = crate::norm_silu::capability();
-        format!("kernels for {capability}; in bf16 norm_silu in one pass, channels last")
+        format!(
+            "kernels for {capability}; in bf16 norm_silu in one pass, channels last; written-out products {products}"
+        )
     }
     #[cfg(not(norm_silu_node))]
     {
-        "in bf16 norm_silu by operations of torch".to_owned()
+        format!("in bf16 norm_silu by operations of torch; written-out products {products}")
     }
 }
 

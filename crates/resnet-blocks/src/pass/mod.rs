@@ -1,19 +1,26 @@
 //! The passes of a residual multilayer perceptron, written out: numbers in, numbers out, no graph.
 //!
 //! `plan` says where which parameters are, `shard` takes some examples through the layers and back; `product` multiplies
-//! matrices, `elementwise` does what stands between the products.
+//! matrices, `transpose` turns them, `elementwise` does what stands between the products.
 
 mod elementwise;
 mod plan;
 mod product;
 mod shard;
+mod transpose;
 
 use rayon::iter::{IntoParallelRefMutIterator, ParallelIterator};
 
-use crate::{ResidualMlpConfig, registers::Registers};
+use crate::ResidualMlpConfig;
 use elementwise::add;
 use plan::Plan;
 use shard::Shard;
+
+/// How products are made here, in words.
+#[cfg(feature = "tch")]
+pub(crate) fn products() -> &'static str {
+    product::Products::fastest().words()
+}
 
 /// Examples that one thread takes through the network at a time, at least: what a layer needs of them lies in the second
 /// cache.
@@ -29,8 +36,9 @@ const SHARDS: usize = 16;
 /// Parameters are one slice: the tensors of [`ResidualMlpConfig::layers`] one behind the other, each row by row.
 ///
 /// The batch is cut into shards of 256 examples, of more where they would be more than 16, and the shards' gradients are
-/// summed in order: results do not depend on the number of threads. Nor do they on the processor, since every sum has one
-/// order and every multiply-add one rounding.
+/// summed in order: results do not depend on the number of threads. Where the processor has tiles for bfloat16 (AMX), larger
+/// products are made on them, of three parts a number and no less exact; on all others results are the same bits, since
+/// every sum has one order and every multiply-add one rounding. `kernels` says which.
 ///
 /// ```
 /// use resnet_blocks::{Activation, Init, MlpBlockConfig, MlpPass, ResidualMlpConfig, ShortSkip};
@@ -64,7 +72,7 @@ impl MlpPass {
     /// # Panics
     /// If the system gives no threads.
     pub fn new(config: &ResidualMlpConfig, examples: usize, threads: usize) -> Option<MlpPass> {
-        let plan = Plan::of(config, Registers::widest())?;
+        let plan = Plan::of(config)?;
         let size = SHARD.max(examples.div_ceil(SHARDS));
         let shards: Vec<Shard> = (0..examples)
             .step_by(size)

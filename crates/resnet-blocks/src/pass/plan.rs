@@ -4,11 +4,9 @@ use crate::{Activation, Dropout, Norm, ResidualMlpConfig, ShortSkip, registers::
 
 use super::{
     elementwise::{Curve, sum_rows},
-    product::{Left, Panel, Read, product},
+    product::{Left, Products, Read, Workspace},
+    transpose::transpose,
 };
-
-/// Numbers in a cache line.
-const LINE: usize = 16;
 
 /// The layers, and where their parameters are.
 #[derive(Debug)]
@@ -26,7 +24,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn of(config: &ResidualMlpConfig, registers: Registers) -> Option<Plan> {
+    pub(super) fn of(config: &ResidualMlpConfig) -> Option<Plan> {
+        let (registers, products) = (Registers::widest(), Products::fastest());
         let block = &config.block;
         let plain = block.norm == Norm::None && block.dropout == Dropout::None;
         if config.check().is_err() || !plain {
@@ -66,6 +65,7 @@ impl Plan {
                 outputs,
                 at,
                 registers,
+                products,
             };
             at = affine.end();
             affine
@@ -104,6 +104,7 @@ pub(super) struct Affine {
     /// Where W begins.
     at: usize,
     registers: Registers,
+    products: Products,
 }
 
 impl Affine {
@@ -119,36 +120,13 @@ impl Affine {
     pub(super) fn transpose(&self, parameters: &[f32], transposed: &mut [f32]) {
         let weight = self.weight(parameters);
         let transposed = &mut transposed[self.at..][..weight.len()];
-        // Blocks of a cache line by a cache line, in between in registers and the first cache.
-        for from in (0..self.outputs).step_by(LINE) {
-            for column in (0..self.inputs).step_by(LINE) {
-                let [height, width] =
-                    [self.outputs - from, self.inputs - column].map(|left| left.min(LINE));
-                let mut block = [[0.0; LINE]; LINE];
-                for row in 0..height {
-                    let numbers = &weight[(from + row) * self.inputs + column..];
-                    match numbers.first_chunk::<LINE>() {
-                        Some(numbers) if width == LINE => {
-                            (0..LINE).for_each(|i| block[i][row] = numbers[i]);
-                        }
-                        _ => (0..width).for_each(|i| block[i][row] = numbers[i]),
-                    }
-                }
-                for (i, line) in block[..width].iter().enumerate() {
-                    let to = &mut transposed[(column + i) * self.outputs + from..];
-                    match to.first_chunk_mut::<LINE>() {
-                        Some(to) if height == LINE => *to = *line,
-                        _ => to[..height].copy_from_slice(&line[..height]),
-                    }
-                }
-            }
-        }
+        transpose(self.registers, weight, self.inputs, transposed);
     }
 
     /// y = x W' + b, row by row.
     pub(super) fn forward(
         &self,
-        panel: &mut Panel,
+        workspace: &mut Workspace,
         parameters: &[f32],
         transposed: &[f32],
         x: &[f32],
@@ -161,21 +139,15 @@ impl Affine {
             read: Read::AsStored,
         };
         let weight = self.weight(transposed);
-        product(
-            self.registers,
-            panel,
-            y,
-            x,
-            weight,
-            self.outputs,
-            Some(bias),
-        );
+        let columns = self.outputs;
+        self.products
+            .product(workspace, y, x, weight, columns, Some(bias));
     }
 
     /// The gradients by W and b, times a factor.
     pub(super) fn gradient(
         &self,
-        panel: &mut Panel,
+        workspace: &mut Workspace,
         gradient: &mut [f32],
         factor: f32,
         by_y: &[f32],
@@ -187,7 +159,8 @@ impl Affine {
             stored: self.outputs,
             read: Read::Transposed,
         };
-        product(self.registers, panel, weight, left, x, self.inputs, None);
+        self.products
+            .product(workspace, weight, left, x, self.inputs, None);
         if factor != 1.0 {
             weight.iter_mut().for_each(|number| *number *= factor);
         }
@@ -197,7 +170,7 @@ impl Affine {
     /// The gradient by x.
     pub(super) fn backward(
         &self,
-        panel: &mut Panel,
+        workspace: &mut Workspace,
         parameters: &[f32],
         by_y: &[f32],
         by_x: &mut [f32],
@@ -208,6 +181,7 @@ impl Affine {
             read: Read::AsStored,
         };
         let weight = self.weight(parameters);
-        product(self.registers, panel, by_x, left, weight, self.inputs, None);
+        self.products
+            .product(workspace, by_x, left, weight, self.inputs, None);
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     elementwise::{activate, join, rejoin, through},
     plan::Plan,
-    product::Panel,
+    product::Workspace,
 };
 
 /// Some examples on their way through the network.
@@ -24,8 +24,8 @@ pub(super) struct Shard {
     /// The output; on the way back its gradient.
     pub(super) y: Vec<f32>,
     pub(super) gradient: Vec<f32>,
-    /// Where the products pack a factor.
-    panel: Box<Panel>,
+    /// Where the products pack their factors.
+    workspace: Workspace,
 }
 
 /// An activation's values, and its slopes, which cost next to nothing where the values are computed.
@@ -56,7 +56,7 @@ impl Shard {
             hidden: numbers(hidden),
             y: numbers(plan.read_out.outputs),
             gradient: vec![0.0; plan.read_out.end()],
-            panel: Panel::new(),
+            workspace: Workspace::default(),
         }
     }
 
@@ -65,11 +65,11 @@ impl Shard {
             stream,
             branch,
             hidden,
-            panel,
+            workspace,
             ..
         } = self;
         plan.read_in
-            .forward(panel, parameters, transposed, &self.x, stream);
+            .forward(workspace, parameters, transposed, &self.x, stream);
         for ([first, second], [outer, inner]) in plan.blocks.iter().zip(&mut self.kept) {
             activate(
                 plan.registers,
@@ -78,7 +78,7 @@ impl Shard {
                 &mut outer.value,
                 &mut outer.slope,
             );
-            first.forward(panel, parameters, transposed, &outer.value, hidden);
+            first.forward(workspace, parameters, transposed, &outer.value, hidden);
             activate(
                 plan.registers,
                 plan.curve,
@@ -86,11 +86,11 @@ impl Shard {
                 &mut inner.value,
                 &mut inner.slope,
             );
-            second.forward(panel, parameters, transposed, &inner.value, branch);
+            second.forward(workspace, parameters, transposed, &inner.value, branch);
             join(plan.registers, stream, plan.carry, plan.share, branch);
         }
         plan.read_out
-            .forward(panel, parameters, transposed, stream, &mut self.y);
+            .forward(workspace, parameters, transposed, stream, &mut self.y);
         // The stream's place is needed on the way back.
         std::mem::swap(stream, &mut self.last);
     }
@@ -101,20 +101,22 @@ impl Shard {
             branch,
             hidden,
             gradient,
-            panel,
+            workspace,
             ..
         } = self;
         plan.read_out
-            .gradient(panel, gradient, 1.0, &self.y, &self.last);
-        plan.read_out.backward(panel, parameters, &self.y, stream);
+            .gradient(workspace, gradient, 1.0, &self.y, &self.last);
+        plan.read_out
+            .backward(workspace, parameters, &self.y, stream);
         for ([first, second], [outer, inner]) in plan.blocks.iter().zip(&self.kept).rev() {
-            second.gradient(panel, gradient, plan.share, stream, &inner.value);
-            second.backward(panel, parameters, stream, hidden);
+            second.gradient(workspace, gradient, plan.share, stream, &inner.value);
+            second.backward(workspace, parameters, stream, hidden);
             through(plan.registers, hidden, plan.share, &inner.slope);
-            first.gradient(panel, gradient, 1.0, hidden, &outer.value);
-            first.backward(panel, parameters, hidden, branch);
+            first.gradient(workspace, gradient, 1.0, hidden, &outer.value);
+            first.backward(workspace, parameters, hidden, branch);
             rejoin(plan.registers, stream, plan.carry, branch, &outer.slope);
         }
-        plan.read_in.gradient(panel, gradient, 1.0, stream, &self.x);
+        plan.read_in
+            .gradient(workspace, gradient, 1.0, stream, &self.x);
     }
 }

@@ -1,4 +1,4 @@
-//! Products of matrices of single precision, small enough for the second cache.
+//! Products on vector registers.
 //!
 //! Some columns of the right factor are packed one behind the other ([`Panel`]); a tile of rows by these columns stays in
 //! registers while the inner dimension runs.
@@ -6,6 +6,7 @@
 
 use std::array;
 
+use super::{Left, Read};
 use crate::registers::compiled_for_registers;
 
 /// Rows of a tile: with four registers of columns 24 sums, which leave of 32 registers what the factors need.
@@ -19,26 +20,6 @@ const REST: usize = 16;
 
 /// The inner dimension of a pass: so much of a panel stays in the first cache.
 const INNER: usize = 128;
-
-/// The left factor.
-#[derive(Clone, Copy)]
-pub(super) struct Left<'a> {
-    /// Row after row of the matrix as it is stored.
-    pub(super) numbers: &'a [f32],
-    /// Length of a stored row.
-    pub(super) stored: usize,
-    /// Which way it is read.
-    pub(super) read: Read,
-}
-
-/// Which way a stored matrix is read.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Read {
-    /// As it is stored.
-    AsStored,
-    /// Transposed.
-    Transposed,
-}
 
 /// Where columns of the right factor are packed: from the beginning of a cache line, since a register that is loaded from two
 /// takes two loads, and without gaps, since rows at a power of two share few places of a cache.
@@ -92,23 +73,7 @@ fn product_by<const LANES: usize>(
     columns: usize,
     row: Option<&[f32]>,
 ) {
-    let inner = b.len() / columns;
-    let rows = a.numbers.len() / inner;
-    assert!(
-        b.len() == inner * columns
-            && c.len() == rows * columns
-            && a.stored
-                == if a.read == Read::AsStored {
-                    inner
-                } else {
-                    rows
-                },
-        "{} numbers in {columns} columns are not the product of {} numbers in rows of {} and {} numbers",
-        c.len(),
-        a.numbers.len(),
-        a.stored,
-        b.len()
-    );
+    let [_, inner] = a.sizes(c, b, columns);
     for from in (0..inner).step_by(INNER) {
         let b = &b[from * columns..inner.min(from + INNER) * columns];
         let mut column = 0;
