@@ -72,9 +72,10 @@ impl DenoisingTerm {
 /// let (x0, noise) = (array![[0.5, -0.2]], array![[1.0, -0.3]]);
 /// let levels = [Kernel::variance_exploding(2.0)?];
 /// let batch = DenoisingBatch::new(&Epsilon::unit(), &Snr, x0.view(), noise.view(), &levels);
-/// let error = batch.error(&[1.0, 0.7]); // of the second number alone, by 1
-/// assert_eq!(batch.losses(&error), [1.0]);
-/// assert_eq!(batch.gradient(&error), [0.0, 2.0]);
+/// let answer = [1.0, 0.7]; // the second number is off by 1
+/// let mut by_answer = [0.0; 2];
+/// batch.gradient(0, &answer, &mut by_answer);
+/// assert_eq!((batch.losses(&answer), by_answer), (vec![1.0], [0.0, 2.0]));
 /// # Ok(())
 /// # }
 /// ```
@@ -146,44 +147,44 @@ impl DenoisingBatch {
         &self.label
     }
 
-    /// F − target.
+    /// factor · ‖F − target‖² of each example.
     ///
     /// # Shapes
-    /// `answer` and the result: \[B, d\], row by row.
+    /// `answer`: \[B, d\], row by row; result: \[B\].
     ///
     /// # Panics
     /// If there are other numbers.
-    pub fn error(&self, answer: &[f32]) -> Vec<f32> {
+    pub fn losses(&self, answer: &[f32]) -> Vec<f32> {
         assert_eq!(
             answer.len(),
             self.target.len(),
             "there must be one answer per number"
         );
-        let both = answer.iter().zip(&self.target);
-        both.map(|(answer, target)| answer - target).collect()
+        let rows = answer
+            .chunks_exact(self.columns)
+            .zip(self.target.chunks_exact(self.columns));
+        let squares = rows.map(|(answer, target)| {
+            let errors = answer.iter().zip(target).map(|(f, target)| f - target);
+            errors.map(|error| error * error).sum::<f32>()
+        });
+        let losses = squares.zip(&self.factor);
+        losses.map(|(square, factor)| square * factor).collect()
     }
 
-    /// factor · ‖F − target‖² of each example.
+    /// Of the examples from number `first` on, the gradient of the mean loss by the answer, 2/B · factor · (F − target).
     ///
     /// # Shapes
-    /// `error`: \[B, d\], row by row; result: \[B\].
-    pub fn losses(&self, error: &[f32]) -> Vec<f32> {
-        let rows = error.chunks_exact(self.columns).zip(&self.factor);
-        rows.map(|(row, factor)| row.iter().map(|e| e * e).sum::<f32>() * factor)
-            .collect()
-    }
-
-    /// The gradient of the mean loss by the answer, 2/B · factor · (F − target).
+    /// `answer` and `by_answer`: \[examples, d\], row by row.
     ///
-    /// # Shapes
-    /// `error` and the result: \[B, d\], row by row.
-    pub fn gradient(&self, error: &[f32]) -> Vec<f32> {
+    /// # Panics
+    /// If there are fewer examples.
+    pub fn gradient(&self, first: usize, answer: &[f32], by_answer: &mut [f32]) {
         let share = 1.0 / self.factor.len() as f32;
-        let rows = error.chunks_exact(self.columns).zip(&self.factor);
-        rows.flat_map(|(row, factor)| {
-            let slope = share * factor;
-            row.iter().map(move |e| 2.0 * (slope * e))
-        })
-        .collect()
+        let target = &self.target[first * self.columns..][..answer.len()];
+        let numbers = answer.iter().zip(target).zip(by_answer);
+        for (place, ((answer, target), by_answer)) in numbers.enumerate() {
+            let slope = share * self.factor[first + place / self.columns];
+            *by_answer = 2.0 * (slope * (answer - target));
+        }
     }
 }

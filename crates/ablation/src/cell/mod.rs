@@ -35,7 +35,7 @@ pub use optimizer::Adam;
 #[cfg(feature = "tch")]
 pub(crate) use train::rate;
 #[cfg(feature = "tch")]
-pub use written::{Slope, Written};
+pub use written::Written;
 
 use ndarray::{Array2, ArrayView2};
 

@@ -72,28 +72,22 @@ impl Adam {
         }
     }
 
-    /// A network's answer with the parameters as they are in memory, flat.
+    /// A network's answer with the parameters as they are in memory, and the gradient by all of them, flat:
+    /// [`MlpPass::gradient`].
     ///
     /// # Panics
     ///
-    /// If they are not numbers of single precision in the processor's memory, and as [`MlpPass::forward`].
+    /// If they are not numbers of single precision in the processor's memory, and as [`MlpPass::gradient`].
     #[expect(unsafe_code, reason = "tch gives no slice of a tensor")]
-    pub fn forward<'a>(&self, pass: &'a mut MlpPass, x: &[f32], label: &[f32]) -> &'a [f32] {
-        // SAFETY: a pass writes to buffers of its own alone, and knows no tensors.
-        pass.forward(unsafe { self.in_memory() }, x, label)
-    }
-
-    /// One step along the gradient by all parameters, given that by the answer of the network's last
-    /// [`forward`](Self::forward).
-    ///
-    /// # Panics
-    ///
-    /// As [`forward`](Self::forward).
-    #[expect(unsafe_code, reason = "tch gives no slice of a tensor")]
-    pub fn step_back(&mut self, pass: &mut MlpPass, by_answer: &[f32], rate: f64) {
-        // SAFETY: as in `forward`.
-        let gradient = pass.backward(unsafe { self.in_memory() }, by_answer);
-        self.step_along(gradient, rate);
+    pub fn gradient<'a>(
+        &self,
+        pass: &'a mut MlpPass,
+        x: &[f32],
+        label: &[f32],
+        by_answer: impl Fn(usize, &[f32], &mut [f32]) + Sync,
+    ) -> (&'a [f32], &'a [f32]) {
+        // SAFETY: a pass writes to buffers of its own alone, and knows no tensors; `by_answer` is given such buffers.
+        pass.gradient(unsafe { self.in_memory() }, x, label, by_answer)
     }
 
     /// One step along the gradient by all parameters, flat.

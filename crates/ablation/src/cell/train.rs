@@ -12,7 +12,6 @@ use super::{
     Turn, Work,
     model::{Model, kernel},
     optimizer::Adam,
-    written::{Slope, Written},
 };
 use crate::{
     checkpoint::{Numbers, Place},
@@ -27,11 +26,11 @@ use crate::{
 const LOOKS: [u64; 9] = [0, 1, 3, 10, 30, 100, 300, 1000, 3000];
 
 /// The mean loss of a step.
-enum Loss<'a> {
+enum Loss {
     /// With the graph that it is the end of.
     Graph(Tensor),
-    /// Without one.
-    Written(&'a Written, Slope),
+    /// Without one: the step is taken.
+    Written(f64),
 }
 
 /// What was seen of the training so far.
@@ -110,6 +109,7 @@ impl Work<'_> {
             self.agreement(model, step);
             let example = Example::draw(config, self.dataset, &self.own, Role::Data, step, batch);
             let look = LOOKS.contains(&step) || step + 1 == steps;
+            let rate = rate(&config.training, step);
             // A step that is looked at goes by the graph, since that is what is looked at.
             let written = model.written.as_ref().filter(|_| !look);
             let loss = match written.zip(weight.as_deref()) {
@@ -121,7 +121,7 @@ impl Work<'_> {
                         example.noise.view(),
                         &example.levels,
                     );
-                    Loss::Written(written, written.denoising(adam, &batch))
+                    Loss::Written(written.denoising(adam, &batch, rate))
                 }
                 None => {
                     let net = learned.in_training(self.own.at(Role::Dropout, step));
@@ -129,7 +129,7 @@ impl Work<'_> {
                 }
             };
             let value = match &loss {
-                Loss::Written(_, slope) => slope.loss,
+                Loss::Written(loss) => *loss,
                 Loss::Graph(loss) => loss.double_value(&[]),
             };
             if !value.is_finite() {
@@ -168,13 +168,9 @@ impl Work<'_> {
             }
             // The rate of the last step is zero: it absorbs everything and says nothing.
             let before = (look && step + 1 < steps).then(|| Snapshot::of(&learned.units));
-            let rate = rate(&config.training, step);
-            match &loss {
-                Loss::Written(written, slope) => written.descend(adam, slope, rate),
-                Loss::Graph(loss) => {
-                    let gradients = Tensor::run_backward(&[loss], &parameters, false, false);
-                    adam.step(&gradients, rate);
-                }
+            if let Loss::Graph(loss) = &loss {
+                let gradients = Tensor::run_backward(&[loss], &parameters, false, false);
+                adam.step(&gradients, rate);
             }
             if let Some(before) = before {
                 course.silence.extend([done, learned.silent_share(&before)]);

@@ -34,35 +34,26 @@ impl Written {
         }
     }
 
-    /// The mean loss of denoising score matching with the parameters that the optimiser has.
+    /// A step of Adam along the gradient of the mean loss of denoising score matching; the loss before it.
+    ///
+    /// No step is taken where the loss is no finite number.
     ///
     /// # Panics
     ///
     /// If there are other numbers of examples than the passes are made for.
-    pub fn denoising(&self, adam: &Adam, batch: &DenoisingBatch) -> Slope {
+    pub fn denoising(&self, adam: &mut Adam, batch: &DenoisingBatch, rate: f64) -> f64 {
         let mut pass = self.pass.borrow_mut();
-        let error = batch.error(adam.forward(&mut pass, batch.input(), batch.label()));
+        let by_answer =
+            |first, answer: &[f32], slope: &mut [f32]| batch.gradient(first, answer, slope);
+        let (answer, gradient) = adam.gradient(&mut pass, batch.input(), batch.label(), by_answer);
         // Torch adds them up as it does in a graph.
-        let losses = Tensor::from_slice(&batch.losses(&error));
-        Slope {
-            loss: losses.mean(Kind::Float).double_value(&[]),
-            by_answer: batch.gradient(&error),
+        let losses = Tensor::from_slice(&batch.losses(answer));
+        let loss = losses.mean(Kind::Float).double_value(&[]);
+        if loss.is_finite() {
+            adam.step_along(gradient, rate);
         }
+        loss
     }
-
-    /// A step of Adam along the gradient of the last loss of [`denoising`](Self::denoising).
-    pub fn descend(&self, adam: &mut Adam, slope: &Slope, rate: f64) {
-        adam.step_back(&mut self.pass.borrow_mut(), &slope.by_answer, rate);
-    }
-}
-
-/// A loss and where it falls.
-#[derive(Debug)]
-pub struct Slope {
-    /// The loss.
-    pub loss: f64,
-    /// Its gradient by the network's answer.
-    by_answer: Vec<f32>,
 }
 
 #[cfg(test)]
@@ -125,9 +116,7 @@ mod tests {
                 adam.step(&gradients, 3e-3);
             } else {
                 let batch = DenoisingBatch::new(&row, &Snr, x0.view(), noise.view(), &levels);
-                let slope = written.denoising(&adam, &batch);
-                losses.push(slope.loss);
-                written.descend(&mut adam, &slope, 3e-3);
+                losses.push(written.denoising(&mut adam, &batch, 3e-3));
             }
         }
         (losses, adam.parameters())

@@ -18,7 +18,6 @@ pub(super) struct Passes {
     /// Of such a network; what the tower does not have is 0.
     parameters: Vec<f32>,
     labels: Vec<f32>,
-    by_output: Vec<f32>,
     /// By the tower's parameters.
     gradient: Vec<f32>,
 }
@@ -48,7 +47,6 @@ impl Passes {
             places,
             parameters: vec![0.0; its + alike + inputs * (width + 1)],
             labels: vec![0.0; examples],
-            by_output: vec![0.0; examples * inputs],
             gradient: vec![0.0; own + alike + width + 1],
         })
     }
@@ -61,16 +59,21 @@ impl Passes {
         for &[own, its, length] in &self.places {
             self.parameters[its..][..length].copy_from_slice(&tower[own..][..length]);
         }
-        let outputs = self.pass.forward(&self.parameters, x, &self.labels);
-        let count = y.len() as f32;
-        let mut loss = 0.0;
-        let rows = outputs.chunks_exact(self.inputs).zip(y);
-        for ((output, y), by_output) in rows.zip(self.by_output.chunks_exact_mut(self.inputs)) {
-            let missed = output[0] - y;
-            loss += missed * missed / count;
-            by_output[0] = 2.0 * missed / count;
-        }
-        let gradient = self.pass.backward(&self.parameters, &self.by_output);
+        let (inputs, count) = (self.inputs, y.len() as f32);
+        let missed = |output: &[f32], y: f32| output[0] - y;
+        let by_output = |first: usize, outputs: &[f32], by_output: &mut [f32]| {
+            let rows = outputs.chunks_exact(inputs).zip(&y[first..]);
+            for ((output, y), by_output) in rows.zip(by_output.chunks_exact_mut(inputs)) {
+                by_output.fill(0.0);
+                by_output[0] = 2.0 * missed(output, *y) / count;
+            }
+        };
+        let (outputs, gradient) = self
+            .pass
+            .gradient(&self.parameters, x, &self.labels, by_output);
+        let rows = outputs.chunks_exact(inputs).zip(y);
+        let losses = rows.map(|(output, y)| missed(output, *y).powi(2) / count);
+        let loss = losses.sum();
         for &[own, its, length] in &self.places {
             self.gradient[own..][..length].copy_from_slice(&gradient[its..][..length]);
         }

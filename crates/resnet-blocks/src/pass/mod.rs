@@ -9,12 +9,15 @@ mod product;
 mod shard;
 mod transpose;
 
-use rayon::iter::{IntoParallelRefMutIterator, ParallelIterator};
+use rayon::{
+    iter::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelIterator},
+    slice::ParallelSliceMut,
+};
 
 use crate::ResidualMlpConfig;
 use elementwise::add;
 use plan::Plan;
-use shard::Shard;
+use shard::{Activations, Shard};
 
 /// How products are made here, in words.
 #[cfg(feature = "tch")]
@@ -50,7 +53,8 @@ const SHARDS: usize = 16;
 /// // read_in h = 2 x + 3 label + 0, block h + 5 max(4 max(h, 0), 0), read_out 1 h.
 /// let parameters = [2.0, 3.0, 0.0, 4.0, 0.0, 5.0, 0.0, 1.0, 0.0];
 /// assert_eq!(pass.forward(&parameters, &[1.0], &[0.5]), [3.5 + 70.0]);
-/// let gradient = pass.backward(&parameters, &[1.0]);
+/// // Of the loss that is the sum of the outputs.
+/// let (_, gradient) = pass.gradient(&parameters, &[1.0], &[0.5], |_, _, by_output| by_output.fill(1.0));
 /// assert_eq!(gradient[1], 0.5 * 21.0); // by the weight of the label
 /// ```
 #[derive(Debug)]
@@ -59,6 +63,8 @@ pub struct MlpPass {
     /// Every weight transposed, each in the place of its own.
     transposed: Vec<f32>,
     shards: Vec<Shard>,
+    /// One for each thread.
+    activations: Vec<Activations>,
     output: Vec<f32>,
     /// Where there is more than one thread to use.
     pool: Option<rayon::ThreadPool>,
@@ -83,6 +89,9 @@ impl MlpPass {
         Some(MlpPass {
             transposed: vec![0.0; plan.read_out.end()],
             output: vec![0.0; examples * plan.read_out.outputs],
+            activations: (0..threads.max(1))
+                .map(|_| Activations::new(&plan))
+                .collect(),
             pool: (1 < threads).then(|| pool().expect("the system has threads")),
             plan,
             shards,
@@ -97,86 +106,107 @@ impl MlpPass {
     /// # Panics
     /// If there are other numbers of examples or of parameters than the passes are made for.
     pub fn forward(&mut self, parameters: &[f32], x: &[f32], label: &[f32]) -> &[f32] {
-        let inputs = self.plan.read_out.outputs;
+        self.pass(parameters, x, label, |_, _, _, _| {});
+        &self.output
+    }
+
+    /// F(x, label), and the gradient by all parameters of a loss of which `by_output` says the gradient by F, of some examples
+    /// at a time: it is given the number of the first and their outputs, and writes where they would make the loss larger.
+    /// Both stay until the next pass.
+    ///
+    /// # Shapes
+    /// As [`forward`](Self::forward); what `by_output` is given: `[examples, inputs]`; the gradient: as the parameters.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    pub fn gradient(
+        &mut self,
+        parameters: &[f32],
+        x: &[f32],
+        label: &[f32],
+        by_output: impl Fn(usize, &[f32], &mut [f32]) + Sync,
+    ) -> (&[f32], &[f32]) {
+        self.pass(parameters, x, label, |plan, first, activations, shard| {
+            by_output(first, &shard.y, &mut shard.by_y);
+            activations.backward(plan, parameters, shard);
+        });
+        let (first, others) = self.shards.split_first_mut().expect("a batch has examples");
+        for other in others {
+            add(self.plan.registers, &mut first.gradient, &other.gradient);
+        }
+        (&self.output, &first.gradient)
+    }
+
+    /// Takes every shard through the layers, and does then what there is to do while its activations are in the caches; it is
+    /// told the number of the shard's first example.
+    fn pass(
+        &mut self,
+        parameters: &[f32],
+        x: &[f32],
+        label: &[f32],
+        then: impl Fn(&Plan, usize, &mut Activations, &mut Shard) + Sync,
+    ) {
+        let MlpPass {
+            plan,
+            transposed,
+            shards,
+            activations,
+            output,
+            pool,
+        } = self;
+        let inputs = plan.read_out.outputs;
         assert!(
-            parameters.len() == self.transposed.len()
-                && x.len() == self.output.len()
+            parameters.len() == transposed.len()
+                && x.len() == output.len()
                 && label.len() * inputs == x.len(),
             "{} parameters, {} inputs and {} labels are given to a pass of {} parameters on {} numbers",
             parameters.len(),
             x.len(),
             label.len(),
-            self.transposed.len(),
-            self.output.len()
+            transposed.len(),
+            output.len()
         );
-        for affine in self.plan.affines() {
-            affine.transpose(parameters, &mut self.transposed);
+        for affine in plan.affines() {
+            affine.transpose(parameters, transposed);
         }
         let examples = x.chunks_exact(inputs).zip(label);
-        let mut rows = self
-            .shards
+        let mut rows = shards
             .iter_mut()
             .flat_map(|shard| shard.x.chunks_exact_mut(inputs + 1));
         for ((x, label), row) in examples.zip(&mut rows) {
             row[..inputs].copy_from_slice(x);
             row[inputs] = *label;
         }
-        let (plan, transposed) = (&self.plan, &self.transposed);
-        each(&self.pool, &mut self.shards, |shard| {
-            shard.forward(plan, parameters, transposed)
-        });
-        let mut rest = &mut self.output[..];
-        for shard in &self.shards {
-            let (own, others) = rest.split_at_mut(shard.y.len());
-            own.copy_from_slice(&shard.y);
-            rest = others;
+        let (plan, transposed) = (&*plan, &*transposed);
+        let size = shards.first().map_or(0, |shard| shard.y.len() / inputs);
+        let share = shards.len().div_ceil(activations.len()).max(1);
+        let work = |(place, (activations, shards)): (usize, (&mut Activations, &mut [Shard]))| {
+            for (shard, place) in shards.iter_mut().zip(place * share..) {
+                activations.forward(plan, parameters, transposed, shard);
+                then(plan, place * size, activations, shard);
+            }
+        };
+        match pool {
+            Some(pool) => pool.install(|| {
+                let shards = shards.par_chunks_mut(share);
+                activations
+                    .par_iter_mut()
+                    .zip(shards)
+                    .enumerate()
+                    .for_each(work);
+            }),
+            None => {
+                let shards = shards.chunks_mut(share);
+                activations
+                    .iter_mut()
+                    .zip(shards)
+                    .enumerate()
+                    .for_each(work);
+            }
         }
-        &self.output
-    }
-
-    /// The gradient by all parameters of a loss whose gradient by the output of the last [`forward`](Self::forward) is given;
-    /// it stays until the next pass.
-    ///
-    /// # Shapes
-    /// by_output: `[B, inputs]`; result: as the parameters.
-    ///
-    /// # Panics
-    /// If there are other numbers of examples or of parameters than the passes are made for.
-    pub fn backward(&mut self, parameters: &[f32], by_output: &[f32]) -> &[f32] {
-        assert!(
-            parameters.len() == self.transposed.len() && by_output.len() == self.output.len(),
-            "{} parameters and a gradient of {} numbers are given to a pass of {} parameters on {} numbers",
-            parameters.len(),
-            by_output.len(),
-            self.transposed.len(),
-            self.output.len()
-        );
-        let mut rest = by_output;
-        for shard in &mut self.shards {
-            let (own, others) = rest.split_at(shard.y.len());
-            shard.y.copy_from_slice(own);
-            rest = others;
+        let outputs = shards.iter().flat_map(|shard| &shard.y);
+        for (to, from) in output.iter_mut().zip(outputs) {
+            *to = *from;
         }
-        let plan = &self.plan;
-        each(&self.pool, &mut self.shards, |shard| {
-            shard.backward(plan, parameters)
-        });
-        let (first, others) = self.shards.split_first_mut().expect("a batch has examples");
-        for other in others {
-            add(plan.registers, &mut first.gradient, &other.gradient);
-        }
-        &first.gradient
-    }
-}
-
-/// Every shard, on the threads that there are.
-fn each(
-    pool: &Option<rayon::ThreadPool>,
-    shards: &mut [Shard],
-    work: impl Fn(&mut Shard) + Sync + Send,
-) {
-    match pool {
-        Some(pool) => pool.install(|| shards.par_iter_mut().for_each(work)),
-        None => shards.iter_mut().for_each(work),
     }
 }

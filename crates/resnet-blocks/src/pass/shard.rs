@@ -6,11 +6,31 @@ use super::{
     product::Workspace,
 };
 
-/// Some examples on their way through the network.
+/// Some examples, what the network answers, and what is learned from them.
 #[derive(Debug)]
 pub(super) struct Shard {
     /// The input with the label as its last column.
     pub(super) x: Vec<f32>,
+    pub(super) y: Vec<f32>,
+    pub(super) by_y: Vec<f32>,
+    /// By all parameters.
+    pub(super) gradient: Vec<f32>,
+}
+
+impl Shard {
+    pub(super) fn new(plan: &Plan, examples: usize) -> Shard {
+        Shard {
+            x: vec![0.0; examples * plan.read_in.inputs],
+            y: vec![0.0; examples * plan.read_out.outputs],
+            by_y: vec![0.0; examples * plan.read_out.outputs],
+            gradient: vec![0.0; plan.read_out.end()],
+        }
+    }
+}
+
+/// What lies between the layers, of one shard after the other, so that it stays in the caches.
+#[derive(Debug)]
+pub(super) struct Activations {
     /// The stream; on the way back its gradient.
     stream: Vec<f32>,
     /// The stream that is read out.
@@ -21,56 +41,64 @@ pub(super) struct Shard {
     branch: Vec<f32>,
     /// A branch's middle; on the way back its gradient.
     hidden: Vec<f32>,
-    /// The output; on the way back its gradient.
-    pub(super) y: Vec<f32>,
-    pub(super) gradient: Vec<f32>,
     /// Where the products pack their factors.
     workspace: Workspace,
 }
 
 /// An activation's values, and its slopes, which cost next to nothing where the values are computed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Activated {
     value: Vec<f32>,
     slope: Vec<f32>,
 }
 
-impl Shard {
-    pub(super) fn new(plan: &Plan, examples: usize) -> Shard {
-        let numbers = |columns: usize| vec![0.0; examples * columns];
-        let (width, hidden) = (plan.read_in.outputs, plan.blocks[0][0].outputs);
-        let activated = |columns| Activated {
-            value: numbers(columns),
-            slope: numbers(columns),
-        };
-        Shard {
-            x: numbers(plan.read_in.inputs),
-            stream: numbers(width),
-            last: numbers(width),
-            kept: plan
-                .blocks
-                .iter()
-                .map(|_| [activated(width), activated(hidden)])
-                .collect(),
-            branch: numbers(width),
-            hidden: numbers(hidden),
-            y: numbers(plan.read_out.outputs),
-            gradient: vec![0.0; plan.read_out.end()],
+impl Activations {
+    pub(super) fn new(plan: &Plan) -> Activations {
+        Activations {
+            stream: Vec::new(),
+            last: Vec::new(),
+            kept: plan.blocks.iter().map(|_| Default::default()).collect(),
+            branch: Vec::new(),
+            hidden: Vec::new(),
             workspace: Workspace::default(),
         }
     }
 
-    pub(super) fn forward(&mut self, plan: &Plan, parameters: &[f32], transposed: &[f32]) {
-        let Shard {
+    /// Takes up as many examples as the shard has.
+    fn fit(&mut self, plan: &Plan, shard: &Shard) {
+        let examples = shard.y.len() / plan.read_out.outputs;
+        let (width, hidden) = (plan.read_in.outputs, plan.blocks[0][0].outputs);
+        for numbers in [&mut self.stream, &mut self.last, &mut self.branch] {
+            numbers.resize(examples * width, 0.0);
+        }
+        self.hidden.resize(examples * hidden, 0.0);
+        for [outer, inner] in &mut self.kept {
+            for (activated, columns) in [(outer, width), (inner, hidden)] {
+                activated.value.resize(examples * columns, 0.0);
+                activated.slope.resize(examples * columns, 0.0);
+            }
+        }
+    }
+
+    pub(super) fn forward(
+        &mut self,
+        plan: &Plan,
+        parameters: &[f32],
+        transposed: &[f32],
+        shard: &mut Shard,
+    ) {
+        self.fit(plan, shard);
+        let Activations {
             stream,
+            last,
+            kept,
             branch,
             hidden,
             workspace,
-            ..
         } = self;
         plan.read_in
-            .forward(workspace, parameters, transposed, &self.x, stream);
-        for ([first, second], [outer, inner]) in plan.blocks.iter().zip(&mut self.kept) {
+            .forward(workspace, parameters, transposed, &shard.x, stream);
+        for ([first, second], [outer, inner]) in plan.blocks.iter().zip(kept) {
             activate(
                 plan.registers,
                 plan.curve,
@@ -90,25 +118,27 @@ impl Shard {
             join(plan.registers, stream, plan.carry, plan.share, branch);
         }
         plan.read_out
-            .forward(workspace, parameters, transposed, stream, &mut self.y);
+            .forward(workspace, parameters, transposed, stream, &mut shard.y);
         // The stream's place is needed on the way back.
-        std::mem::swap(stream, &mut self.last);
+        std::mem::swap(stream, last);
     }
 
-    pub(super) fn backward(&mut self, plan: &Plan, parameters: &[f32]) {
-        let Shard {
+    /// Of the shard that went [`forward`](Self::forward) last.
+    pub(super) fn backward(&mut self, plan: &Plan, parameters: &[f32], shard: &mut Shard) {
+        let Activations {
             stream,
+            last,
+            kept,
             branch,
             hidden,
-            gradient,
             workspace,
-            ..
         } = self;
-        plan.read_out
-            .gradient(workspace, gradient, 1.0, &self.y, &self.last);
-        plan.read_out
-            .backward(workspace, parameters, &self.y, stream);
-        for ([first, second], [outer, inner]) in plan.blocks.iter().zip(&self.kept).rev() {
+        let Shard {
+            x, by_y, gradient, ..
+        } = shard;
+        plan.read_out.gradient(workspace, gradient, 1.0, by_y, last);
+        plan.read_out.backward(workspace, parameters, by_y, stream);
+        for ([first, second], [outer, inner]) in plan.blocks.iter().zip(kept).rev() {
             second.gradient(workspace, gradient, plan.share, stream, &inner.value);
             second.backward(workspace, parameters, stream, hidden);
             through(plan.registers, hidden, plan.share, &inner.slope);
@@ -116,7 +146,6 @@ impl Shard {
             first.backward(workspace, parameters, hidden, branch);
             rejoin(plan.registers, stream, plan.carry, branch, &outer.slope);
         }
-        plan.read_in
-            .gradient(workspace, gradient, 1.0, stream, &self.x);
+        plan.read_in.gradient(workspace, gradient, 1.0, stream, x);
     }
 }

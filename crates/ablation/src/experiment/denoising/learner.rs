@@ -115,11 +115,7 @@ impl Learner {
         if let Some(written) = &self.written {
             let (x0, noise) = (batch.x0.view(), batch.noise.view());
             let batch = DenoisingBatch::new(&*self.row, &*self.weight, x0, noise, &batch.levels);
-            let slope = written.denoising(&self.adam, &batch);
-            if slope.loss.is_finite() {
-                written.descend(&mut self.adam, &slope, rate);
-            }
-            return slope.loss;
+            return written.denoising(&mut self.adam, &batch, rate);
         }
         let (x0, noise) = (
             self.tensor(batch.x0.view()),

@@ -253,9 +253,7 @@ impl Trainer {
                 noise,
                 &levels.collect::<Vec<_>>(),
             );
-            let slope = written.denoising(&self.adam, &batch);
-            written.descend(&mut self.adam, &slope, RATE);
-            return slope.loss;
+            return written.denoising(&mut self.adam, &batch, RATE);
         }
         let batch = self.batch(draw);
         let loss = self.loss(&batch);
