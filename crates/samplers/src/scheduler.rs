@@ -7,7 +7,7 @@ use ndarray::Array1;
 use noise_schedule::{Grid, Kernel};
 
 use crate::stepper::CloneStepper;
-use crate::{Denoiser, Error, NoiseSource, Solver, VectorSpace};
+use crate::{Combination, Denoiser, Error, Lifted, NoiseSource, Solver, VectorSpace};
 
 /// What the network's answer means.
 ///
@@ -113,6 +113,18 @@ pub enum Input {
     },
 }
 
+impl Input {
+    fn shown<X: VectorSpace>(self, x: &X, at: Kernel) -> X {
+        match self {
+            Input::State => x.clone(),
+            Input::UnitVariance { sigma_data } => {
+                let scale = (at.alpha() * sigma_data).hypot(at.sigma()).recip();
+                X::combine(&[(scale, x)])
+            }
+        }
+    }
+}
+
 /// One call of the network: what it is told, and the level of its state.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Call {
@@ -127,8 +139,8 @@ pub struct Call {
 pub struct Prepared<X> {
     /// The levels of each step of the stepper. They need not chain: some peers step from a level to another than they say.
     pub steps: Vec<(Kernel, Kernel)>,
-    /// What takes the steps, at the start of a trajectory.
-    pub stepper: Box<dyn CloneStepper<X>>,
+    /// What takes the steps, at the start of a trajectory. It sums coefficients; its drivers work its states out.
+    pub stepper: Box<dyn CloneStepper<Combination<X>>>,
     /// The calls of the network, in order.
     pub calls: Vec<Call>,
     /// The grid in the words of the peer that has one, its last entry included; empty otherwise.
@@ -163,9 +175,9 @@ pub struct Scheduler<X> {
     finished: usize,
     answered: usize,
     /// The state at the start of the open step, and what the step was told so far.
-    state: Option<X>,
-    denoised: Vec<X>,
-    draws: Vec<X>,
+    state: Option<Combination<X>>,
+    answers: Vec<Combination<X>>,
+    draws: Vec<Combination<X>>,
 }
 
 impl<X: VectorSpace> Scheduler<X> {
@@ -177,7 +189,7 @@ impl<X: VectorSpace> Scheduler<X> {
             finished: 0,
             answered: 0,
             state: None,
-            denoised: Vec::new(),
+            answers: Vec::new(),
             draws: Vec::new(),
         }
     }
@@ -208,33 +220,28 @@ impl<X: VectorSpace> Scheduler<X> {
     /// After the last call, or if `timestep` is not that of the next call.
     pub fn scale_model_input(&self, sample: &X, timestep: f64) -> X {
         let at = self.expect(timestep).at;
-        match self.prepared.input {
-            Input::State => sample.clone(),
-            Input::UnitVariance { sigma_data } => {
-                let scale = (at.alpha() * sigma_data).hypot(at.sigma()).recip();
-                X::axpby(scale, sample, 0.0, sample)
-            }
-        }
+        self.prepared.input.shown(sample, at)
     }
 
     /// The state for the next call of the network, from the network's answer for `sample`; after the last call, the result.
+    ///
+    /// Both are taken, since steps are made in their memory.
     ///
     /// # Panics
     /// After the last call, or if `timestep` is not that of the next call.
     pub fn step(
         &mut self,
-        answer: &X,
+        answer: X,
         timestep: f64,
-        sample: &X,
+        sample: X,
         noise: &mut dyn NoiseSource<X>,
     ) -> X {
-        let call = self.expect(timestep);
-        if self.denoised.is_empty() && self.draws.is_empty() {
+        self.expect(timestep);
+        if self.answers.is_empty() && self.draws.is_empty() {
             // The caller may have changed the state between two steps: theirs counts, unless noise was added to it.
-            self.state = Some(sample.clone());
+            self.state = Some(sample.into());
         }
-        let denoised = self.prepared.prediction.denoised(answer, sample, call.at);
-        self.denoised.push(denoised);
+        self.answers.push(answer.into());
         self.answered += 1;
         self.replay(noise)
     }
@@ -270,13 +277,15 @@ impl<X: VectorSpace> Scheduler<X> {
         loop {
             let state = self.state.as_ref().expect("a step is open");
             let Some(&(from, to)) = self.prepared.steps.get(self.finished) else {
-                return state.clone();
+                return self.state.take().expect("as above").into_state();
             };
             let mut stepper = self.prepared.stepper.clone();
             let question = Cell::new(None);
-            let mut answers = self.denoised.iter();
-            let mut model = |x: &X, _at: Kernel| match answers.next() {
-                Some(denoised) => denoised.clone(),
+            let prediction = self.prepared.prediction;
+            let calls = &self.prepared.calls[self.answered - self.answers.len()..];
+            let mut answers = self.answers.iter().zip(calls);
+            let mut model = |x: &Combination<X>, _at: Kernel| match answers.next() {
+                Some((answer, call)) => prediction.denoised(answer, x, call.at),
                 None => {
                     let first = question.take().unwrap_or_else(|| x.clone());
                     question.set(Some(first));
@@ -286,7 +295,7 @@ impl<X: VectorSpace> Scheduler<X> {
             };
             let mut drawn = 0;
             let draws = &mut self.draws;
-            let mut recorded = |like: &X, from: Kernel, to: Kernel| {
+            let mut recorded = |like: &Combination<X>, from: Kernel, to: Kernel| {
                 let open = question.take();
                 let unanswered = open.is_some();
                 question.set(open);
@@ -294,20 +303,27 @@ impl<X: VectorSpace> Scheduler<X> {
                     return like.clone();
                 }
                 if drawn == draws.len() {
-                    draws.push(noise.between(like, from, to));
+                    draws.push(Lifted(&mut *noise).between(like, from, to));
                 }
                 drawn += 1;
                 draws[drawn - 1].clone()
             };
             let next = stepper.step(&mut model, &mut recorded, state, from, to);
             if let Some(x) = question.into_inner() {
-                return x;
+                drop((stepper, next));
+                if self.answers.is_empty() && self.draws.is_empty() {
+                    // It comes back with its answer.
+                    self.state = None;
+                }
+                return x.into_state();
             }
+            // What the step leaves behind is dropped before its sum is made, in the memory of one of it.
             self.prepared.stepper = stepper;
-            self.state = Some(next);
             self.finished += 1;
-            self.denoised.clear();
+            self.answers.clear();
             self.draws.clear();
+            self.state = None;
+            self.state = Some(next.settled());
         }
     }
 }
@@ -331,7 +347,7 @@ impl<X: VectorSpace + 'static> Prepared<X> {
     ///     let sigma = (4.0 * timestep).exp();
     ///     // The exact noise prediction for N(0, 1) data.
     ///     let eps: Array1<f64> = &x * (sigma / (1.0 + sigma * sigma));
-    ///     x = scheduler.step(&eps, timestep, &x, &mut Silent);
+    ///     x = scheduler.step(eps, timestep, x, &mut Silent);
     /// }
     /// assert_eq!(scheduler.timesteps().len(), 2 * 18 - 1);
     /// assert!((x[0] - 1.0).abs() < 0.05);
@@ -377,9 +393,46 @@ impl<X: VectorSpace> Prepared<X> {
     /// # Shapes
     /// The result has the shape of `x`; samples lie along the leading axis.
     pub fn run(&self, model: &mut dyn Denoiser<X>, noise: &mut dyn NoiseSource<X>, x: X) -> X {
+        self.drive(&mut Lifted(model), noise, x)
+    }
+
+    /// The same for a network: it is shown [`input`](Prepared::input), and its answer is the
+    /// [`prediction`](Prepared::prediction).
+    ///
+    /// The denoised state is never made: a step is one sum of states and answers, in the memory of one that is done with.
+    ///
+    /// # Shapes
+    /// As [`run`](Prepared::run).
+    pub fn run_network(
+        &self,
+        network: &mut dyn FnMut(&X, Call) -> X,
+        noise: &mut dyn NoiseSource<X>,
+        x: X,
+    ) -> X {
+        let mut calls = self.calls.iter();
+        let mut model = |x: &Combination<X>, _at: Kernel| {
+            let call = *calls.next().expect("prepared: every call is listed");
+            let answer = network(&self.input.shown(x, call.at).state(), call);
+            self.prediction.denoised(&answer.into(), x, call.at)
+        };
+        self.drive(&mut model, noise, x)
+    }
+
+    fn drive(
+        &self,
+        model: &mut dyn Denoiser<Combination<X>>,
+        noise: &mut dyn NoiseSource<X>,
+        x: X,
+    ) -> X {
         let mut stepper = self.stepper.clone();
-        self.steps.iter().fold(x, |x, &(from, to)| {
-            crate::Stepper::step(&mut stepper, model, noise, &x, from, to)
-        })
+        let mut state = Combination::from(x);
+        for &(from, to) in &self.steps {
+            let next = stepper.step(model, &mut Lifted(noise), &state, from, to);
+            // What the step leaves behind is dropped before its sum is made, in the memory of one of it.
+            drop(state);
+            state = next.settled();
+        }
+        drop(stepper);
+        state.into_state()
     }
 }

@@ -1,6 +1,6 @@
 //! What a sampler needs of its state: linear combinations, and for a few samplers its samples and its coordinates.
 
-use ndarray::{Array, Axis, Dimension, RemoveAxis, Zip, concatenate};
+use ndarray::{Array, Axis, Dimension, RemoveAxis, concatenate};
 
 use crate::registers;
 
@@ -83,6 +83,11 @@ pub trait Coordinates: Batch {
         self.with_values(self.values().into_iter().map(f).collect())
     }
 
+    /// Whether its coordinates are `f32`, so that rounding to `f32` leaves them as they are.
+    fn is_single(&self) -> bool {
+        false
+    }
+
     /// The inner product Σ x_i y_i over all coordinates.
     ///
     /// # Panics
@@ -104,99 +109,55 @@ impl<A: Element, D: Dimension> VectorSpace for Array<A, D> {
         Self::combine(&[(a, x), (b, y)])
     }
 
+    /// In fresh memory, a piece at a time: a copy of the whole would go through the second cache twice.
     fn combine(terms: &[(f64, &Self)]) -> Self {
         let (&(a, x), rest) = terms.split_first().expect("combine: at least one term");
-        match *rest {
-            [t] => fresh(a, x, [t]),
-            [t, u] => fresh(a, x, [t, u]),
-            [t, u, v] => fresh(a, x, [t, u, v]),
-            _ => Self::combine_in(a, x.clone(), rest),
+        let rows = |y: &Self| y.shape() == x.shape() && y.is_standard_layout();
+        if !terms.iter().all(|(_, y)| rows(y)) {
+            return Self::combine_in(a, x.clone(), rest);
         }
+        let numbers = |y| -> &[A] { Array::as_slice(y).expect("rows, one after the other") };
+        let mut sum = Vec::with_capacity(x.len());
+        let mut pieces = Vec::with_capacity(rest.len());
+        for piece in numbers(x).chunks(PIECE) {
+            let at = sum.len()..sum.len() + piece.len();
+            sum.extend_from_slice(piece);
+            pieces.clear();
+            pieces.extend(rest.iter().map(|&(b, y)| (b, &numbers(y)[at.clone()])));
+            registers::combine_in(a, &mut sum[at], &pieces);
+        }
+        Array::from_shape_vec(x.raw_dim(), sum).expect("as many numbers as x has")
     }
 
     fn combine_in(a: f64, mut x: Self, terms: &[(f64, &Self)]) -> Self {
-        match *terms {
-            [] => in_memory(a, &mut x, []),
-            [t] => in_memory(a, &mut x, [t]),
-            [t, u] => in_memory(a, &mut x, [t, u]),
-            [t, u, v] => in_memory(a, &mut x, [t, u, v]),
-            [t, u, v, ref rest @ ..] => {
-                // Rounded once, so summed beside.
-                let mut sum = x.mapv(A::into);
-                Zip::from(&mut sum)
-                    .and(t.1)
-                    .and(u.1)
-                    .and(v.1)
-                    .for_each(|sum, &y, &z, &w| {
-                        *sum = a * *sum + t.0 * y.into() + u.0 * z.into() + v.0 * w.into();
-                    });
-                for &(b, y) in rest {
-                    Zip::from(&mut sum)
-                        .and(y)
-                        .for_each(|sum, &y| *sum += b * y.into());
-                }
-                return sum.mapv(A::round);
+        for (_, y) in terms {
+            assert!(
+                x.shape() == y.shape(),
+                "combine: states must agree in shape, got {:?} and {:?}",
+                x.shape(),
+                y.shape()
+            );
+        }
+        let alike = |y: &Self| y.strides() == x.strides() && y.as_slice_memory_order().is_some();
+        if x.as_slice_memory_order().is_some() && terms.iter().all(|(_, y)| alike(y)) {
+            let numbers = |y| -> &[A] { Array::as_slice_memory_order(y).expect("just asked") };
+            let terms: Vec<_> = terms.iter().map(|&(b, y)| (b, numbers(y))).collect();
+            let x = x.as_slice_memory_order_mut().expect("just asked");
+            registers::combine_in(a, x, &terms);
+        } else {
+            let mut sum = x.mapv(|x| a * x.into());
+            for &(b, y) in terms {
+                let add = |sum: &mut f64, y: &A| *sum += b * (*y).into();
+                sum.zip_mut_with(y, add);
             }
+            x.zip_mut_with(&sum, |x, &sum| *x = A::round(sum));
         }
         x
     }
 }
 
-/// a x + Σ b_i y_i in fresh memory, a piece at a time: a copy of the whole would go through the second cache twice.
-fn fresh<A: Element, D: Dimension, const N: usize>(
-    a: f64,
-    x: &Array<A, D>,
-    terms: [(f64, &Array<A, D>); N],
-) -> Array<A, D> {
-    let rows = |y: &Array<A, D>| y.shape() == x.shape() && y.is_standard_layout();
-    if !rows(x) || !terms.iter().all(|(_, y)| rows(y)) {
-        let mut sum = x.clone();
-        in_memory(a, &mut sum, terms);
-        return sum;
-    }
-    let numbers = |y| -> &[A] { Array::as_slice(y).expect("rows, one after the other") };
-    let mut sum = Vec::with_capacity(x.len());
-    for piece in numbers(x).chunks(PIECE) {
-        let at = sum.len()..sum.len() + piece.len();
-        sum.extend_from_slice(piece);
-        let terms = terms.map(|(b, y)| (b, &numbers(y)[at.clone()]));
-        registers::combine_in(a, &mut sum[at], terms);
-    }
-    Array::from_shape_vec(x.raw_dim(), sum).expect("as many numbers as x has")
-}
-
 /// Numbers of a piece, which stays in the first cache.
 const PIECE: usize = 1024;
-
-/// a x + Σ b_i y_i in the memory of `x`.
-fn in_memory<A: Element, D: Dimension, const N: usize>(
-    a: f64,
-    x: &mut Array<A, D>,
-    terms: [(f64, &Array<A, D>); N],
-) {
-    for (_, y) in terms {
-        assert!(
-            x.shape() == y.shape(),
-            "combine: states must agree in shape, got {:?} and {:?}",
-            x.shape(),
-            y.shape()
-        );
-    }
-    let alike = |y: &Array<A, D>| y.strides() == x.strides() && y.as_slice_memory_order().is_some();
-    if x.as_slice_memory_order().is_some() && terms.iter().all(|(_, y)| alike(y)) {
-        let terms = terms.map(|(b, y)| (b, y.as_slice_memory_order().expect("just asked")));
-        let x = x.as_slice_memory_order_mut().expect("just asked");
-        registers::combine_in(a, x, terms);
-        return;
-    }
-    let mut sum = x.mapv(|x| a * x.into());
-    for (b, y) in terms {
-        Zip::from(&mut sum)
-            .and(y)
-            .for_each(|sum, &y| *sum += b * y.into());
-    }
-    x.zip_mut_with(&sum, |x, &sum| *x = A::round(sum));
-}
 
 impl<A: Element, D: Dimension + RemoveAxis> Batch for Array<A, D> {
     fn split(&self) -> Vec<Self> {
@@ -224,6 +185,11 @@ impl<A: Element, D: Dimension + RemoveAxis> Coordinates for Array<A, D> {
 
     fn apply(&self, f: impl Fn(f64) -> f64) -> Self {
         self.mapv(|value| A::round(f(value.into())))
+    }
+
+    fn is_single(&self) -> bool {
+        let tenth: f64 = A::round(0.1).into();
+        tenth == f64::from(tenth as f32)
     }
 }
 
@@ -261,7 +227,7 @@ mod tests {
         let x = array![1.0_f32];
         let sum = VectorSpace::axpby(1e8, &x, -(1e8 - 1.0), &x);
         assert_eq!(sum, array![1.0_f32]);
-        let terms = [1e8, -1e8, 1e8, -1e8, 1.0].map(|a| (a, &x));
+        let terms = [1e8, -1e8, 1e8, -1e8, 1.0, 1e8, -1e8, 2.0, 1e8, -1e8].map(|a| (a, &x));
         for count in 1..=terms.len() {
             let exact: f64 = terms[..count].iter().map(|(a, _)| a).sum();
             assert_eq!(VectorSpace::combine(&terms[..count]), array![exact as f32]);
@@ -271,6 +237,11 @@ mod tests {
                 array![exact as f32]
             );
         }
+    }
+
+    #[test]
+    fn arrays_know_what_they_hold() {
+        assert!(array![0.5_f32].is_single() && !array![0.5_f64].is_single());
     }
 
     #[test]

@@ -96,6 +96,10 @@ impl Coordinates for TensorState {
         TensorState(tensor.to_kind(self.kind()).to_device(self.device()))
     }
 
+    fn is_single(&self) -> bool {
+        self.kind() == Kind::Float
+    }
+
     fn inner(&self, other: &TensorState) -> f64 {
         assert!(self.size() == other.size(), "inner product: shapes differ");
         let products = self.to_kind(Kind::Double) * other.to_kind(Kind::Double);

@@ -24,7 +24,8 @@ fn start() -> Array2<f64> {
     Array2::from_shape_fn((4, 2), |(i, j)| i as f64 - 1.7 + 0.3 * j as f64)
 }
 
-/// Every solver, whatever it asks per step and draws, gives to the bit what it gives when it asks itself.
+/// Every solver, whatever it asks per step and draws, gives to the bit what it gives when it asks itself,
+/// and to rounding what it gives where every sum is made at once.
 #[test]
 fn pushing_is_pulling() {
     let mixture = Mixture::two_modes();
@@ -39,15 +40,20 @@ fn pushing_is_pulling() {
     for solver in Solver::all() {
         for grid in &grids {
             let stepper = solver.stepper::<Array2<f64>>();
-            let expected = sample(grid, stepper, &mut model, &mut streams(7, 0..4), start());
+            let at_once = sample(grid, stepper, &mut model, &mut streams(7, 0..4), start());
             let label = |at: Kernel| schedule.time_at(at.log_snr());
-            let mut scheduler =
-                Scheduler::new(Prepared::along(grid, solver, label, Prediction::Sample));
+            let prepared = Prepared::along(grid, solver, label, Prediction::Sample);
+            let expected = prepared.run(&mut model, &mut streams(7, 0..4), start());
+            assert!(
+                (&expected - &at_once).iter().all(|d| d.abs() < 1e-13),
+                "{solver}: {expected} {at_once}"
+            );
+            let mut scheduler = Scheduler::new(prepared);
             let mut noise = streams(7, 0..4);
             let mut x = start();
             while let Some(Call { timestep, at }) = scheduler.next_call() {
                 let answer = model(&scheduler.scale_model_input(&x, timestep), at);
-                x = scheduler.step(&answer, timestep, &x, &mut noise);
+                x = scheduler.step(answer, timestep, x, &mut noise);
             }
             assert_eq!(x, expected, "{solver}");
         }
@@ -62,12 +68,18 @@ fn predictions_mean_the_same() {
     let grid = Grid::karras(0.02, 10.0, 7.0, 6).unwrap();
     let mut results = PREDICTIONS.iter().map(|&prediction| {
         let label = |at: Kernel| at.noise_to_signal();
-        let mut scheduler = Scheduler::new(Prepared::along(&grid, Solver::Heun, label, prediction));
+        let prepared = Prepared::along(&grid, Solver::Heun, label, prediction);
+        let mut network = |x: &Array2<f64>, call: Call| {
+            let denoised = model(x, call.at);
+            prediction.answer(&denoised, x, call.at)
+        };
+        let pulled = prepared.run_network(&mut network, &mut samplers::Silent, start());
+        let mut scheduler = Scheduler::new(prepared);
         let mut x = start();
-        while let Some(Call { timestep, at }) = scheduler.next_call() {
-            let answer = prediction.answer(&model(&x, at), &x, at);
-            x = scheduler.step(&answer, timestep, &x, &mut samplers::Silent);
+        while let Some(call) = scheduler.next_call() {
+            x = scheduler.step(network(&x, call), call.timestep, x, &mut samplers::Silent);
         }
+        assert_eq!(x, pulled, "{prediction:?}");
         x
     });
     let first = results.next().unwrap();
@@ -132,5 +144,5 @@ fn timesteps_come_in_order() {
     let grid = Grid::karras(0.5, 10.0, 7.0, 4).unwrap();
     let prepared = Prepared::along(&grid, Solver::Euler, |at| at.sigma(), Prediction::Epsilon);
     let mut scheduler = Scheduler::new(prepared);
-    scheduler.step(&start(), 3.0, &start(), &mut samplers::Silent);
+    scheduler.step(start(), 3.0, start(), &mut samplers::Silent);
 }

@@ -9,7 +9,7 @@ use noise_schedule::Kernel;
 use common::{Mixture, streams};
 use samplers::compat::diffusers::prepare;
 use samplers::compat::{Options, Value};
-use samplers::{Ancestral, Prepared, Silent, Stepper};
+use samplers::{Ancestral, Lifted, Prepared, Silent, Stepper};
 
 type Named<'a> = &'a [(&'a str, Value)];
 
@@ -128,7 +128,9 @@ fn clipped_samples_keep_the_noise_of_unclipped_ones() {
         let prepared = scheduler("DDIMScheduler", &[], 2, &step).unwrap();
         let mut stepper = prepared.stepper.clone();
         let (from, to) = prepared.steps[0];
-        let found = stepper.step(&mut model, &mut Silent, &array![[0.5]], from, to)[[0, 0]];
+        let state = array![[0.5]].into();
+        let next = stepper.step(&mut Lifted(&mut model), &mut Silent, &state, from, to);
+        let found = next.into_state()[[0, 0]];
         let noise = |denoised: f64| (0.5 - from.alpha() * denoised) / from.sigma();
         let expected = to.alpha() + to.sigma() * noise(if rederived { 1.0 } else { 3.0 });
         // The roots of the peer are in single precision.

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use ndarray::Array2;
 use noise_schedule::Kernel;
 use samplers::compat::{diffusers, edm, k_diffusion};
-use samplers::{Denoiser, NoiseSource, Prepared, Scheduler, Stepper};
+use samplers::{Denoiser, Lifted, NoiseSource, Prepared, Scheduler, Stepper};
 use score_objective::exact::{ExactScore, GaussianMixture};
 
 use super::case::{Case, Draw, Samples};
@@ -185,7 +185,7 @@ fn scheduler(case: &Case, exact: &GaussianMixture, start: Array2<f64>) -> Result
         calls.set(calls.get() + 1);
         found.levels.push(call.at);
         let answer = prediction.answer(&exact.denoise_at(x.view(), call.at), &x, call.at);
-        x = scheduler.step(&answer, call.timestep, &x, &mut noise);
+        x = scheduler.step(answer, call.timestep, x, &mut noise);
         found.trace.push(x.clone());
     }
     noise.complete()?;
@@ -259,7 +259,10 @@ fn drive(
     let (mut found, mut x) = (Found::default(), start);
     for &(from, to) in &prepared.steps {
         let before = model.asked.len();
-        x = stepper.step(&mut model, &mut noise, &x, from, to);
+        let (answers, draws) = (&mut Lifted(&mut model), &mut Lifted(&mut noise));
+        x = stepper
+            .step(answers, draws, &x.into(), from, to)
+            .into_state();
         if let Some((state, _)) = model.asked.get(before) {
             found.trace.push(state.clone());
         }

@@ -23,10 +23,11 @@ mod noise;
 mod picture;
 mod scheduler;
 
-use std::path::PathBuf;
+use std::{cell::Cell, path::PathBuf};
 
-use ndarray::{ArrayD, Axis};
-use samplers::{Prepared, Scheduler};
+use ndarray::{ArrayD, ArrayViewD, Axis};
+use noise_schedule::Kernel;
+use samplers::Prepared;
 use tch::Device;
 
 use crate::{cell, config, error::Error, files, tensors};
@@ -173,28 +174,35 @@ impl Sampler {
 
     /// Draws the samples; `evaluated` is called after each evaluation.
     pub fn run(&mut self, evaluated: &mut dyn FnMut()) -> Samples {
-        let prediction = self.prepared.prediction;
-        let mut scheduler = Scheduler::new(self.prepared.clone());
-        let mut x = self.initial.clone();
-        let mut number = 0;
-        while let Some(call) = scheduler.next_call() {
-            let shown = scheduler.scale_model_input(&x, call.timestep);
-            let mut answer = State::zeros(x.raw_dim());
-            let chunk = self.model.chunk();
-            let parts = answer.axis_chunks_iter_mut(Axis(0), chunk);
-            let states = x.axis_chunks_iter(Axis(0), chunk);
-            let inputs = shown.axis_chunks_iter(Axis(0), chunk);
-            for (index, ((mut part, x), shown)) in parts.zip(states).zip(inputs).enumerate() {
-                let begin = index * chunk;
-                part.assign(&self.model.answer(begin, x, shown, call, prediction));
+        let (chunk, noise) = (self.model.chunk(), &mut self.noise);
+        let calls = Cell::new(0);
+        let mut in_parts = |x: &State, answer: &dyn Fn(usize, ArrayViewD<'_, f64>) -> State| {
+            let mut answers = State::zeros(x.raw_dim());
+            let parts = answers.axis_chunks_iter_mut(Axis(0), chunk);
+            let parts = parts.zip(x.axis_chunks_iter(Axis(0), chunk));
+            for (index, (mut part, x)) in parts.enumerate() {
+                part.assign(&answer(index * chunk, x));
                 evaluated();
             }
-            let mut source = |like: &State, from, to| self.noise.draw(number, like, from, to);
-            x = scheduler.step(&answer, call.timestep, &x, &mut source);
-            number += 1;
-        }
+            calls.set(calls.get() + 1);
+            answers
+        };
+        let mut draw = |like: &State, from, to| noise.draw(calls.get() - 1, like, from, to);
+        let (prepared, start) = (&self.prepared, self.initial.clone());
+        let values = match &self.model {
+            Model::Cell(trained) => {
+                let mut model = |x: &State, at| in_parts(x, &|_, x| trained.denoise(x, at));
+                prepared.run(&mut model, &mut draw, start)
+            }
+            Model::Folder(folder) => {
+                let mut network = |shown: &State, call| {
+                    in_parts(shown, &|begin, shown| folder.answer(begin, shown, call))
+                };
+                prepared.run_network(&mut network, &mut draw, start)
+            }
+        };
         Samples {
-            values: x,
+            values,
             pixels: self.pixels,
         }
     }
@@ -260,19 +268,16 @@ fn count(request: &Request, given: Option<usize>) -> Result<usize, Error> {
 
 /// After which calls of the network the scheduler draws, counted from 0: found by a run with a state of one number.
 fn draws(prepared: &Prepared<State>) -> Vec<usize> {
-    let mut scheduler = Scheduler::new(prepared.clone());
-    let mut drawn = Vec::new();
-    let mut x = State::ones(vec![1, 1, 1, 1]);
-    let mut number = 0;
-    while let Some(call) = scheduler.next_call() {
-        let answer = x.clone();
-        let mut source = |like: &State, _, _| {
-            drawn.push(number);
-            like.clone()
-        };
-        x = scheduler.step(&answer, call.timestep, &x, &mut source);
-        number += 1;
-    }
+    let (calls, mut drawn) = (Cell::new(0), Vec::new());
+    let mut model = |x: &State, _: Kernel| {
+        calls.set(calls.get() + 1);
+        x.clone()
+    };
+    let mut source = |like: &State, _: Kernel, _: Kernel| {
+        drawn.push(calls.get() - 1);
+        like.clone()
+    };
+    prepared.run(&mut model, &mut source, State::ones(vec![1, 1, 1, 1]));
     drawn
 }
 

@@ -51,14 +51,18 @@ pub(crate) enum Place {
 /// A model that answers.
 #[derive(Debug)]
 pub(crate) enum Model {
-    Folder {
-        network: UNet,
-        classes: Option<Tensor>,
-        device: Device,
-        precision: Precision,
-        chunk: usize,
-    },
+    Folder(Box<Folder>),
     Cell(Box<Trained>),
+}
+
+/// A network of diffusers, and how it is called.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    network: UNet,
+    classes: Option<Tensor>,
+    device: Device,
+    precision: Precision,
+    chunk: usize,
 }
 
 impl Place {
@@ -369,7 +373,7 @@ impl Place {
                 if plan.topology().forward_flops(chunk) < SMALL {
                     tch::set_num_threads(1);
                 }
-                Ok(Model::Folder {
+                Ok(Model::Folder(Box::new(Folder {
                     network: opened.map_err(|error| Error::Unusable {
                         path: network.clone(),
                         reason: error.to_string(),
@@ -378,7 +382,7 @@ impl Place {
                     device,
                     precision: precision.unwrap_or(Precision::F32),
                     chunk,
-                })
+                })))
             }
         }
     }
@@ -388,50 +392,31 @@ impl Model {
     /// Samples that it is asked about at a time.
     pub(crate) fn chunk(&self) -> usize {
         match self {
-            Model::Folder { chunk, .. } => *chunk,
+            Model::Folder(folder) => folder.chunk,
             Model::Cell(trained) => trained.chunk(),
         }
     }
+}
 
-    /// The network's answer for the samples from number `begin`, whose states are `x`, and `shown` as the network
-    /// sees them.
-    pub(crate) fn answer(
-        &self,
-        begin: usize,
-        x: ArrayViewD<'_, f64>,
-        shown: ArrayViewD<'_, f64>,
-        call: Call,
-        prediction: Prediction,
-    ) -> State {
-        match self {
-            Model::Cell(trained) => {
-                let denoised = trained.denoise(x.view(), call.at);
-                prediction.answer(&denoised, &x.to_owned(), call.at)
-            }
-            Model::Folder {
-                network,
-                classes,
-                device,
-                precision,
-                ..
-            } => {
-                let _guard = tch::no_grad_guard();
-                let n = x.shape()[0] as i64;
-                let classes = classes.as_ref().map(|all| all.narrow(0, begin as i64, n));
-                let label = Tensor::from_slice(&[call.timestep as f32]).to_device(*device);
-                let conditions = Conditions {
-                    classes: classes.as_ref(),
-                    estimate: None,
-                };
-                let shown = tensors::single(shown, *device);
-                let shown = match precision {
-                    Precision::F32 => shown,
-                    Precision::Bf16 => shown.to_kind(Kind::BFloat16),
-                };
-                let mode = &mut Mode::Eval;
-                tensors::array(&network.forward_with(&shown, &label, conditions, mode))
-            }
-        }
+impl Folder {
+    /// The network's answer for the samples from number `begin`, which it is shown so.
+    pub(crate) fn answer(&self, begin: usize, shown: ArrayViewD<'_, f64>, call: Call) -> State {
+        let _guard = tch::no_grad_guard();
+        let n = shown.shape()[0] as i64;
+        let classes = self.classes.as_ref();
+        let classes = classes.map(|all| all.narrow(0, begin as i64, n));
+        let label = Tensor::from_slice(&[call.timestep as f32]).to_device(self.device);
+        let conditions = Conditions {
+            classes: classes.as_ref(),
+            estimate: None,
+        };
+        let shown = tensors::single(shown, self.device);
+        let shown = match self.precision {
+            Precision::F32 => shown,
+            Precision::Bf16 => shown.to_kind(Kind::BFloat16),
+        };
+        let mode = &mut Mode::Eval;
+        tensors::array(&self.network.forward_with(&shown, &label, conditions, mode))
     }
 }
 

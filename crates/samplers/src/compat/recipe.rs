@@ -4,7 +4,6 @@
 //! So they are computed once, with the peer's rounding, and checked once: a peer that divides by zero at some levels
 //! is refused when it is prepared.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use noise_schedule::Kernel;
@@ -95,6 +94,8 @@ pub(crate) enum Precision {
 pub(crate) type Step = (Kernel, Vec<Stage>);
 
 /// The stepper that does what its table says; the levels it is given do not matter.
+///
+/// It is written for a [`Combination`](crate::Combination), whose sums cost nothing.
 #[derive(Clone, Debug)]
 pub(crate) struct Recipe<X> {
     steps: Arc<[Step]>,
@@ -180,77 +181,48 @@ impl<X: Coordinates> Stepper<X> for Recipe<X> {
         let steps = Arc::clone(&self.steps);
         let (_, stages) = &steps[self.taken];
         self.taken += 1;
-        let mut noised = |x: X, kept: f64, scale: f64| match (kept, scale) {
-            (1.0, 0.0) => x,
-            (_, 0.0) => X::combine_in(kept, x, &[]),
-            _ => {
-                let fresh = noise.between(&x, from, to);
-                X::combine_in(kept, x, &[(scale, &fresh)])
-            }
+        let mut noised = |x: &X, kept: f64, scale: f64| match scale {
+            0.0 => X::combine(&[(kept, x)]),
+            _ => X::axpby(kept, x, scale, &noise.between(x, from, to)),
         };
-        // Nothing is copied that is not changed: a copy takes as long as a sum.
-        let mut current = match stages[0].before {
-            (1.0, 0.0) => Cow::Borrowed(x),
-            (kept, scale) => Cow::Owned(noised(x.clone(), kept, scale)),
-        };
+        let (kept, scale) = stages[0].before;
+        let mut current = noised(x, kept, scale);
         let mut start = match self.precision {
             Precision::State => current.clone(),
-            Precision::Start | Precision::Single => {
-                Cow::Owned(current.apply(|value| f64::from(value as f32)))
-            }
+            Precision::Start | Precision::Single => single(1.0, &current),
         };
         for stage in stages {
-            let mut denoised = model.denoise(&current, stage.at);
-            let given = (stage.raw != 0.0).then(|| denoised.clone());
-            if stage.estimate != (0.0, 1.0) {
-                let (c, d) = stage.estimate;
-                denoised = X::combine_in(d, denoised, &[(c, &*current)]);
-            }
+            let given = model.denoise(&current, stage.at);
+            let (c, d) = stage.estimate;
+            let mut denoised = X::axpby(c, &current, d, &given);
             if let Some(clip) = stage.clip {
                 denoised = clip.apply(&denoised);
             }
-            if stage.between != 0.0 {
-                start = Cow::Owned(noised(start.into_owned(), 1.0, stage.between));
-            }
-            // A number of theirs times a state in f32 is rounded to f32.
-            let single = (self.precision == Precision::Single && stage.kept != 1.0)
-                .then(|| start.apply(|value| f64::from(stage.kept as f32 * value as f32)));
-            let kept = single
-                .as_ref()
-                .map_or((stage.kept, &*start), |product| (1.0, product));
-            // What has no weight is not read: a pass over memory is what a step costs.
             let (a, b) = stage.slope;
-            let raw = given.iter().map(|given| (stage.raw, given));
-            let slope = [(a, &*current)].into_iter().chain(raw);
-            let slope = slope.filter(|(weight, _)| *weight != 0.0);
-            let sum = match stage.weights[..] {
-                // No slope is asked for again, so it need not be there.
-                [weight] if self.longest == 1 => {
-                    let slope = slope.map(|(factor, x)| (weight * factor, x));
-                    let terms: Vec<(f64, &X)> = [kept].into_iter().chain(slope).collect();
-                    X::combine_in(weight * b, denoised, &terms)
-                }
-                _ => {
-                    let slope: Vec<(f64, &X)> = slope.collect();
-                    let slope = match (b, &slope[..]) {
-                        (1.0, []) => denoised,
-                        _ => X::combine_in(b, denoised, &slope),
-                    };
-                    self.memory.insert(0, slope);
-                    // A slope that no later stage asks for gives its memory to the state.
-                    let oldest = (self.memory.len() == self.longest).then(|| self.memory.pop());
-                    let weights = stage.weights.iter().copied();
-                    let terms = weights.zip(&self.memory);
-                    let terms: Vec<(f64, &X)> = [kept].into_iter().chain(terms).collect();
-                    let last = stage.weights.get(self.memory.len());
-                    match (oldest.flatten(), last) {
-                        (Some(oldest), Some(&weight)) => X::combine_in(weight, oldest, &terms),
-                        _ => X::combine(&terms),
-                    }
-                }
+            let slope = X::combine(&[(a, &current), (b, &denoised), (stage.raw, &given)]);
+            self.memory.insert(0, slope);
+            start = noised(&start, 1.0, stage.between);
+            let kept = match self.precision {
+                // A number of theirs times a state in f32 is rounded to f32.
+                Precision::Single if stage.kept != 1.0 => single(stage.kept as f32, &start),
+                _ => X::combine(&[(stage.kept, &start)]),
             };
-            current = Cow::Owned(noised(sum, 1.0, stage.after));
+            let weights = stage.weights.iter().copied();
+            let terms: Vec<(f64, &X)> = [(1.0, &kept)]
+                .into_iter()
+                .chain(weights.zip(&self.memory))
+                .collect();
+            current = noised(&X::combine(&terms), 1.0, stage.after);
+            self.memory.truncate(self.longest.saturating_sub(1));
         }
-        current.into_owned()
+        current
     }
+}
+
+/// The product, in `f32`. Of a state in `f32` it is rounded when it is worked out.
+fn single<X: Coordinates>(factor: f32, x: &X) -> X {
+    if x.is_single() {
+        return X::combine(&[(f64::from(factor), x)]);
+    }
+    x.apply(|value| f64::from(factor * value as f32))
 }

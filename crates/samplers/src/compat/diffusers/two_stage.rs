@@ -13,7 +13,7 @@ use crate::compat::Options;
 use crate::compat::clip::Clip;
 use crate::compat::recipe::{Precision, Recipe, Stage, Step};
 use crate::compat::sigma_space::{ancestral, midway};
-use crate::{Coordinates, Error, Input, Prediction, Prepared};
+use crate::{Combination, Coordinates, Error, Input, Prediction, Prepared};
 
 /// HeunDiscreteScheduler: [`Heun`](crate::Heun) at alpha = 1, with clipping; the last step is Euler's.
 pub(super) fn heun<X: Coordinates + 'static>(
@@ -219,7 +219,7 @@ fn pairs_of_calls(
 
 fn prepared<X: Coordinates + 'static>(
     grid: &Grid,
-    recipe: Recipe<X>,
+    recipe: Recipe<Combination<X>>,
     timesteps: &[f64],
     sigmas: &[f32],
     prediction: Prediction,
