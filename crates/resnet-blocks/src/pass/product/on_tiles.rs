@@ -2,7 +2,7 @@
 //!
 //! Each number is a sum of three bfloat16, a = a₁ + a₂ + a₃, so a product of two is a sum of nine; what is left out,
 //! a₂b₃ + a₃b₂ + a₃b₃, is at most 2⁻²³ |ab|, which rounding a sum of many terms exceeds.
-//! The others are exact, and their sums are of single precision.
+//! The others are exact, and their sums are of single precision. Numbers below 2⁻¹²⁶ count as 0.
 //!
 //! Intel's architecture manual, TDPBF16PS; the idea is that of Henry, Tang & Heinecke 2019
 //! (<https://arxiv.org/abs/1904.06376>).
@@ -389,6 +389,36 @@ mod tests {
                 .map(|tiles| product_of(tiles, size, &a, &b, Some(&row), Read::AsStored))
                 .map(|c| c.into_iter().map(f32::to_bits).collect::<Vec<_>>());
             assert!(found == wanted, "{size:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_every_size_stand_side_by_side() {
+        // From 1e6 down to where numbers are no normal ones any more.
+        let mixed = |count: usize, seed: f32| -> Vec<f32> {
+            let sizes = (0..count).map(|i| 10_f32.powi(6 - (i * 29 % 53) as i32));
+            let values = values(count, seed).into_iter().zip(sizes);
+            values.map(|(x, size)| x * size).collect()
+        };
+        for (size, tiles) in SIZES
+            .into_iter()
+            .flat_map(|size| all().map(move |t| (size, t)))
+        {
+            let [rows, inner, columns] = size;
+            let (a, b) = (mixed(rows * inner, 0.7), mixed(inner * columns, 1.3));
+            let wanted = on_registers(size, &a, &b);
+            let magnitudes = [&a, &b].map(|all| all.iter().map(|x| x.abs()).collect::<Vec<_>>());
+            let magnitudes = on_registers(size, &magnitudes[0], &magnitudes[1]);
+            for read in [Read::AsStored, Read::Transposed] {
+                let found = product_of(tiles, size, &a, &b, None, read);
+                for ((found, wanted), magnitude) in found.iter().zip(&wanted).zip(&magnitudes) {
+                    let allowed = 4e-7 * magnitude + 1e-30;
+                    assert!(
+                        (found - wanted).abs() <= allowed,
+                        "{tiles:?}, {size:?}: {found:e} for {wanted:e}"
+                    );
+                }
+            }
         }
     }
 
