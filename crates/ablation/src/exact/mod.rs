@@ -75,6 +75,7 @@ pub mod sampler;
 pub mod shattering;
 pub mod smoothing;
 pub mod spectral_gap;
+mod stationary;
 pub mod study;
 pub mod targets;
 pub mod training;
