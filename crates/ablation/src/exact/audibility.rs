@@ -70,14 +70,21 @@ impl Table for Audibility {
         for &mean in &self.means {
             place.finite("means", mean)?;
         }
-        let most = 1e4 * self.variance.smallest().sqrt();
-        match self.means.iter().find(|mean| most < mean.abs()) {
-            None => Ok(()),
-            Some(mean) => {
-                let rule = "a grid over ten thousand standard deviations takes too long: bring the means nearer";
-                Err(place.refuse("means", mean, rule))
-            }
+        let (first, narrowest) = (self.levels[0].sigma, self.variance.smallest());
+        let ends = (self.means.iter())
+            .fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], m| {
+                [low.min(*m), high.max(*m)]
+            });
+        let widest = (self.variance.largest() + first * first).sqrt();
+        let narrowest = (narrowest + first * first).sqrt();
+        let reach = (ends[1] - ends[0] + 18.0 * widest) / narrowest;
+        if 2e4 < reach {
+            let rule = format!(
+                "from end to end there are {reach:.0e} standard deviations of the narrowest mode at sigma {first}, and a grid over more than 2e4 takes too long: bring the means and the variances nearer, or start at a larger sigma"
+            );
+            return Err(place.refuse("means", format!("{:?}", self.means), &rule));
         }
+        Ok(())
     }
 
     fn measure(&self, _seed: u64) -> Measured {

@@ -2,43 +2,78 @@
 
 use ndarray::{Array1, ArrayView2};
 
-use super::network::{Activation, Layer};
+use super::network::{Design, Layer};
 
-/// log₁₀ of ‖∂f/∂W₁‖/‖∂f/∂W_L‖ for f = v · h_L, its mean over inputs \[rows, D\].
+/// log₁₀ of ‖∂f/∂W₁‖/‖∂f/∂W_L‖ for f = v · h_L, its mean over inputs \[rows, D\]; over those that have gradients.
 ///
 /// ∂f/∂W_l is the outer product of the gradient at the preactivation and of what the layer is given.
 pub(super) fn first_gradient(
-    activation: Activation,
+    design: &Design,
     layers: &[Layer],
     inputs: ArrayView2<'_, f64>,
     v: &Array1<f64>,
 ) -> f64 {
-    let length = |a: &Array1<f64>| a.dot(a).sqrt();
+    let activation = design.activation;
+    // A vector of length 1, and the logarithm of the length it had: hundreds of layers leave the range of numbers.
+    let unit = |a: Array1<f64>| {
+        let length = a.dot(&a).sqrt();
+        (a / length, length.log10())
+    };
     let logs = inputs.rows().into_iter().map(|x| {
-        let (mut a, mut given) = (x.to_owned(), 0.0);
+        let (mut a, start) = unit(x.to_owned());
+        let (mut given, mut lengths) = (0.0, start);
         let mut slopes = Vec::with_capacity(layers.len());
+        if !design.is_homogeneous() {
+            a = x.to_owned();
+        }
         for layer in layers {
-            given = length(&a);
+            given = if design.is_homogeneous() {
+                lengths
+            } else {
+                a.dot(&a).sqrt().log10()
+            };
             let z = layer.w.dot(&a) + &layer.c;
             slopes.push(z.mapv(|z| activation.slope(z)));
             a = z.mapv(|z| activation.at(z));
+            if design.is_homogeneous() {
+                let (direction, length) = unit(a);
+                a = direction;
+                lengths += length;
+            }
         }
         let mut slopes = slopes.into_iter().rev();
-        let mut gradient = v * &slopes.next().expect("there is a layer");
-        let last = length(&gradient) * given;
+        let (mut gradient, last) = unit(v * &slopes.next().expect("there is a layer"));
+        let mut first = last;
         for (layer, slope) in layers.iter().skip(1).rev().zip(slopes) {
-            gradient = layer.w.t().dot(&gradient) * slope;
+            let (direction, length) = unit(layer.w.t().dot(&gradient) * slope);
+            gradient = direction;
+            first += length;
         }
-        (length(&gradient) * length(&x.to_owned()) / last).log10()
+        first + start - last - given
     });
-    logs.sum::<f64>() / inputs.nrows() as f64
+    let logs: Vec<f64> = logs.filter(|log| log.is_finite()).collect();
+    logs.iter().sum::<f64>() / logs.len() as f64
 }
 
 #[cfg(test)]
 mod tests {
     use ndarray::{Array2, array};
 
+    use super::super::network::{Activation, Biases, Connection, Law, Norm, Weights};
     use super::*;
+
+    fn design(activation: Activation, biases: Biases) -> Design {
+        Design {
+            activation,
+            connection: Connection::Plain,
+            norm: Norm::None,
+            weights: Weights {
+                law: Law::Normal,
+                gain: 1.0,
+            },
+            biases,
+        }
+    }
 
     #[test]
     fn it_is_the_ratio_of_gradients_by_differences() {
@@ -71,7 +106,28 @@ mod tests {
         };
         let layers: Vec<Layer> = parts().into_iter().map(|(w, c)| layer(w, c)).collect();
         let rows = x.view().insert_axis(ndarray::Axis(0));
-        let found = first_gradient(Activation::Tanh, &layers, rows, &v);
+        let tanh = design(Activation::Tanh, Biases::FanIn);
+        let found = first_gradient(&tanh, &layers, rows, &v);
         assert!((found - (norm(0) / norm(2)).log10()).abs() < 1e-7);
+    }
+
+    #[test]
+    fn thousands_of_layers_stay_within_the_range_of_numbers() {
+        // A linear chain of 0.1 I: |∂f/∂W_l| = 0.1^(L − 1) |x| |v| for every l.
+        let layer = || Layer {
+            w: Array2::eye(2) * 0.1,
+            c: Array1::zeros(2),
+            second: None,
+        };
+        let layers: Vec<Layer> = (0..2000).map(|_| layer()).collect();
+        let (x, v) = (array![[0.7, -1.2]], array![1.0, -2.0]);
+        let linear = design(Activation::Linear, Biases::None);
+        let found = first_gradient(&linear, &layers, x.view(), &v);
+        assert!(found.abs() < 1e-9, "{found}");
+        // Of one input only: where no unit is on there is no gradient.
+        let relu = design(Activation::Relu, Biases::None);
+        let two = array![[0.7, 1.2], [-0.7, -1.2]];
+        let found = first_gradient(&relu, &layers, two.view(), &v);
+        assert!(found.abs() < 1e-9, "{found}");
     }
 }

@@ -64,8 +64,10 @@ pub struct Blind {
     pub claims: Vec<Claim<NoMeasure>>,
 }
 
-/// Least t of the integral: below it a mode is as wide as it is without noise.
+/// Least t of the integral, and least t over the standard deviation of a mode: below it a mode is as wide as it is
+/// without noise.
 const LEAST: f64 = 1e-3;
+const LEAST_SHARE: f64 = 1e-2;
 
 /// What is predicted, along which path.
 #[derive(Clone, Copy, Debug)]
@@ -227,9 +229,9 @@ impl Blind {
         sum / total.insert_axis(Axis(1))
     }
 
-    /// Midpoints in ln t of [`LEAST`] to 1.
+    /// Midpoints in ln t to 1.
     fn times(&self) -> impl Iterator<Item = f64> {
-        let step = LEAST.ln() / self.nodes as f64;
+        let step = LEAST.min(LEAST_SHARE * self.variance.sqrt()).ln() / self.nodes as f64;
         (0..self.nodes).map(move |i| ((i as f64 + 0.5) * step).exp())
     }
 

@@ -101,7 +101,11 @@ impl Table for Branches {
         place.count("inputs", self.inputs, 4, 100_000)?;
         place.count("seeds", self.seeds as usize, 2, 1000)?;
         place.depths(&self.depths, 1)?;
-        place.count("number of depths", self.depths.len(), 2, 100)
+        place.count("number of depths", self.depths.len(), 2, 100)?;
+        let work = (self.width.pow(2) * self.inputs) as f64
+            * self.depths[self.depths.len() - 1] as f64
+            * f64::from(self.seeds);
+        place.work("width² · inputs · depth · seeds", work, 2e11)
     }
 
     fn measure(&self, seed: u64) -> Measured {

@@ -78,7 +78,9 @@ impl Table for Conditioning {
                 return Err(place.refuse("levels.sigma", level.sigma, &rule));
             }
         }
-        Ok(())
+        let steps = self.levels.iter().map(|level| self.steps(level.sigma));
+        let work = steps.sum::<f64>() * self.eigenvalues.len() as f64;
+        place.work("steps · eigenvalues", work, 1e10)
     }
 
     fn measure(&self, _seed: u64) -> Measured {

@@ -1,5 +1,7 @@
 //! What depth does to signals and gradients before training.
 
+use std::f64::consts::LOG10_2;
+
 use ndarray::{Array1, Array2, s};
 use rand::Rng;
 use rand_distr::StandardNormal;
@@ -139,6 +141,11 @@ impl Table for Depth {
                     let given = format!("{:?} at {}", expected.measure, expected.depth);
                     return Err(place.refuse("expected", given, rule));
                 }
+                if expected.measure.wanted(expected.value).is_none() {
+                    let rule = "it is printed as a cosine of at most 1, or as a ratio above its last digit: give one";
+                    let given = format!("{:?} {}", expected.measure, expected.value.value);
+                    return Err(place.refuse("expected.value", given, rule));
+                }
             }
         }
         for claim in &self.claims {
@@ -183,8 +190,17 @@ impl Table for Depth {
             let number: fn(&[f64]) -> Number = if is_isometry(&arm.design()) {
                 |values| Number::exact(median(values))
             } else {
-                Number::median
+                |values| Number::median(&live(values))
             };
+            for (place, &depth) in self.depths.iter().enumerate() {
+                let gains = numbers(index, place + 1, Propagation::Gain);
+                let off = gains.iter().filter(|gain| gain.is_nan()).count();
+                if 0 < off {
+                    let what = format!("networks that are off, L = {depth}");
+                    let number = Number::exact(off as f64);
+                    measured.expected(what, number, None, self.tolerance);
+                }
+            }
             for &of in &arm.measures {
                 let before = numbers(index, 0, of);
                 let laws: Vec<Option<Law>> = (self.depths.iter())
@@ -270,9 +286,13 @@ impl Depth {
             let factor = design.factor(last);
             let mut batch = start.clone();
             let mut layers = Vec::new();
+            let mut scale = [0, 0];
             for l in 0..last {
                 let layer = design.layer(n, &mut stream.at(Role::Init, l as u64));
                 batch = design.advance(batch, &layer, factor);
+                for (sum, by) in scale.iter_mut().zip(batch.rescale(design)) {
+                    *sum += by;
+                }
                 if plain {
                     layers.push(layer);
                 }
@@ -281,8 +301,10 @@ impl Depth {
                     if plain {
                         let points = x.slice(s![..self.points, ..]);
                         found[Propagation::FirstGradient.place()] =
-                            first_gradient(design.activation, &layers, points, &readout);
+                            first_gradient(design, &layers, points, &readout);
                     }
+                    found[Propagation::Growth.place()] += 2.0 * f64::from(scale[0]) * LOG10_2;
+                    found[Propagation::Gain.place()] += f64::from(scale[1]) * LOG10_2;
                     numbers.push(found);
                 }
             }
@@ -324,14 +346,9 @@ impl Depth {
         expected: Option<Expected>,
         law: Option<Law>,
     ) {
-        match expected.map(|expected| of.wanted(expected)) {
+        match expected.and_then(|expected| of.wanted(expected)) {
             Some(Wanted::Below(bound)) => measured.at_most(what, number, bound),
-            Some(Wanted::Value(value, half_unit)) => {
-                let expected = Expected {
-                    value,
-                    half_unit,
-                    error: 0.0,
-                };
+            Some(Wanted::Value(expected)) => {
                 measured.expected(what, number, Some(expected), self.tolerance);
             }
             None if law.is_none() => measured.expected(what, number, None, self.tolerance),
@@ -362,7 +379,7 @@ impl Depth {
             Propagation::FirstGradient,
         ];
         let inside = |values: &&Vec<f64>| {
-            let value = median(values);
+            let value = median(&live(values));
             value.is_finite() && !at_its_end(of, value)
         };
         let count = values.iter().take_while(inside).count();
@@ -370,7 +387,7 @@ impl Depth {
             return;
         }
         let depths = &self.depths[..count];
-        let number = Number::mean(&slopes_of(depths, &values[..count]));
+        let number = Number::mean(&live(&slopes_of(depths, &values[..count])));
         let what = format!(
             "{} per 100 layers up to L = {}",
             of.words(),
@@ -395,6 +412,12 @@ impl Depth {
         let slack = 100.0 * slack.sum::<f64>() / across;
         measured.closed_form(what, number, wanted[0], slack);
     }
+}
+
+/// Those of networks that are not off.
+fn live(values: &[f64]) -> Vec<f64> {
+    let live = values.iter().filter(|value| !value.is_nan());
+    live.copied().collect()
 }
 
 /// Whether nothing but rounding is left: of the difference of two inputs, of the smallest singular value.

@@ -1,13 +1,13 @@
 //! What score matching pays, beside maximum likelihood, for learning the weights of two modes.
 
-use score_objective::exact::spectral_gap;
+use score_objective::exact::{GaussianMixture, spectral_gap};
 use serde::Deserialize;
 
 use super::{
     modes::Variances,
     place::Place,
     report::{Found, Measured, Number},
-    spectral_gap::on_a_line,
+    spectral_gap::{has_gap, on_a_line},
     study::{Claim, Table, Tolerance, table_fields},
 };
 use crate::{error::Error, fit::slope};
@@ -93,6 +93,10 @@ impl Table for Efficiency {
             let rule = "the valley between the modes is below e^-300: bring them nearer";
             return Err(place.refuse("halves", half, rule));
         }
+        for &half in &self.halves {
+            let modes = ("halves", half.to_string());
+            has_gap(place, &self.data(half), self.sigmas[0], self.nodes, modes)?;
+        }
         Ok(())
     }
 
@@ -110,8 +114,7 @@ impl Table for Efficiency {
         let mut gain = [0.0; 2];
         for (place, &half) in self.halves.iter().enumerate() {
             measured.group = format!("modes at ±{half}");
-            let weights = [self.weight, 1.0 - self.weight];
-            let data = on_a_line(&weights, &[half, -half], &Variances::Equal(self.variance));
+            let data = self.data(half);
             let levels = if place == last { self.sigmas.len() } else { 1 };
             for &sigma in &self.sigmas[..levels] {
                 let information = self.information(half, sigma);
@@ -151,6 +154,11 @@ impl Table for Efficiency {
 }
 
 impl Efficiency {
+    fn data(&self, half: f64) -> GaussianMixture {
+        let weights = [self.weight, 1.0 - self.weight];
+        on_a_line(&weights, &[half, -half], &Variances::Equal(self.variance))
+    }
+
     fn information(&self, half: f64, sigma: f64) -> Information {
         let v = self.variance + sigma * sigma;
         let share = self.weight;
@@ -167,7 +175,7 @@ impl Efficiency {
             let z = (share / (1.0 - share)).ln() + rate * x;
             let r = 1.0 / (1.0 + (-z).exp());
             let s = 1.0 / (1.0 + z.exp());
-            let u = r / share - s / (1.0 - share);
+            let u = likelihood_slope(rate * x, share);
             let slope = r * s * rate / scale;
             let bend = r * s * (s - r) * rate * rate / scale;
             let score = (r * half - s * half - x) / v;
@@ -182,6 +190,14 @@ impl Efficiency {
             noise: noise * norm,
         }
     }
+}
+
+/// u at δ = 2 h x/v: (r − π)/(π (1 − π)) = (1 − e^−δ)/(π + (1 − π) e^−δ), without a difference of two that are nearly one.
+fn likelihood_slope(delta: f64, share: f64) -> f64 {
+    if delta < 0.0 {
+        return -likelihood_slope(-delta, 1.0 - share);
+    }
+    -(-delta).exp_m1() / (share + (1.0 - share) * (-delta).exp())
 }
 
 impl Information {
@@ -218,6 +234,14 @@ mod tests {
         assert!((information.likelihood / 4e-4 - 1.0).abs() < 1e-3);
         assert!((information.curvature / 4e-4 - 1.0).abs() < 1e-3);
         assert!((information.inefficiency() - 1.0).abs() < 1e-3);
+        // However near: at h = 1e-30 nothing but the mean is left.
+        for weight in [1e-9, 0.3, 0.9] {
+            let near = table(weight).information(1e-30, 0.0).inefficiency();
+            assert!((near - 1.0).abs() < 1e-12, "{weight}: {near}");
+        }
+        let [r, s] = [0.7_f64, 0.3];
+        assert!((likelihood_slope((r / s).ln(), 0.5) - (r - s) / 0.5).abs() < 1e-15);
+        assert!((likelihood_slope(-800.0, 0.25) + 4.0 / 3.0).abs() < 1e-15);
     }
 
     #[test]

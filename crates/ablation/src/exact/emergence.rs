@@ -99,17 +99,17 @@ impl Emergence {
     /// τ.
     fn time(&self, eigenvalue: f64) -> f64 {
         let half = 0.5 * (2.0 * self.sigmas[0].ln() + self.log_variance(eigenvalue, f64::INFINITY));
-        // In logarithms of the time.
+        // In logarithms of the time in units of 1/λ.
         let (mut low, mut high) = (-60.0_f64, 60.0_f64);
         for _ in 0..80 {
             let middle = 0.5 * (low + high);
-            if self.log_variance(eigenvalue, middle.exp()) < half {
+            if self.log_variance(eigenvalue, middle.exp() / eigenvalue) < half {
                 low = middle;
             } else {
                 high = middle;
             }
         }
-        (0.5 * (low + high)).exp()
+        (0.5 * (low + high)).exp() / eigenvalue
     }
 }
 
@@ -233,5 +233,14 @@ mod tests {
         let mut other = table();
         other.sigmas = [0.1, 1000.0];
         assert!((other.time(100.0) / table().time(1.0) * 100.0 - 1.0).abs() < 1e-6);
+        // However small or large: by 1e±17, and λ by its square.
+        for scale in [1e-17, 1e17] {
+            other.sigmas = [0.01 * scale, 100.0 * scale];
+            let time = other.time(scale * scale) * scale * scale;
+            assert!(
+                (time / table().time(1.0) - 1.0).abs() < 1e-6,
+                "{scale}: {time}"
+            );
+        }
     }
 }

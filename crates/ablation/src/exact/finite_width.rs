@@ -7,9 +7,13 @@ use statrs::function::gamma::digamma;
 use super::{
     mean_field::MeanField,
     network::{Activation, Biases, Connection, Design, Law as Drawn},
+    norm::shift,
     paths::binomial,
     propagation::Propagation,
 };
+
+/// Units from which the first correction is one.
+const NARROWEST: usize = 32;
 
 /// What a number should be, and how far the theory itself may be off, in the units of the number.
 ///
@@ -29,7 +33,7 @@ pub(super) struct Law {
 /// |---|---|---|
 /// | growth, plain | m^L, m = g² E φ²/v | exact: L E ln(2 χ²_K/n), K of n units active |
 /// | growth, two layers | (1 + a)^L, a = b² g₂² m | −L (4 a + (v + 2) a²)/(2 n (1 + a)²) |
-/// | gain², plain | m^L | −½ ln of the exact second moment of ‖J‖² |
+/// | gain², plain and two layers | m^L, (1 + a)^L | −½ ln of the exact second moment of ‖J‖² |
 /// | 1 − cosine, plain ReLU | κ, layer by layer | between −(7/3) L/n, derived below, and 0 |
 /// | first gradient², plain ReLU | m^(L−1)/q | 0 without biases; −2.5 (L − 1)/n of it at most with them |
 ///
@@ -38,7 +42,11 @@ pub(super) struct Law {
 /// path u₀, 2/l = k e^(u₀/2), the mean δ of u − u₀ obeys δ′ = −δ/l − 4/n − Var/(4 l), Var = (8/3) l/n: δ = −(7/3) l/n.
 /// That is of a single pair. The logarithm of a mean over pairs, which share only part of their noise, lies higher, and
 /// biases keep lengths from shrinking: so half of it is taken, and as much allowed.
+/// Below 32 units the next orders count, and networks die: there is no law.
 pub(super) fn law(design: &Design, width: usize, depth: usize, of: Propagation) -> Option<Law> {
+    if width < NARROWEST {
+        return None;
+    }
     let states = MeanField::layers(design, width, depth)?;
     let theory = Theory {
         design,
@@ -48,7 +56,7 @@ pub(super) fn law(design: &Design, width: usize, depth: usize, of: Propagation) 
         layers: depth as f64,
         branch: design.factor(depth).powi(2),
     };
-    match of {
+    let law = match of {
         Propagation::Growth => theory.growth(),
         Propagation::Gain => theory.gain(),
         Propagation::Separation => theory.separation(),
@@ -61,7 +69,9 @@ pub(super) fn law(design: &Design, width: usize, depth: usize, of: Propagation) 
         | Propagation::Participation
         | Propagation::Condition
         | Propagation::KeptCondition => None,
-    }
+    };
+    // Second moments of thousands of unscaled blocks leave the range of numbers.
+    law.filter(|law| law.value.is_finite() && law.slack.is_finite())
 }
 
 /// Whether a network keeps every angle and every ratio of lengths of its inputs, up to rounding.
@@ -136,20 +146,26 @@ impl Theory<'_> {
         // What each layer multiplies ‖J‖² by.
         let slopes = |b: f64, skip: f64| -> f64 {
             let before = &self.states[..self.states.len() - 1];
-            let factor = |s: &MeanField| skip + b * gain * s.slope_square(self.design, self.width);
+            let factor = |s: &MeanField| skip + b * gain * s.slopes(self.design, self.width)[0];
             before.iter().map(|s| factor(s).log10()).sum()
         };
         match (self.design.connection, self.design.activation) {
             (Connection::Plain, Activation::Tanh) => {
+                // Of a chaotic network few slopes are not zero, and ‖J‖² is no lognormal number.
+                let [square, fourth] = self.last().slopes(self.design, self.width);
+                if 4.0 < fourth / (square * square) {
+                    return None;
+                }
                 let value = 0.5 * slopes(1.0, 0.0);
+                let shift = shift(self.design, self.states, self.width, self.branch);
                 Some(Law {
-                    value,
-                    slack: 0.02 + 0.05 * value.abs(),
+                    value: value - shift,
+                    slack: 0.02 + 0.05 * value.abs() + 0.2 * shift,
                 })
             }
             (Connection::Plain, _) => {
                 let (m, _) = self.homogeneous()?;
-                let shift = 0.25 * self.spread_of_the_norm().ln() / LN_10;
+                let shift = shift(self.design, self.states, self.width, self.branch);
                 Some(Law {
                     value: 0.5 * self.layers * m.log10() - shift,
                     slack: 0.01 + 0.2 * shift,
@@ -158,32 +174,22 @@ impl Theory<'_> {
             (Connection::TwoLayer { second_gain, .. }, Activation::Relu | Activation::Linear) => {
                 let (m, _) = self.homogeneous()?;
                 let a = self.branch * second_gain.powi(2) * m;
+                let shift = shift(self.design, self.states, self.width, self.branch);
                 Some(Law {
-                    value: 0.5 * self.layers * a.ln_1p() / LN_10,
-                    slack: 0.01 + self.layers * a / (self.n * (1.0 + a).powi(2)) / LN_10,
+                    value: 0.5 * self.layers * a.ln_1p() / LN_10 - shift,
+                    slack: 0.01 + 0.2 * shift,
                 })
             }
             // ReLU's slope and its preactivation are correlated, which one layer after a skip does not average out.
-            (Connection::OneLayer { .. }, Activation::Tanh) => Some(Law {
-                value: 0.5 * slopes(self.branch, 1.0),
-                slack: 0.02,
-            }),
+            (Connection::OneLayer { .. }, Activation::Tanh) => {
+                let shift = shift(self.design, self.states, self.width, self.branch);
+                Some(Law {
+                    value: 0.5 * slopes(self.branch, 1.0) - shift,
+                    slack: 0.02 + 0.5 * shift,
+                })
+            }
             (Connection::OneLayer { .. } | Connection::TwoLayer { .. }, _) => None,
         }
-    }
-
-    /// E‖J‖⁴/(E‖J‖²)² for plain networks of independent normal entries, from the exact recursion of E (tr A)² and E tr A²,
-    /// A = J Jᵀ.
-    fn spread_of_the_norm(&self) -> f64 {
-        let n = self.n;
-        let steps = match self.design.activation {
-            Activation::Relu => [[1.0 + 1.0 / n, 4.0 / n], [2.0 / n, 1.0 + 3.0 / n]],
-            _ => [[1.0, 2.0 / n], [1.0 / n, 1.0 + 1.0 / n]],
-        };
-        let [square, _] = (1..self.states.len()).fold([1.0, 1.0 / n], |[a, b], _| {
-            steps.map(|[over, under]| over * a + under * b)
-        });
-        square
     }
 
     fn separation(&self) -> Option<Law> {
@@ -202,10 +208,13 @@ impl Theory<'_> {
             }
             Connection::OneLayer { .. } | Connection::TwoLayer { .. } => {
                 let (m, v) = self.homogeneous()?;
-                let spread = v * m * self.layers * self.branch / self.n;
+                let a = self.branch * m;
+                let spread = v * a * self.layers / self.n;
+                // Branches that are louder than their skips are plain layers.
+                let plain = 7.0 / 3.0 * self.layers / self.n * (a / (1.0 + a)).powi(2);
                 Some(Law {
                     value,
-                    slack: (0.05 + spread).ln_1p() / LN_10,
+                    slack: ((0.05 + spread).ln_1p() + plain) / LN_10,
                 })
             }
         }
@@ -334,6 +343,32 @@ mod tests {
         let linear = design(Activation::Linear, Connection::Plain, Drawn::Normal);
         let late = |d| -4.0 * LN_10 * value(&linear, 1000, d, Propagation::Gain);
         assert!((late(9000) - late(8999) - 0.002_f64.ln_1p()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn there_is_no_law_of_narrow_networks_nor_beyond_the_range_of_numbers() {
+        let relu = design(Activation::Relu, Connection::Plain, Drawn::Normal);
+        for (width, depth, has) in [(31, 4, false), (32, 4, true), (32, 9000, true)] {
+            assert_eq!(law(&relu, width, depth, Propagation::Gain).is_some(), has);
+        }
+        let two = Connection::TwoLayer {
+            scale: Scale::One,
+            second_gain: 1.0,
+        };
+        let unscaled = design(Activation::Relu, two, Drawn::Normal);
+        assert!(law(&unscaled, 64, 1000, Propagation::Separation).is_some());
+        assert!(law(&unscaled, 64, 2000, Propagation::Separation).is_none());
+        let chaotic = |gain| Design {
+            weights: Weights {
+                law: Drawn::Normal,
+                gain,
+            },
+            ..design(Activation::Tanh, Connection::Plain, Drawn::Normal)
+        };
+        for (gain, has) in [(2.0, true), (10.0, false)] {
+            let found = law(&chaotic(gain), 64, 8, Propagation::Gain);
+            assert_eq!(found.is_some(), has, "{gain}");
+        }
     }
 
     #[test]

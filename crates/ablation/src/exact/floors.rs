@@ -112,6 +112,8 @@ impl Table for Floors {
         place.count("steps", self.steps, 1, 100_000_000)?;
         place.positive("rate", self.rate)?;
         place.levels(&self.levels)?;
+        let work = self.levels.len() as f64 * self.steps as f64;
+        place.work("levels · steps", work, 1e10)?;
         let noisy = self.levels.iter().filter(|level| 0.0 < level.sigma);
         place.count("number of levels above zero", noisy.count(), 1, 1000)?;
         for level in &self.levels {

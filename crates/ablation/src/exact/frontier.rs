@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::{
-    mean_field::normal_mean,
+    mean_field::{sech_mean, tanh_square},
     mlp::{Mlp, Unit, Wiring, mean_square},
     network::{Law, Weights},
     noise_levels::NoMeasure,
@@ -77,6 +77,12 @@ impl Table for Frontier {
         place.non_negative("bias", self.bias)?;
         for &gain in &self.gains {
             place.positive("gains", gain)?;
+            if WIDEST < gain.hypot(self.bias.sqrt()) {
+                let rule = format!(
+                    "with such biases preactivations are wider than {WIDEST}, where tanh is a sign whose bend no grid sees: take a smaller gain, or less bias"
+                );
+                return Err(place.refuse("gains", gain, &rule));
+            }
             if !(0.0..1e3).contains(&depth_scale(gain, self.bias)) {
                 let rule = "a network this near criticality forgets at no depth that can be tried: take another gain";
                 return Err(place.refuse("gains", gain, rule));
@@ -92,7 +98,13 @@ impl Table for Frontier {
             place.positive("rates", rate)?;
         }
         place.positive("threshold", self.threshold)?;
-        place.count("seeds", self.seeds as usize, 2, 1000)
+        place.count("seeds", self.seeds as usize, 2, 1000)?;
+        let layers: usize = self.depths.iter().sum();
+        let work = (layers * self.width.pow(2)) as f64
+            * (self.points * self.steps) as f64
+            * (self.gains.len() * self.rates.len() * self.seeds as usize) as f64;
+        let product = "depths · width² · points · steps · gains · rates · seeds";
+        place.work(product, work, 1e12)
     }
 
     fn measure(&self, seed: u64) -> Measured {
@@ -192,6 +204,9 @@ impl Frontier {
     }
 }
 
+/// The widest preactivations whose pairs are integrated over.
+const WIDEST: f64 = 10.0;
+
 /// ξ of tanh networks.
 fn depth_scale(gain: f64, bias: f64) -> f64 {
     let square = gain.powi(2);
@@ -199,16 +214,16 @@ fn depth_scale(gain: f64, bias: f64) -> f64 {
     let (mut low, mut high) = (0.0, square + bias);
     for _ in 0..100 {
         let q = 0.5 * (low + high);
-        if q < square * normal_mean(|z| (q.sqrt() * z).tanh().powi(2)) + bias {
+        if q < square * tanh_square(q.sqrt()) + bias {
             low = q;
         } else {
             high = q;
         }
     }
     let root = high.sqrt();
-    let slope = |u: f64| 1.0 - u.tanh().powi(2);
+    let slope = |u: f64| u.cosh().powi(-2);
     // At c* = 1, which attracts where it is at most 1.
-    let chi = square * normal_mean(|z| slope(root * z).powi(2));
+    let chi = square * sech_mean(root, 4);
     if chi <= 1.0 {
         return -1.0 / chi.ln();
     }
@@ -226,8 +241,8 @@ fn depth_scale(gain: f64, bias: f64) -> f64 {
 
 /// E f(u) f(u′) for normal u, u′ of standard deviation `root` and correlation c.
 fn pair_mean(root: f64, c: f64, f: impl Fn(f64) -> f64) -> f64 {
-    // Steps that see the bend of tanh, whose width is 1/root.
-    let points = (80.0 * root.clamp(1.0, 10.0)) as i32;
+    // Steps that see the bend of tanh, whose width is 1/root, and root at most √(g² + σ_b²).
+    let points = (80.0 * root.clamp(1.0, WIDEST)) as i32;
     let step = 16.0 / f64::from(points);
     let nodes = || {
         (0..=points).map(move |i| {
@@ -295,7 +310,7 @@ mod tests {
         let (mut q, mut c) = (1.0, 0.9);
         let mut seen = Vec::new();
         for _ in 0..60 {
-            let next = gain.powi(2) * normal_mean(|z| (f64::sqrt(q) * z).tanh().powi(2)) + bias;
+            let next = gain.powi(2) * tanh_square(f64::sqrt(q)) + bias;
             c = (gain.powi(2) * pair_mean(f64::sqrt(q), c, f64::tanh) + bias) / next;
             q = next;
             seen.push(c);

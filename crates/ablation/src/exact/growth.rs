@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::{
+    mean_field::{sech_mean, tanh_square},
     network::{Activation, Batch, Biases, Connection, Design, Law, Norm, Scale, Weights},
     noise_levels::NoMeasure,
     place::Place,
@@ -65,7 +66,10 @@ impl Table for Growth {
             place.depths(depths, 1)?;
             place.count(&format!("number of {name}"), depths.len(), 2, 100)?;
         }
-        Ok(())
+        let work = self.width.pow(2) as f64
+            * self.depths[self.depths.len() - 1] as f64
+            * f64::from(self.seeds);
+        place.work("width² · depth · seeds", work, 2e10)
     }
 
     fn measure(&self, seed: u64) -> Measured {
@@ -137,8 +141,7 @@ impl Growth {
         for _ in 0..depth {
             let std = self.gain * f64::sqrt(square);
             gradient += (self.gain.powi(2) * sech_mean(std, 4)).ln_1p();
-            // tanh² = 1 − sech².
-            square += 1.0 - sech_mean(std, 2);
+            square += tanh_square(std);
         }
         [square, gradient]
     }
@@ -182,35 +185,9 @@ impl Growth {
     }
 }
 
-/// E sech^k a for normal a of that standard deviation, by the trapezoidal rule over the narrower of its two factors.
-fn sech_mean(std: f64, k: i32) -> f64 {
-    const POINTS: i32 = 400;
-    let reach = (8.0 * std).min(25.0);
-    let step = 2.0 * reach / f64::from(POINTS);
-    let at = |i: i32| {
-        let a = f64::from(i) * step - reach;
-        (-0.5 * (a / std).powi(2)).exp() * a.cosh().powi(-k)
-    };
-    (0..=POINTS).map(at).sum::<f64>() * step / std / (2.0 * std::f64::consts::PI).sqrt()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn means_of_sech_are_those_of_narrow_and_of_wide_laws() {
-        // 1 − k s²/2 for small s; ∫ sech² = 2 and ∫ sech⁴ = 4/3 over the density's top for large ones.
-        assert!((sech_mean(1e-3, 4) - (1.0 - 2e-6)).abs() < 1e-10);
-        let top = |std: f64| 1.0 / (2.0 * std::f64::consts::PI).sqrt() / std;
-        for std in [50.0, 1e4] {
-            assert!((sech_mean(std, 2) / (2.0 * top(std)) - 1.0).abs() < 1e-3);
-            assert!((sech_mean(std, 4) / (4.0 / 3.0 * top(std)) - 1.0).abs() < 1e-3);
-        }
-        // In between against the plain rule in z.
-        let plain = super::super::mean_field::normal_mean(|z| (2.0 * z).cosh().powi(-2));
-        assert!((sech_mean(2.0, 2) - plain).abs() < 1e-10);
-    }
 
     #[test]
     fn small_signals_grow_as_a_linear_network_does() {

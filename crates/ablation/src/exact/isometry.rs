@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::{
-    mean_field::normal_mean,
+    mean_field::{sech_mean, tanh_square},
     network::{Activation, Batch, Biases, Connection, Design, Law, Norm, Weights},
     noise_levels::NoMeasure,
     place::Place,
@@ -26,7 +26,8 @@ use crate::{
 /// matrices (Pennington, Schoenholz and Ganguli 2017, equations 17 and 18 in their notation): 0 for linear orthogonal
 /// networks, which have dynamical isometry; L and 2L for ReLU, which has not, whatever the matrices; as small as the
 /// preactivations are for orthogonal tanh.
-/// A finite width n moves it by a share of about L/n.
+/// A finite width n moves it by a share of about L/n, or of the spread itself over n where that is more: it cannot be
+/// above n − 1.
 ///
 /// Range: \[0, n − 1\]; invariant to the scale of J and to rotations on either side.
 /// It misleads by the largest singular values, which rule it: a direction that is lost adds little.
@@ -45,7 +46,7 @@ pub struct Isometry {
     pub seeds: u32,
     /// The networks.
     pub arms: Vec<IsometryArm>,
-    /// Around infinite width, `relative` in units of L/n.
+    /// Around infinite width, `relative` in units of L/n, or of the spread over n.
     pub tolerance: Tolerance,
     /// No claim can be registered about this quantity.
     #[serde(default)]
@@ -79,7 +80,10 @@ impl Table for Isometry {
             place.distinct("arms.name", &mut names, &arm.name)?;
             place.positive("arms.preactivation", arm.preactivation)?;
         }
-        Ok(())
+        let work = (self.width as f64).powi(3)
+            * self.depths[self.depths.len() - 1] as f64
+            * (self.arms.len() * self.seeds as usize) as f64;
+        place.work("width³ · depth · arms · seeds", work, 2e11)
     }
 
     fn measure(&self, seed: u64) -> Measured {
@@ -97,7 +101,7 @@ impl Table for Isometry {
             for (place, &depth) in self.depths.iter().enumerate() {
                 let values: Vec<f64> = found.iter().map(|spreads| spreads[place]).collect();
                 let law = arm.law_of(depth);
-                let share = depth as f64 / self.width as f64;
+                let share = law.max(depth as f64) / self.width as f64;
                 let tolerance =
                     self.tolerance.absolute + self.tolerance.relative * share * (1.0 + law);
                 let what = format!("spread of J Jᵀ, L = {depth}");
@@ -112,12 +116,9 @@ impl IsometryArm {
     /// E φ′^(2k) over preactivations.
     fn slopes(&self, k: i32) -> f64 {
         match self.activation {
-            // A step has no mean by the trapezoidal rule.
             Activation::Relu => 0.5,
-            Activation::Tanh | Activation::Linear => {
-                let std = self.preactivation.sqrt();
-                normal_mean(|z| self.activation.slope(std * z).powi(2 * k))
-            }
+            Activation::Linear => 1.0,
+            Activation::Tanh => sech_mean(self.preactivation.sqrt(), 4 * k),
         }
     }
 
@@ -126,9 +127,8 @@ impl IsometryArm {
         let q = self.preactivation;
         let square = match self.activation {
             Activation::Relu => 0.5 * q,
-            Activation::Tanh | Activation::Linear => {
-                normal_mean(|z| self.activation.at(q.sqrt() * z).powi(2))
-            }
+            Activation::Linear => q,
+            Activation::Tanh => tanh_square(q.sqrt()),
         };
         (q / square).sqrt()
     }
@@ -167,6 +167,7 @@ impl Isometry {
         for l in 0..self.depths[self.depths.len() - 1] {
             let layer = design.layer(n, &mut stream.at(Role::Init, l as u64));
             batch = design.advance(batch, &layer, 1.0);
+            batch.rescale(&design);
             if self.depths.contains(&(l + 1)) {
                 // Rows are the images of the axes, so this is Jᵀ J, of the same eigenvalues.
                 let gram = batch.tangents.dot(&batch.tangents.t());
@@ -202,6 +203,10 @@ mod tests {
         // tanh′ = 1 − a² + …, so the spread is 8 q² per layer for small q: Var(2 a²) = 8 q².
         let small = arm(Activation::Tanh, Law::Orthogonal, 1e-3).law_of(1);
         assert!((small / 8e-6 - 1.0).abs() < 0.02, "{small}");
+        // Wide preactivations: φ′² is 4/3 and φ′⁴ 32/35 of the density's top, so √(2π q) (32/35)/(4/3)² − 1.
+        let wide = arm(Activation::Tanh, Law::Orthogonal, 1e6).law_of(1);
+        let law = (2e6 * std::f64::consts::PI).sqrt() * (32.0 / 35.0) * 9.0 / 16.0 - 1.0;
+        assert!((wide / law - 1.0).abs() < 1e-3, "{wide} {law}");
         assert!((arm(Activation::Relu, Law::Normal, 3.0).gain() - 2.0_f64.sqrt()).abs() < 1e-12);
         assert!((arm(Activation::Tanh, Law::Normal, 1e-4).gain() - 1.0).abs() < 1e-3);
     }

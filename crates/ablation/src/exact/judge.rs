@@ -82,6 +82,8 @@ fn check(row: &Row) -> Check {
     let number = row.number;
     let tolerance = row.tolerance + allowed(number.how, number.error, row.wanted_error);
     let difference = row.wanted.map(|wanted| match row.against {
+        // An error that is no number tells nothing, and no bound is kept by what is none.
+        _ if number.error.is_nan() || number.value.is_nan() => f64::NAN,
         Against::AtMost => (number.value - wanted).max(0.0),
         Against::ClosedForm | Against::Expected | Against::Nothing => number.value - wanted,
     });
@@ -213,5 +215,28 @@ pub(crate) fn class(verdict: &Verdict) -> &'static str {
         Verdict::Refuted(_) => "refuted",
         Verdict::Inconclusive { .. } => "inconclusive",
         Verdict::NotTested { .. } => "not_tested",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::{Measured, Number};
+    use super::*;
+
+    #[test]
+    fn what_is_no_number_keeps_no_bound_and_differs_from_nothing() {
+        let no_error = Number {
+            error: f64::NAN,
+            how: How::Sampled,
+            ..Number::exact(1.0)
+        };
+        for number in [Number::exact(f64::NAN), no_error] {
+            let mut measured = Measured::default();
+            measured.at_most("bound", number, 2.0);
+            measured.closed_form("law", number, 1.5, 0.1);
+            for row in &measured.rows {
+                assert_eq!(check(row).class, "invalid", "{}", row.what);
+            }
+        }
     }
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::{
     place::Place,
     report::{Found, Measured, Number, median},
+    stationary::held_back,
     study::{Claim, Expected, Table, Tolerance, table_fields},
 };
 use crate::{
@@ -24,8 +25,9 @@ use crate::{
 /// From W = V, small and without the identity, the plain network is stuck for as many steps; from Xavier's W, normal
 /// entries of variance 1/n (Glorot and Bengio 2010), it has far to go.
 ///
-/// The target is T = I + t G/√n, G normal, and the inputs are whitened, so that to leading order in λ and t the end is
-/// known: each layer has 2 (P − T) = −λ w with w = V or W, P the product. So the loss left is λ² ‖w‖²/4, that is
+/// The target is T = I + t G/√n, G normal, and the inputs are whitened, so that the end is known to first order in λ: see
+/// [`held_back`]. To leading order in t as well each layer has 2 (P − T) = −λ w with w = V or W, P the product, so that the
+/// loss left is λ² ‖w‖²/4, that is
 ///
 /// ```text
 /// residual   λ² ‖T − I‖²/4 L²  V = (T − I)/L
@@ -33,9 +35,9 @@ use crate::{
 /// the two products differ by λ I/2
 /// ```
 ///
-/// The laws are of the end of training and of small λ, t and V: besides `order` they may be off by λ + t², relative, and the
-/// residual one by what V's own start adds to it. They are left out where training without decay has not come a thousand
-/// times nearer to the target than they say; that of the plain network from W = V where it could have left the saddle.
+/// The laws are of the end of training: they are left out where training without decay has not come a thousand times
+/// nearer to the target than they say, or where λ is no small thing; that of the plain network from W = V where it could
+/// have left the saddle.
 ///
 /// Single matrices part further, and more with time: the pull moves them in directions that the product does not see.
 ///
@@ -67,7 +69,7 @@ pub struct Linear {
     pub decay: f64,
     /// Draws of Xavier's start.
     pub seeds: u32,
-    /// What the laws of leading order and the expected losses may be off, relative.
+    /// What the saddle's loss and the expected losses may be off, relative.
     pub order: f64,
     /// Around the equalities.
     pub tolerance: Tolerance,
@@ -135,10 +137,11 @@ impl Table for Linear {
         place.positive("start", self.start)?;
         place.positive("decay", self.decay)?;
         let runs = 5 + self.seeds as usize;
-        let work = self.width.pow(2) * self.points * self.depth * self.steps * runs;
-        if 100_000_000_000 < work {
+        let layers = (self.width.pow(2) * self.points) as f64 * self.depth as f64;
+        let work = layers * self.steps as f64 * runs as f64;
+        if 1e11 < work {
             let rule = "width² · points · depth · steps · (5 + seeds) above 10¹¹ takes more than a minute: make one of them smaller";
-            return Err(place.refuse("work", work, rule));
+            return Err(place.refuse("work", format!("{work:e}"), rule));
         }
         Ok(())
     }
@@ -200,36 +203,36 @@ impl Table for Linear {
             measured.expected("last loss, plain", losses, None, self.tolerance);
         }
         let apart_decayed = Number::exact(distance(&decayed[0], &decayed[1]));
-        let (decay, layers) = (self.decay, self.depth as f64);
-        let size = 0.25 * decay * decay;
-        let away = (&target - &Array2::<f64>::eye(n)).mapv(|t| t * t).sum();
-        let own = (n as f64).powi(3) * self.start.powi(4) / 16.0;
-        let wide = self.order + decay + self.target * self.target;
-        for (what, number, law, slack) in [
+        let origins = [Array2::<f64>::eye(n), Array2::zeros((n, n))];
+        let held: Option<Vec<Array2<f64>>> = (origins.iter().zip(&decayed))
+            .map(|(origin, trained)| {
+                let pulled: Vec<_> = trained.matrices.iter().map(|w| w - origin).collect();
+                held_back(&trained.matrices, &pulled, self.decay)
+            })
+            .collect();
+        // Residual and plain, by what of the target they miss.
+        let laws = held.as_deref().map(|missed| {
+            let loss = |e: &Array2<f64>| e.mapv(|e| e * e).sum();
+            let gain = |e: &Array2<f64>| e.diag().sum() / n as f64;
+            let (residual, plain) = (&missed[0], &missed[1]);
+            [gain(residual) - gain(plain), loss(residual), loss(plain)]
+        });
+        for (place, what, number) in [
             (
+                0,
                 "mean diagonal of the products' difference with decay",
                 decayed[0].mean_gain() - decayed[1].mean_gain(),
-                0.5 * decay,
-                0.0,
             ),
-            (
-                "last loss, residual with decay",
-                decayed[0].last,
-                size * away / (layers * layers),
-                size * own,
-            ),
-            (
-                "last loss, plain with decay",
-                decayed[1].last,
-                size * n as f64,
-                0.0,
-            ),
+            (1, "last loss, residual with decay", decayed[0].last),
+            (2, "last loss, plain with decay", decayed[1].last),
         ] {
             let number = Number::exact(number);
-            if residual.last <= 1e-3 * size * away / (layers * layers) {
-                measured.closed_form(what, number, law, wide * law + slack);
-            } else {
-                measured.expected(what, number, None, self.tolerance);
+            match laws {
+                Some(laws) if residual.last <= 1e-3 * laws[1] => {
+                    let law = laws[place];
+                    measured.closed_form(what, number, law, (1e-3 + self.decay) * law.abs());
+                }
+                _ => measured.expected(what, number, None, self.tolerance),
             }
         }
         let what = "last loss, plain from W = V, over the first";

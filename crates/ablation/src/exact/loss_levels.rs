@@ -122,9 +122,9 @@ impl LossLevels {
         weighting.weight(kernel) * errors.sum::<f64>() / spectrum.len() as f64
     }
 
-    /// Of 1 − loss over ln σ, within two standard deviations of EDM's levels.
+    /// Of 1 − loss over ln σ, within two standard deviations of EDM's levels; NaN where all of it is rounding.
     fn share(&self, losses: &[(f64, f64)]) -> f64 {
-        let gain = |(_, loss): &&(f64, f64)| 1.0 - loss;
+        let gain = |(_, loss): &&(f64, f64)| if 1e-12 < 1.0 - loss { 1.0 - loss } else { 0.0 };
         let all: f64 = losses.iter().map(|row| gain(&row)).sum();
         let trained = losses.iter().filter(|(x, _)| (x + 1.2).abs() <= 2.4);
         trained.map(|row| gain(&row)).sum::<f64>() / all
@@ -159,6 +159,12 @@ mod tests {
         for sigma in [0.01, 0.5, 20.0] {
             assert!((table.loss(&spectrum, sigma) - 1.0).abs() < 1e-12);
         }
+        let rows = table.measure(0).rows;
+        let share = rows
+            .iter()
+            .find(|row| row.what.starts_with("share"))
+            .unwrap();
+        assert!(share.number.value.is_nan());
     }
 
     #[test]

@@ -53,13 +53,13 @@ impl MeanField {
         design.weights.gain.powi(2) * self.square + design.biases.variance(width)
     }
 
-    /// E φ′² at the preactivations that follow.
-    pub(super) fn slope_square(&self, design: &Design, width: usize) -> f64 {
+    /// E φ′² and E φ′⁴ at the preactivations that follow.
+    pub(super) fn slopes(&self, design: &Design, width: usize) -> [f64; 2] {
         let std = self.preactivation(design, width).sqrt();
         match design.activation {
-            Activation::Relu => 0.5,
-            Activation::Linear => 1.0,
-            Activation::Tanh => normal_mean(|z| design.activation.slope(std * z).powi(2)),
+            Activation::Relu => [0.5, 0.5],
+            Activation::Linear => [1.0, 1.0],
+            Activation::Tanh => [sech_mean(std, 4), sech_mean(std, 8)],
         }
     }
 
@@ -72,7 +72,7 @@ impl MeanField {
             Activation::Relu => (v / 2.0, v / 2.0 * lost(gap / v), (v / (2.0 * PI)).sqrt()),
             Activation::Linear => (v, gap, 0.0),
             Activation::Tanh => {
-                let square = normal_mean(|z| (v.sqrt() * z).tanh().powi(2));
+                let square = tanh_square(v.sqrt());
                 (square, f64::NAN, 0.0)
             }
         };
@@ -117,6 +117,27 @@ pub(super) fn normal_mean(f: impl Fn(f64) -> f64) -> f64 {
         (-0.5 * z * z).exp() * f(z)
     };
     (0..=POINTS).map(at).sum::<f64>() * step / (2.0 * std::f64::consts::PI).sqrt()
+}
+
+/// E sech^k a for normal a of that standard deviation, by the trapezoidal rule over the narrower of its two factors.
+pub(super) fn sech_mean(std: f64, k: i32) -> f64 {
+    const POINTS: i32 = 400;
+    let reach = (8.0 * std).min(25.0);
+    let step = 2.0 * reach / f64::from(POINTS);
+    let at = |i: i32| {
+        let a = f64::from(i) * step - reach;
+        (-0.5 * (a / std).powi(2)).exp() * a.cosh().powi(-k)
+    };
+    (0..=POINTS).map(at).sum::<f64>() * step / std / (2.0 * std::f64::consts::PI).sqrt()
+}
+
+/// E tanh² a for normal a of that standard deviation; 1 − E sech² where that keeps its digits.
+pub(super) fn tanh_square(std: f64) -> f64 {
+    if std < 1.0 {
+        normal_mean(|z| (std * z).tanh().powi(2))
+    } else {
+        1.0 - sech_mean(std, 2)
+    }
 }
 
 #[cfg(test)]
@@ -185,5 +206,30 @@ mod tests {
         assert!((normal_mean(|_| 1.0) - 1.0).abs() < 1e-13);
         assert!((normal_mean(|z| z.powi(4)) - 3.0).abs() < 1e-11);
         assert!((normal_mean(f64::cos) - (-0.5_f64).exp()).abs() < 1e-13);
+    }
+
+    #[test]
+    fn means_of_sech_are_those_of_narrow_and_of_wide_laws() {
+        // 1 − k s²/2 for small s; ∫ sech² = 2 and ∫ sech⁴ = 4/3 over the density's top for large ones.
+        assert!((sech_mean(1e-3, 4) - (1.0 - 2e-6)).abs() < 1e-10);
+        let top = |std: f64| 1.0 / (2.0 * std::f64::consts::PI).sqrt() / std;
+        for std in [50.0, 1e4] {
+            assert!((sech_mean(std, 2) / (2.0 * top(std)) - 1.0).abs() < 1e-3);
+            assert!((sech_mean(std, 4) / (4.0 / 3.0 * top(std)) - 1.0).abs() < 1e-3);
+        }
+        // In between against the plain rule in z.
+        let plain = normal_mean(|z| (2.0 * z).cosh().powi(-2));
+        assert!((sech_mean(2.0, 2) - plain).abs() < 1e-10);
+        for std in [1e-30, 1e-3, 0.999, 1.001, 30.0, 1e6] {
+            let off = tanh_square(std) / (std * std).min(1.0);
+            let small = 1.0 - 2.0 * std * std;
+            assert!(
+                off < 1.0 + 1e-12 && (small - 1e-12 < off || 1e-2 < std),
+                "{std}: {off}"
+            );
+        }
+        assert!((tanh_square(0.999) / tanh_square(1.001) - 1.0).abs() < 2e-3);
+        // 1 − 2/√(2π s²).
+        assert!((tanh_square(1e6) - (1.0 - 2e-6 / (2.0 * PI).sqrt())).abs() < 1e-15);
     }
 }

@@ -45,6 +45,13 @@ impl Variances {
         }
     }
 
+    pub(super) fn largest(&self) -> f64 {
+        match self {
+            Variances::Equal(variance) => *variance,
+            Variances::Each(variances) => super::rank::largest(variances),
+        }
+    }
+
     /// Their mean, modes counted by their weights.
     pub(super) fn mean(&self, weights: &[f64]) -> f64 {
         match self {

@@ -283,6 +283,13 @@ impl Design {
         self.connection.scale().factor(depth)
     }
 
+    /// Whether a network of half the input is half the network.
+    pub(super) fn is_homogeneous(&self) -> bool {
+        self.biases == Biases::None
+            && self.norm == Norm::None
+            && self.activation != Activation::Tanh
+    }
+
     /// The depths that one pass serves: all of them, unless the branches know how many they are.
     pub(super) fn passes<'d>(&self, depths: &'d [usize]) -> Vec<&'d [usize]> {
         match self.connection.scale() {

@@ -16,7 +16,7 @@ use crate::error::Error;
 /// Technique 2 wants the shells of neighbouring levels to overlap: the mass of level i on the shell of level i + 1 is
 /// Φ(√(2D)(γ − 1) + 3γ) − Φ(√(2D)(γ − 1) − 3γ), about ½.
 /// Technique 4 wants the variance at the end of each level close to that level's: with a = ε/σ_L² its ratio is
-/// (1 − a)^(2T) (γ² − b) + b, b = 2a/(1 − (1 − a)²), never below 1; the best ε makes it smallest.
+/// (1 − a)^(2T) (γ² − b) + b, b = 2a/(1 − (1 − a)²) = 2/(2 − a), never below 1; the best ε makes it smallest.
 ///
 /// Range: the overlap in (0, 1), the ratio of variances in \[1, ∞); both are invariant to the scale of x and σ together.
 /// They mislead where the data have a shape: shells are those of noise around a single point.
@@ -128,9 +128,12 @@ fn overlap(dim: usize, ratio: f64) -> f64 {
     phi(centre + 3.0 * ratio) - phi(centre - 3.0 * ratio)
 }
 
-/// The ratio whose overlap is `share`; in low dimensions, where any ratio overlaps by more, the largest looked at.
+/// The ratio whose overlap is `share`; infinite in low dimensions, where any ratio overlaps by more.
 fn ratio_of_overlap(dim: usize, share: f64) -> f64 {
     let (mut low, mut high) = (1.0, 1e6);
+    if share < overlap(dim, high) {
+        return f64::INFINITY;
+    }
     for _ in 0..200 {
         let middle = 0.5 * (low + high);
         if share < overlap(dim, middle) {
@@ -145,7 +148,7 @@ fn ratio_of_overlap(dim: usize, share: f64) -> f64 {
 /// Technique 4's ratio of variances, for a = ε/σ_L².
 fn variance_ratio(a: f64, ratio: f64, steps: u32) -> f64 {
     let kept = 1.0 - a;
-    let settled = 2.0 * a / (1.0 - kept * kept);
+    let settled = 2.0 / (2.0 - a);
     kept.powf(2.0 * f64::from(steps)) * (ratio * ratio - settled) + settled
 }
 
@@ -178,6 +181,10 @@ mod tests {
             assert!((at - 3.0 * ratio).abs() < 1e-6, "{dim}");
         }
         assert!((ratio_of_overlap(3072, 0.5) - 1.0398).abs() < 1e-4);
+        // √(2D) > 3 is what makes shells part at all: at D = 4 none do, at D = 5 those of 19.5 times the radius.
+        assert_eq!(ratio_of_overlap(4, 0.5), f64::INFINITY);
+        let least = 10.0_f64.sqrt() / (10.0_f64.sqrt() - 3.0);
+        assert!((ratio_of_overlap(5, 0.5) - least).abs() < 1e-9 * least);
     }
 
     #[test]
@@ -189,6 +196,9 @@ mod tests {
             variance = (1.0 - a) * (1.0 - a) * variance + 2.0 * a;
         }
         assert!((variance_ratio(a, ratio, steps) - variance).abs() < 1e-12);
+        // However small the step: from where it settles, 1 + a/2, nothing moves.
+        let tiny = variance_ratio(1e-9, 1.0, 1_000_000_000);
+        assert!((tiny - 1.0).abs() < 1e-9, "{tiny}");
         let best = best_step(ratio, steps);
         for near in [0.999, 1.001] {
             assert!(

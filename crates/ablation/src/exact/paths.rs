@@ -99,6 +99,10 @@ impl Table for Paths {
             place.count("measured.width", measured.width, 2, 4096)?;
             place.count("measured.inputs", measured.inputs, 4, 100_000)?;
             place.count("measured.seeds", measured.seeds as usize, 2, 1000)?;
+            let work = (measured.width.pow(2) * measured.inputs) as f64
+                * self.blocks as f64
+                * f64::from(measured.seeds);
+            place.work("width² · inputs · blocks · seeds", work, 2e11)?;
         }
         let asks = |claim: &Claim<PathMeasure>| claim.measure == PathMeasure::MeasuredShareInUse;
         if self.measured.is_none() && self.claims.iter().any(asks) {

@@ -71,6 +71,15 @@ impl Place {
         Err(self.refuse(name, given, &rule))
     }
 
+    /// No more than so much work, which is the product of these.
+    pub(crate) fn work(&self, product: &str, work: f64, most: f64) -> Result<(), Error> {
+        if work <= most {
+            return Ok(());
+        }
+        let rule = format!("{product} above {most:e} takes minutes: make one of them smaller");
+        Err(self.refuse("work", format!("{work:e}"), &rule))
+    }
+
     /// Levels in rising order.
     pub(crate) fn levels(&self, levels: &[Level]) -> Result<(), Error> {
         self.count("number of levels", levels.len(), 1, 1000)?;

@@ -8,6 +8,8 @@ use super::{network::Batch, report::median, study::Expected};
 
 /// A number of a network at initialisation; of several inputs the mean, of several Jacobians the median.
 ///
+/// Outputs and Jacobians that are zero, since all units of a layer are off, have no direction and no logarithm: they are
+/// left out, and a network that has no others has no number.
 /// All are unchanged if the units are permuted; what else leaves them as they are, and where they mislead, is said at
 /// each.
 /// With inputs h_i (rows, n units) and the singular values s of J = ∂h_L/∂x at one input:
@@ -108,8 +110,8 @@ pub(super) struct Look {
 
 /// A printed number in the units of its measure.
 pub(super) enum Wanted {
-    /// The number and half a unit of its last digit.
-    Value(f64, f64),
+    /// The number, half a unit of its last digit and its standard error.
+    Value(Expected),
     /// All that rounds to it lies below this.
     Below(f64),
 }
@@ -125,18 +127,30 @@ impl Propagation {
     }
 
     /// Cosines and ratios are printed as such and compared as logarithms: near 1 and over decades all else is alike.
-    pub(super) fn wanted(self, printed: Expected) -> Wanted {
+    ///
+    /// None for what has no logarithm: a cosine above 1, a ratio that rounds to 0.
+    pub(super) fn wanted(self, printed: Expected) -> Option<Wanted> {
         let Expected {
-            value, half_unit, ..
+            value,
+            half_unit,
+            error,
         } = printed;
-        let decades = |x: f64| Wanted::Value(x.log10(), (x / (x - half_unit)).log10());
+        let decades = |x: f64| {
+            (half_unit < x).then(|| {
+                Wanted::Value(Expected {
+                    value: x.log10(),
+                    half_unit: (x / (x - half_unit)).log10(),
+                    error: error / x * std::f64::consts::LOG10_E,
+                })
+            })
+        };
         match self {
-            Propagation::Separation if 1.0 - value <= half_unit => {
-                Wanted::Below((1.0 - value + half_unit).log10())
+            Propagation::Separation if (0.0..=half_unit).contains(&(1.0 - value)) => {
+                Some(Wanted::Below((1.0 - value + half_unit).log10()))
             }
             Propagation::Separation => decades(1.0 - value),
             Propagation::Growth | Propagation::FirstGradient => decades(value),
-            _ => Wanted::Value(value, half_unit),
+            _ => Some(Wanted::Value(printed)),
         }
     }
 }
@@ -144,12 +158,18 @@ impl Propagation {
 /// The numbers of a network whose inputs `x` \[rows, D\] became this batch, with tangents along every axis.
 pub(super) fn numbers_of(x: &Array2<f64>, batch: &Batch, look: Look) -> Numbers {
     let h = batch.h.slice(s![..look.inputs, ..]);
+    let live: Vec<usize> = (0..look.inputs)
+        .filter(|&i| 0.0 < h.row(i).dot(&h.row(i)))
+        .collect();
     let mut numbers = [f64::NAN; MEASURES.len()];
     let mut set = |of: Propagation, value: f64| numbers[of.place()] = value;
-    let directions = directions(&h);
-    let apart = mean_over_pairs(&directions, |a, b| (a - b).mapv(|d| d * d).sum() / 2.0);
-    set(Propagation::Cosine, 1.0 - apart);
-    set(Propagation::Separation, apart.log10().max(LEAST_SEPARATION));
+    let apart = mean_over_pairs(&directions(&h.select(Axis(0), &live).view()), |a, b| {
+        (a - b).mapv(|d| d * d).sum() / 2.0
+    });
+    if apart.is_finite() {
+        set(Propagation::Cosine, 1.0 - apart);
+        set(Propagation::Separation, apart.log10().max(LEAST_SEPARATION));
+    }
     let mean = h.mean_axis(Axis(0)).expect("there are inputs");
     let centred = self::directions(&(&h - &mean).view());
     let squares = mean_over_pairs(&centred, |a, b| a.dot(b).powi(2));
@@ -162,15 +182,18 @@ pub(super) fn numbers_of(x: &Array2<f64>, batch: &Batch, look: Look) -> Numbers 
             recovered(&probes(x), &probes(&batch.h), look.ridge),
         );
     }
-    let logs = h.rows().into_iter().zip(x.rows());
-    let growth = logs
-        .map(|(h, x)| (h.dot(&h) / x.dot(&x)).log10())
-        .sum::<f64>();
-    set(Propagation::Growth, growth / look.inputs as f64);
+    let square = |of: &ArrayView2<'_, f64>, i: usize| of.row(i).dot(&of.row(i));
+    let growth = |&i: &usize| (square(&h, i) / square(&x.view(), i)).log10();
+    let growths = live.iter().map(growth).sum::<f64>();
+    set(Propagation::Growth, growths / live.len() as f64);
 
     let spectra: Vec<Vec<f64>> = (0..batch.points)
         .map(|point| singular_values(&batch.tangents.slice(s![point..;batch.points, ..])))
+        .filter(|values| 0.0 < values[0])
         .collect();
+    if spectra.is_empty() {
+        return numbers;
+    }
     let over =
         |f: &dyn Fn(&[f64]) -> f64| median(&spectra.iter().map(|s| f(s)).collect::<Vec<_>>());
     let kept = |s: &[f64]| s.iter().filter(|v| s[0] * look.precision < **v).count();
@@ -204,6 +227,9 @@ fn directions(h: &ArrayView2<'_, f64>) -> Vec<Array1<f64>> {
 }
 
 fn mean_over_pairs(rows: &[Array1<f64>], f: impl Fn(&Array1<f64>, &Array1<f64>) -> f64) -> f64 {
+    if rows.len() < 2 {
+        return f64::NAN;
+    }
     let mut sum = 0.0;
     for (i, a) in rows.iter().enumerate() {
         sum += rows[..i].iter().map(|b| f(a, b)).sum::<f64>();
@@ -216,6 +242,9 @@ fn effective_rank(h: &ArrayView2<'_, f64>) -> f64 {
     let gram = DMatrix::from_fn(gram.nrows(), gram.ncols(), |i, j| gram[[i, j]]);
     let values = gram.symmetric_eigenvalues().map(|value| value.max(0.0));
     let total = values.sum();
+    if total <= 0.0 {
+        return f64::NAN;
+    }
     let entropy = |value: &f64| {
         let share = value / total;
         if 0.0 < share {
@@ -307,6 +336,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_off_is_left_out() {
+        let mut h = Array2::eye(3) * 5.0;
+        h[[2, 2]] = 0.0;
+        let of = at(h.clone(), Array2::zeros((3, 3)));
+        // Two orthogonal outputs are left, and no Jacobian.
+        assert!(of(Propagation::Cosine).abs() < 1e-15 && of(Propagation::Separation).abs() < 1e-15);
+        assert!((of(Propagation::EffectiveRank) - 2.0).abs() < 1e-12);
+        assert!(of(Propagation::Growth).is_finite() && of(Propagation::Gain).is_nan());
+        h[[1, 1]] = 0.0;
+        let of = at(h, Array2::eye(3));
+        assert!(of(Propagation::Separation).is_nan() && of(Propagation::Growth).is_finite());
+        assert_eq!(of(Propagation::Gain), 0.0);
+        let of = at(Array2::zeros((3, 3)), Array2::eye(3));
+        assert!(of(Propagation::Growth).is_nan() && of(Propagation::EffectiveRank).is_nan());
+    }
+
+    #[test]
     fn outputs_that_differ_in_the_tenth_digit_are_told_apart() {
         let mut h = Array2::ones((3, 3));
         h[[1, 0]] += 1e-10;
@@ -335,13 +381,24 @@ mod tests {
         let of = |measure: Propagation, printed| {
             measure.wanted(Expected::parse(printed).expect("a number"))
         };
-        assert!(matches!(of(Propagation::Separation, "0.9998"),
-            Wanted::Value(v, h) if (v - 2e-4_f64.log10()).abs() < 1e-9 && (h - (4.0_f64 / 3.0).log10()).abs() < 1e-9));
-        assert!(matches!(of(Propagation::Separation, "1.000"),
-            Wanted::Below(b) if (b - 5e-4_f64.log10()).abs() < 1e-9));
-        assert!(matches!(of(Propagation::Growth, "1e2"), Wanted::Value(v, _) if v == 2.0));
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
         assert!(
-            matches!(of(Propagation::Rank, "27"), Wanted::Value(v, h) if (v, h) == (27.0, 0.5))
+            matches!(of(Propagation::Separation, "0.9998"), Some(Wanted::Value(e))
+            if close(e.value, 2e-4_f64.log10()) && close(e.half_unit, (4.0_f64 / 3.0).log10()) && e.error == 0.0)
         );
+        assert!(
+            matches!(of(Propagation::Separation, "1.000"), Some(Wanted::Below(b)) if close(b, 5e-4_f64.log10()))
+        );
+        // A standard error of 20 % is 0.2 of 0.434 decades.
+        assert!(
+            matches!(of(Propagation::Growth, "1e2±20"), Some(Wanted::Value(e))
+            if e.value == 2.0 && close(e.error, 0.2 * std::f64::consts::LOG10_E))
+        );
+        assert!(
+            matches!(of(Propagation::Rank, "27±2"), Some(Wanted::Value(e))
+            if (e.value, e.half_unit, e.error) == (27.0, 0.5, 2.0))
+        );
+        assert!(of(Propagation::Separation, "1.5").is_none());
+        assert!(of(Propagation::Growth, "0").is_none() && of(Propagation::Growth, "-3").is_none());
     }
 }

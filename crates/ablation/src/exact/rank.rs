@@ -184,6 +184,8 @@ impl Table for Rank {
         for &width in &self.widths {
             place.count("widths", width, 0, dim)?;
         }
+        let work = (5 + self.widths.len()) as f64 * (dim as f64).powi(3);
+        place.work("(5 + widths) · dim³", work, 2e10)?;
         let asked = self
             .expected
             .iter()

@@ -26,6 +26,7 @@ use crate::{
 /// Range: about \[−1, 1\]; invariant to the scale of f, and to that of x if `range` moves with it.
 /// It misleads where the gradient is nearly constant because the network forgot its input: that too is 1, so it is read
 /// beside [`depth`](super::depth). Not centred, a mean gradient counts as agreement.
+/// A network whose units are off for all inputs has no gradient and no ρ: it is counted, and left out of the mean.
 /// A seed is one function: its ρ scatters by 0.1 and more, so that few seeds tell little.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -130,12 +131,13 @@ impl Table for Shattering {
         let mut names: Vec<&str> = Vec::new();
         let known = |depth, lag| self.depths.contains(&depth) && self.lags.contains(&lag);
         let rule = "it is not one of depths, or its lag not one of lags: add it there";
+        let given = |depth, lag| format!("{depth}, lag {lag}");
         for arm in &self.arms {
             place.distinct("arms.name", &mut names, &arm.name)?;
             let place = Place(format!("{}, arm {:?}", place.0, arm.name));
             arm.design().check(&place)?;
             if let Some(e) = arm.expected.iter().find(|e| !known(e.depth, e.lag)) {
-                return Err(place.refuse("expected.depth", e.depth, rule));
+                return Err(place.refuse("expected.depth", given(e.depth, e.lag), rule));
             }
         }
         for claim in &self.claims {
@@ -153,7 +155,7 @@ impl Table for Shattering {
                 return Err(place.refuse("claims.measure", format!("{arm:?}"), &rule));
             }
             if !known(*depth, *lag) {
-                return Err(place.refuse("claims.measure.depth", depth, rule));
+                return Err(place.refuse("claims.measure.depth", given(*depth, *lag), rule));
             }
         }
         Ok(())
@@ -197,9 +199,18 @@ impl Table for Shattering {
                         .expected
                         .iter()
                         .find(|e| e.depth == depth && e.lag == lag);
-                    let number = Number::mean(&numbers(index, depth, lag));
+                    let values = numbers(index, depth, lag);
+                    let live: Vec<f64> = values.into_iter().filter(|v| !v.is_nan()).collect();
+                    let number = Number::mean(&live);
                     let what = format!("L = {depth}, lag {lag}");
                     measured.expected(what, number, expected.map(|e| e.value), self.tolerance);
+                }
+                let any = numbers(index, depth, self.lags[0]);
+                let off = any.iter().filter(|v| v.is_nan()).count();
+                if 0 < off {
+                    let what = format!("networks that are off, L = {depth}");
+                    let number = Number::exact(off as f64);
+                    measured.expected(what, number, None, self.tolerance);
                 }
             }
         }
@@ -272,6 +283,7 @@ impl Shattering {
             for l in 0..last {
                 let layer = design.layer(self.width, &mut stream.at(Role::Init, l as u64));
                 batch = design.advance(batch, &layer, factor);
+                batch.rescale(&design);
                 if depths.contains(&(l + 1)) {
                     let readout = &mut stream.at(Role::Probe, 0);
                     let readout = ends.draw(1, self.width, readout).remove_axis(Axis(0));
@@ -307,5 +319,43 @@ mod tests {
         // Not centred: a step function from 1 to 3.
         let step = array![1.0, 1.0, 3.0, 3.0];
         assert!((autocorrelation(&step, 1) - 13.0 / 3.0 / 5.0).abs() < 1e-15);
+    }
+
+    /// One unit per layer is off, or on for one sign of its input: in the end all are off.
+    #[test]
+    fn networks_that_are_off_are_counted_and_thousands_of_layers_are_not_off() {
+        let table = |activation, width, depth| Shattering {
+            name: "s".to_owned(),
+            about: Vec::new(),
+            width,
+            depths: vec![depth],
+            inputs: 5,
+            range: 1.0,
+            lags: vec![1],
+            seeds: 4,
+            arms: vec![ShatteringArm {
+                name: "a".to_owned(),
+                activation,
+                connection: Connection::Plain,
+                norm: Norm::None,
+                weights: Weights {
+                    law: Law::Normal,
+                    gain: 0.2,
+                },
+                biases: Biases::None,
+                expected: Vec::new(),
+            }],
+            tolerance: Tolerance {
+                relative: 0.0,
+                absolute: 0.0,
+            },
+            claims: Vec::new(),
+        };
+        let rows = table(Activation::Relu, 1, 60).measure(1).rows;
+        assert_eq!(rows[1].what, "networks that are off, L = 60");
+        assert_eq!(rows[1].number.value, 4.0);
+        // A linear network has one gradient, here of the size 1e-700.
+        let rows = table(Activation::Linear, 8, 1000).measure(1).rows;
+        assert!(rows.len() == 1 && (rows[0].number.value - 1.0).abs() < 1e-9);
     }
 }

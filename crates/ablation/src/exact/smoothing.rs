@@ -81,6 +81,11 @@ impl Table for Smoothing {
         }
         let cells = (self.half_width + 9.0 * widest) / self.spacing;
         place.count("points of the grid", cells as usize, 1, 10_000_000)?;
+        place.work(
+            "points of the grid · levels",
+            cells * self.levels.len() as f64,
+            1e8,
+        )?;
         let asks = |measure| self.claims.iter().any(|claim| claim.measure == measure);
         if asks(SmoothingMeasure::PowerWithoutNoise) && self.levels[0].sigma != 0.0 {
             let rule = "power_without_noise needs the level zero: add it";

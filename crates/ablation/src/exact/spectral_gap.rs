@@ -71,14 +71,17 @@ impl Table for SpectralGap {
             place.finite("means", mean)?;
         }
         let data = on_a_line(&self.weights, &self.means, &self.variance);
-        // The deepest valley is that without noise; looking at it costs one coarse gap.
-        match spectral_gap(&data, self.levels[0].sigma, 100) {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                let rule = format!("{error}; bring the means nearer, or start at a larger sigma");
-                Err(place.refuse("means", format!("{:?}", self.means), &rule))
-            }
-        }
+        let work = self.levels.len() as f64 * self.nodes as f64;
+        place.work("levels · nodes", work, 2e7)?;
+        // The deepest valley and the narrowest mode are those of the first level.
+        let sigma = self.levels[0].sigma;
+        has_gap(
+            place,
+            &data,
+            sigma,
+            self.nodes,
+            ("means", format!("{:?}", self.means)),
+        )
     }
 
     fn measure(&self, _seed: u64) -> Measured {
@@ -164,6 +167,29 @@ impl SpectralGap {
         let resistance = data.log_density(x.view(), sigma).mapv(|l| (-l).exp()).sum() * step;
         let share = data.weights()[0] * data.weights()[1];
         Some((1.0 / (share * resistance), 4.0 * variance / (half * half)))
+    }
+}
+
+/// Refuses a mixture whose gap no grid has, or not this one; the modes are named by their value in the study.
+pub(super) fn has_gap(
+    place: &Place,
+    data: &GaussianMixture,
+    sigma: f64,
+    nodes: usize,
+    (name, value): (&str, String),
+) -> Result<(), Error> {
+    match spectral_gap(data, sigma, nodes) {
+        Ok(_) => Ok(()),
+        Err(score_objective::Error::Count { least, .. }) => {
+            let rule = format!(
+                "at sigma {sigma} a grid this coarse steps over a mode: give {least} or more, or start at a larger sigma"
+            );
+            Err(place.refuse("nodes", nodes, &rule))
+        }
+        Err(error) => {
+            let rule = format!("{error}; bring the modes nearer, or start at a larger sigma");
+            Err(place.refuse(name, value, &rule))
+        }
     }
 }
 

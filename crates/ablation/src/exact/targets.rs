@@ -31,7 +31,8 @@ use crate::{
 /// ε and v fill all D dimensions, and a network narrower than D cannot pass them on; x needs the plane only.
 /// Arms of a seed share the points, the noise, the times and the initial values.
 ///
-/// Range: \[0, ∞), 0 for the exact velocity, about D where the noise is missed; invariant to rotations and to the radius.
+/// Range: \[0, ∞), 0 for the exact velocity, about D over the radius squared where the noise
+/// is missed; invariant to rotations, not to the radius: the noise has the size 1.
 /// It misleads if the ends of the times come near 0 or 1, where dividing by t or 1 − t weighs one of the targets up.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,6 +102,15 @@ impl Table for Targets {
         place.count("steps", self.steps, 1, 10_000_000)?;
         place.positive("rate", self.rate)?;
         place.count("seeds", self.seeds as usize, 2, 1000)?;
+        let dims: usize = self.dims.iter().sum();
+        let weights = (2 * self.width * dims) as f64
+            + (self.depth * self.width.pow(2) * self.dims.len()) as f64;
+        let work = weights * (self.batch * self.steps) as f64 * f64::from(self.seeds);
+        place.work(
+            "width · (dims + depth · width) · batch · steps · seeds",
+            work,
+            1e12,
+        )?;
         let [first, last] = self.times;
         if !(0.0 < first && first < last && last < 1.0) {
             let rule = "two times between 0 and 1, the second later: at the ends one of ε and x says nothing";

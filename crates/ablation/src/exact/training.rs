@@ -142,6 +142,11 @@ impl Table for Training {
                 return Err(place.refuse("arms.activation.eta", eta, rule));
             }
         }
+        let runs: usize = self.arms.iter().map(|arm| arm.rates.len()).sum();
+        let work = (self.depth * self.width.pow(2)) as f64
+            * (self.batch * self.steps) as f64
+            * (runs * self.seeds as usize) as f64;
+        place.work("depth · width² · batch · steps · rates · seeds", work, 1e12)?;
         for name in self.ratios.iter().flatten() {
             if !names.contains(&name.as_str()) {
                 let rule = "no arm has that name: name two arms";

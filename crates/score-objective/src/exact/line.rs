@@ -50,8 +50,9 @@ const DEEPEST: f64 = -700.0;
 /// ```
 ///
 /// # Errors
-/// [`Error::Count`] unless the mixture is one-dimensional and there are 100 nodes or more; [`Error::Outside`] if the
-/// density between two modes falls below e^−700 of the largest.
+/// [`Error::Count`] unless the mixture is one-dimensional and there are 100 nodes or more, and two for each standard
+/// deviation of the narrowest mode: a grid that steps over a mode gives the gap of another mixture, and both of its
+/// sizes agree on it. [`Error::Outside`] if the density between two modes falls below e^−700 of the largest.
 ///
 /// # Panics
 /// If σ is negative or not finite, or if σ = 0 and the mixture has no density.
@@ -59,10 +60,12 @@ const DEEPEST: f64 = -700.0;
 #[doc(alias = "relaxation time")]
 pub fn spectral_gap(data: &GaussianMixture, sigma: f64, nodes: usize) -> Result<Refined, Error> {
     check(data, sigma)?;
-    if nodes < 100 {
+    let (low, high, narrowest) = range(data, sigma);
+    let least = ((2.0 * (high - low) / narrowest).ceil() as usize).max(100);
+    if nodes < least {
         return Err(Error::Count {
             name: "number of nodes",
-            least: 100,
+            least,
             most: usize::MAX,
             given: nodes,
         });
@@ -348,6 +351,23 @@ mod tests {
             before = scaled;
         }
         assert!(0.9 < before);
+    }
+
+    #[test]
+    fn a_grid_that_steps_over_a_mode_is_refused() {
+        // The second mode is a ten-thousandth of a step wide: without it the gap would be 1, and it is 0.023.
+        let means = Array2::from_shape_vec((2, 1), vec![0.0, 3.0]).unwrap();
+        let widths = Array1::from(vec![1.0, 1e-8]);
+        let data = GaussianMixture::with_variances(Array1::ones(2), means, widths).unwrap();
+        let least = 360_000;
+        assert!(matches!(
+            spectral_gap(&data, 0.0, 400),
+            Err(Error::Count { name: "number of nodes", least: found, given: 400, .. })
+                if found.abs_diff(least) < 10
+        ));
+        let gap = spectral_gap(&data, 0.0, least + 10).unwrap();
+        close(gap.value, 0.023_155_666, 1e-5);
+        assert!(spectral_gap(&data, 1.0, 400).is_ok());
     }
 
     #[test]
