@@ -234,6 +234,30 @@ mod beside_the_graph {
         errors
     }
 
+    /// Both may use the tiles of the processor, each in its own way.
+    #[test]
+    fn it_and_products_of_libtorch_leave_each_other_alone() {
+        let half = |size: &[i64]| {
+            let wave = (Tensor::arange(size.iter().product::<i64>(), (Kind::Float, Device::Cpu))
+                * 0.37)
+                .sin();
+            wave.view(size).to_kind(Kind::BFloat16)
+        };
+        let (image, kernel) = (half(&[4, 32, 16, 16]), half(&[32, 32, 3, 3]));
+        let (a, b) = (half(&[128, 128]), half(&[128, 128]));
+        let theirs = || {
+            let convolved = image.conv2d(&kernel, None::<Tensor>, [1, 1], [1, 1], [1, 1], 1);
+            [convolved, a.matmul(&b)]
+        };
+        let config = config(64, 64);
+        let ours = || gradient(&config, 64, 1, 5);
+        let (before, first) = (theirs(), ours());
+        for (before, after) in before.iter().zip(theirs()) {
+            assert!(before.equal(&after));
+        }
+        assert_eq!(ours(), first);
+    }
+
     #[test]
     fn every_choice_is_that_of_the_network() {
         for activation in [

@@ -35,13 +35,18 @@ const MOST: usize = 16;
 
 impl<X> From<X> for Combination<X> {
     fn from(x: X) -> Combination<X> {
-        Combination {
-            terms: vec![(1.0, Rc::new(x))],
-        }
+        Combination::shared(Rc::new(x))
     }
 }
 
 impl<X> Combination<X> {
+    /// A state that others may hold too.
+    pub(crate) fn shared(x: Rc<X>) -> Combination<X> {
+        Combination {
+            terms: vec![(1.0, x)],
+        }
+    }
+
     /// Any state of the same shape.
     fn like(&self) -> &X {
         &self.terms[0].1

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::rc::Rc;
 
 use ndarray::Array1;
 use noise_schedule::{Grid, Kernel};
@@ -400,20 +401,22 @@ impl<X: VectorSpace> Prepared<X> {
     /// [`prediction`](Prepared::prediction).
     ///
     /// The denoised state is never made: a step is one sum of states and answers, in the memory of one that is done with.
+    /// A network that keeps its answers hands them out shared, as `Rc<X>`.
     ///
     /// # Shapes
     /// As [`run`](Prepared::run).
-    pub fn run_network(
+    pub fn run_network<A: Into<Rc<X>>>(
         &self,
-        network: &mut dyn FnMut(&X, Call) -> X,
+        network: &mut dyn FnMut(&X, Call) -> A,
         noise: &mut dyn NoiseSource<X>,
         x: X,
     ) -> X {
         let mut calls = self.calls.iter();
         let mut model = |x: &Combination<X>, _at: Kernel| {
             let call = *calls.next().expect("prepared: every call is listed");
-            let answer = network(&self.input.shown(x, call.at).state(), call);
-            self.prediction.denoised(&answer.into(), x, call.at)
+            let answer: Rc<X> = network(&self.input.shown(x, call.at).state(), call).into();
+            self.prediction
+                .denoised(&Combination::shared(answer), x, call.at)
         };
         self.drive(&mut model, noise, x)
     }

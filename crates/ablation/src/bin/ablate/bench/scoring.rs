@@ -1,7 +1,8 @@
 //! Rows without networks: exact scores, and what a solver itself costs.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::rc::Rc;
+use std::time::Instant;
 
 use ndarray::{Array1, Array2, Array4, ArrayD, s};
 use samplers::{
@@ -80,9 +81,9 @@ fn timed(repeats: u32, mut work: impl FnMut() + 'static) -> Box<dyn FnMut() -> f
 
 const STEPS: usize = 20;
 
-/// A trajectory of 20 steps in which the network's answer is always a copy of the same array.
+/// A trajectory of 20 steps whose network always answers the same numbers, at once.
 ///
-/// Making the copy is the network's work: its time is taken off.
+/// They are in two arrays, which take turns: no two steps that are added up share one.
 pub(super) fn solver(class: &'static str) -> Prepared {
     let config = Options::new(class, []);
     let config = match class {
@@ -103,20 +104,17 @@ pub(super) fn solver(class: &'static str) -> Prepared {
         let array = Array4::from_shape_vec((64, 1, 32, 32), values);
         array.expect("as many as there are").into_dyn()
     };
-    let (start, answer) = (array(3), array(4));
+    let (start, answers) = (array(3), [array(4), array(4)].map(Rc::new));
     let trajectory = move || {
-        let mut network_time = Duration::ZERO;
+        let mut turns = answers.iter().cycle();
         let mut network = |_: &ArrayD<f32>, _: Call| {
-            let begin = Instant::now();
-            let answer = black_box(&answer).clone();
-            network_time += begin.elapsed();
-            answer
+            let answer = turns.next().expect("they take turns without end");
+            Rc::clone(black_box(answer))
         };
         let x = start.clone();
         let begin = Instant::now();
         let x = plan.run_network(&mut network, &mut Silent, x);
-        let own = begin.elapsed() - network_time;
-        (own.as_secs_f64() / STEPS as f64, x)
+        (begin.elapsed().as_secs_f64() / STEPS as f64, x)
     };
     let (_, x) = trajectory();
     let numbers = x.len() as f64;
