@@ -26,7 +26,7 @@ use crate::{
 /// entries of variance 1/n (Glorot and Bengio 2010), it has far to go.
 ///
 /// The target is T = I + t G/√n, G normal, and the inputs are whitened, so that the end is known to first order in λ: see
-/// [`held_back`]. To leading order in t as well each layer has 2 (P − T) = −λ w with w = V or W, P the product, so that the
+/// `held_back`. To leading order in t as well each layer has 2 (P − T) = −λ w with w = V or W, P the product, so that the
 /// loss left is λ² ‖w‖²/4, that is
 ///
 /// ```text
