@@ -7,21 +7,21 @@ use super::on_tiles::Start;
 use super::parts::{PAIR, Terms};
 use crate::pass::transpose::SIDE;
 
-/// That the processor has tiles that multiply bfloat16, and that the system lets this program use them.
+/// That the processor has tiles that multiply bfloat16, and wide registers, and that the system lets this program use them.
 ///
 /// Only [`available`](Amx::available) makes one: that a value exists is the proof.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Amx(());
 
 impl Amx {
-    /// The tiles, if there are any, of a processor with AVX-512.
+    /// The tiles, if there are any.
     pub(super) fn available() -> Option<Amx> {
         const BFLOAT16: u32 = 1 << 22;
         const TILES: u32 = 1 << 24;
         // The leaf exists where AVX-512 does.
         let has = |bits: u32| __cpuid_count(7, 0).edx & bits == bits;
-        (is_x86_feature_detected!("avx512f") && has(BFLOAT16 | TILES) && permitted())
-            .then_some(Amx(()))
+        let wide = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+        (wide && has(BFLOAT16 | TILES) && permitted()).then_some(Amx(()))
     }
 }
 

@@ -52,10 +52,7 @@ impl Packed {
 impl Tiles {
     /// The tiles, if there are any.
     pub(super) fn available() -> Option<Tiles> {
-        let wide = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
-        Amx::available()
-            .filter(|_| wide)
-            .map(|amx| Tiles(Kind::Amx(amx)))
+        Amx::available().map(|amx| Tiles(Kind::Amx(amx)))
     }
 
     /// Whether a product of these sizes is worth it: less than a tile is padded with zeros.
